@@ -1,0 +1,42 @@
+# `make`: set up .venv and build everything. `make test`: set up and test.
+# `make check`: format, lint, types. `make report`: the HTML report of the results.
+# `make lock`: regenerate the pins. `make benchmark`: autoencoder against k-means.
+PYTHON ?= python3
+CORES ?= all
+BIN := .venv/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.PHONY: all setup test check report lock benchmark clean
+all: setup
+	snakemake --cores $(CORES) all
+
+setup: .venv/ready
+
+# Binary wheels only where there are any; a few pure Python packages have none.
+.venv/ready: envs/requirements.txt pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --require-hashes -r envs/requirements.txt
+	$(BIN)/pip install --quiet --no-deps --no-build-isolation -e .
+	touch $@
+
+test: setup
+	pytest
+
+check: setup
+	ruff format --check workflow tests benchmarks envs
+	ruff check workflow tests benchmarks envs
+	snakefmt --check Snakefile workflow/rules
+	snakemake --lint
+	mypy
+
+report: all
+	snakemake --report results/report.html
+
+lock: setup
+	$(BIN)/python envs/lock.py
+
+benchmark: all
+	python benchmarks/autoencoder.py
+
+clean:
+	git clean -fdqX results .snakemake

@@ -1,0 +1,1 @@
+"""The figures: one module each, drawn from the tables alone."""

@@ -1,0 +1,95 @@
+"""Files that are either whole or absent, and the same bytes for the same content."""
+
+import contextlib
+import csv
+import errno
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from kernelatlas.errors import KernelAtlasError
+
+SCHEMA_VERSION = 1  # of every table; results/README.md describes the columns
+
+
+@contextlib.contextmanager
+def whole(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yield a path beside `path`, moved there when the block ends well, removed when not.
+
+    Raises
+    ------
+    KernelAtlasError
+        If the disk is full or the folder cannot be written.
+    """
+    target = Path(path)
+    # The suffix stays last: some writers choose the format by it.
+    partial = target.with_name(f".partial-{os.getpid()}-{target.name}")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        yield partial
+        os.replace(partial, target)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise KernelAtlasError(
+                f"{target}: no space left on the disk: free some and run again; "
+                "what is finished is kept"
+            ) from error
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise KernelAtlasError(
+                f"{target}: cannot be written ({error.strerror}): check the folder's permissions"
+            ) from error
+        raise
+    finally:
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
+
+
+def metadata_of(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Return the project's metadata of a Parquet file written by `write_parquet`."""
+    metadata = pq.read_schema(path).metadata or {}
+    return json.loads(metadata.get(b"kernelatlas", b"{}"))
+
+
+def write_parquet(
+    table: pa.Table,
+    path: str | os.PathLike[str],
+    metadata: dict[str, Any] | None = None,
+    row_groups: list[int] | None = None,
+) -> None:
+    """Write a table with sorted JSON metadata under the key `kernelatlas`.
+
+    Parameters
+    ----------
+    row_groups
+        Number of rows of each row group, in order; one group without it.
+    """
+    content = {"schema_version": SCHEMA_VERSION, **(metadata or {})}
+    schema = table.schema.with_metadata({"kernelatlas": json.dumps(content, sort_keys=True)})
+    with whole(path) as partial, pq.ParquetWriter(partial, schema, compression="zstd") as writer:
+        start = 0
+        for rows in row_groups or [table.num_rows]:
+            writer.write_table(table.slice(start, rows), row_group_size=max(rows, 1))
+            start += rows
+
+
+def write_frame(frame: pd.DataFrame, *paths: str | os.PathLike[str]) -> None:
+    """Write one table to each path as Parquet or CSV, by suffix.
+
+    Lists become JSON texts in CSV; floats keep nine digits, enough for float32.
+    """
+    for path in map(Path, paths):
+        if path.suffix == ".parquet":
+            write_parquet(pa.Table.from_pandas(frame, preserve_index=False), path)
+        else:
+            flat = frame.copy()
+            for column in flat.columns:
+                if flat[column].map(lambda value: hasattr(value, "tolist")).any():
+                    flat[column] = flat[column].map(lambda v: json.dumps([float(x) for x in v]))
+            with whole(path) as partial:
+                flat.to_csv(partial, index=False, float_format="%.9g", quoting=csv.QUOTE_MINIMAL)

@@ -1,0 +1,43 @@
+"""Centred and scaled kernels, and the distance between them."""
+
+import numpy as np
+
+RELATIVE_FLOOR, ABSOLUTE_FLOOR = 1e-6, 1e-12
+
+
+def degenerate(weights: np.ndarray) -> np.ndarray:
+    """Tell which kernels have no shape: constant, zero or not finite.
+
+    A kernel w is degenerate if ‖w − mean(w)‖ ≤ 1e-6 · max(‖w‖, 1e-12), or not finite.
+
+    Parameters
+    ----------
+    weights : ndarray of shape (n, k)
+
+    Returns
+    -------
+    ndarray of shape (n,), bool
+    """
+    values = np.asarray(weights, dtype=np.float64)
+    finite = np.isfinite(values).all(axis=1)
+    values = np.where(finite[:, None], values, 0.0)
+    centred = np.linalg.norm(values - values.mean(axis=1, keepdims=True), axis=1)
+    floor = RELATIVE_FLOOR * np.maximum(np.linalg.norm(values, axis=1), ABSOLUTE_FLOOR)
+    return ~finite | (centred <= floor)
+
+
+def normalise(weights: np.ndarray) -> np.ndarray:
+    """Return (w − mean(w)) / ‖w − mean(w)‖ for each row ("center_norm", arXiv 2401.14469).
+
+    Parameters
+    ----------
+    weights : ndarray of shape (n, k)
+        No row may be degenerate.
+
+    Returns
+    -------
+    ndarray of shape (n, k), float32
+    """
+    values = np.asarray(weights, dtype=np.float64)
+    centred = values - values.mean(axis=1, keepdims=True)
+    return (centred / np.linalg.norm(centred, axis=1, keepdims=True)).astype(np.float32)
