@@ -71,11 +71,20 @@ def write_parquet(
     """
     content = {"schema_version": SCHEMA_VERSION, **(metadata or {})}
     schema = table.schema.with_metadata({"kernelatlas": json.dumps(content, sort_keys=True)})
-    with whole(path) as partial, pq.ParquetWriter(partial, schema, compression="zstd") as writer:
+    # A dictionary of floating-point values only makes a file larger.
+    names = [field.name for field in schema if not _is_numeric(field.type)]
+    with (
+        whole(path) as partial,
+        pq.ParquetWriter(partial, schema, compression="zstd", use_dictionary=names) as writer,
+    ):
         start = 0
         for rows in row_groups or [table.num_rows]:
             writer.write_table(table.slice(start, rows), row_group_size=max(rows, 1))
             start += rows
+
+
+def _is_numeric(kind: pa.DataType) -> bool:
+    return pa.types.is_floating(kind) or hasattr(kind, "value_field")  # lists hold weights
 
 
 def write_frame(frame: pd.DataFrame, *paths: str | os.PathLike[str]) -> None:

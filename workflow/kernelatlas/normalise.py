@@ -19,7 +19,7 @@ def degenerate(weights: np.ndarray) -> np.ndarray:
     ndarray of shape (n,), bool
     """
     values = np.asarray(weights, dtype=np.float64)
-    finite = np.isfinite(values).all(axis=1)
+    finite = np.asarray(np.isfinite(values).all(axis=1))
     values = np.where(finite[:, None], values, 0.0)
     centred = np.linalg.norm(values - values.mean(axis=1, keepdims=True), axis=1)
     floor = RELATIVE_FLOOR * np.maximum(np.linalg.norm(values, axis=1), ABSOLUTE_FLOOR)

@@ -1,0 +1,43 @@
+"""Check config.yaml and zoo files against their schemas, with errors for people."""
+
+import difflib
+import json
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import ValidationError, best_match
+
+from kernelatlas.errors import KernelAtlasError
+
+SCHEMAS = Path(__file__).parents[1] / "schemas"
+
+
+def validate(data: Any, schema: str, file: str) -> None:
+    """Check data against workflow/schemas/{schema}.schema.yaml.
+
+    Raises
+    ------
+    KernelAtlasError
+        Naming the file, the key, the value and what is allowed there.
+    """
+    content = yaml.safe_load((SCHEMAS / f"{schema}.schema.yaml").read_text())
+    error = best_match(Draft202012Validator(content).iter_errors(data))
+    if error is not None:
+        key = ".".join(map(str, error.absolute_path)) or "the top level"
+        raise KernelAtlasError(f"{file}: {key}: {_explain(error)}")
+
+
+def _explain(error: ValidationError) -> str:
+    if error.validator == "additionalProperties":
+        known = sorted(error.schema.get("properties", {}))
+        unknown = sorted(map(str, set(error.instance) - set(known)))
+        close = difflib.get_close_matches(unknown[0], known, 1)
+        hint = f"did you mean '{close[0]}'?" if close else f"known: {', '.join(known)}"
+        return f"unknown key '{unknown[0]}': {hint}"
+    remedy = error.schema.get("description")
+    text = f"{json.dumps(error.instance, default=str)[:200]}: {error.message}"
+    if error.validator in ("type", "enum", "minimum", "exclusiveMinimum", "pattern", "minItems"):
+        text = error.message
+    return f"{text}; expected {remedy}" if remedy else text
