@@ -1,0 +1,654 @@
+"""Depthwise kernels out of checkpoint files, without PyTorch and without running the file.
+
+Checkpoints come from strangers. Nothing in a pickle is imported or called, no size that a
+file claims is believed before it is compared with the file's own size, and whatever is
+wrong ends in one `KernelAtlasError`.
+"""
+
+import io
+import json
+import math
+import pickle
+import re
+import stat
+import struct
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, BinaryIO, ClassVar
+
+import numpy as np
+
+from kernelatlas.errors import KernelAtlasError
+
+HEADER_LIMIT = 100_000_000  # bytes of a safetensors header, as in the format's own library
+PICKLE_LIMIT = 64 << 20  # bytes of a pickle without its tensors; real ones stay below 20 MB
+
+# How each dtype that is read lies in the file; bfloat16 has no NumPy dtype.
+STORED = {"float64": "<f8", "float32": "<f4", "float16": "<f2", "bfloat16": "<u2"}
+
+SAFETENSORS_NAMES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
+SAFETENSORS_BITS = {
+    **dict.fromkeys(("F4",), 4),
+    **dict.fromkeys(("F6_E2M3", "F6_E3M2"), 6),
+    **dict.fromkeys(("BOOL", "U8", "I8", "F8_E5M2", "F8_E4M3", "F8_E8M0"), 8),
+    **dict.fromkeys(("F8_E4M3FNUZ", "F8_E5M2FNUZ"), 8),
+    **dict.fromkeys(("I16", "U16", "F16", "BF16"), 16),
+    **dict.fromkeys(("I32", "U32", "F32"), 32),
+    **dict.fromkeys(("I64", "U64", "F64", "C64"), 64),
+}
+
+STORAGES = {  # torch.<name>Storage: dtype, bytes of an element
+    "Double": ("float64", 8),
+    "Float": ("float32", 4),
+    "Half": ("float16", 2),
+    "BFloat16": ("bfloat16", 2),
+    "Long": ("int64", 8),
+    "Int": ("int32", 4),
+    "Short": ("int16", 2),
+    "Char": ("int8", 1),
+    "Byte": ("uint8", 1),
+    "Bool": ("bool", 1),
+    "ComplexDouble": ("complex128", 16),
+    "ComplexFloat": ("complex64", 8),
+    "QInt8": ("qint8", 1),
+    "QUInt8": ("quint8", 1),
+    "QInt32": ("qint32", 4),
+    "QUInt4x2": ("quint4x2", 1),
+    "QUInt2x4": ("quint2x4", 1),
+    "Untyped": ("bytes", 1),
+}
+
+LEGACY_MAGIC, LEGACY_PROTOCOL = 0x1950A86A20F9469CFC6C, 1001  # torch.serialization
+
+# Where a training script may put the state dict: timm's order (load_state_dict in
+# timm/models/_helpers.py, averaged weights first), then what other code bases use.
+WRAPPERS = (
+    *("state_dict_ema", "model_ema", "params_ema"),
+    *("state_dict", "model", "model_state_dict", "params", "net", "network", "module"),
+)
+
+# Packages whose objects lie beside the weights in real checkpoints. They become inert; any
+# other global is refused, because a pickle that needs it is more than a state dict.
+HARMLESS_PACKAGES = frozenset(
+    (
+        *("torch", "torchvision", "timm", "numpy", "collections", "_codecs", "copyreg", "copy_reg"),
+        *("argparse", "omegaconf", "ml_collections", "yacs", "easydict", "addict", "typing"),
+        *("pathlib", "datetime", "enum", "mmengine", "mmcv", "pytorch_lightning", "lightning"),
+    )
+)
+HARMLESS_BUILTINS = frozenset(
+    (
+        *("set", "frozenset", "dict", "list", "tuple", "slice", "range", "object", "bool", "int"),
+        *("long", "float", "complex", "str", "unicode", "bytes", "bytearray"),
+    )
+)
+
+# What the parsers below are known to raise on damaged input.
+DAMAGE = (
+    *(pickle.UnpicklingError, zipfile.BadZipFile, zlib.error, struct.error, EOFError),
+    *(LookupError, ValueError, TypeError, AttributeError, ArithmeticError, AssertionError),
+    *(MemoryError, RuntimeError),
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Layer:
+    """One depthwise weight tensor.
+
+    Attributes
+    ----------
+    name
+        The parameter's name without `.weight` and without a leading `module.`.
+    weights : ndarray of shape (channels, kh, kw), float32
+        As stored, upcast from half precision or cast from double.
+    """
+
+    name: str
+    weights: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """The layers of a checkpoint and the number of bytes read from the file for them."""
+
+    layers: list[Layer]
+    bytes_read: int
+
+
+class _Refused(Exception):
+    """What is wrong with the file and what to do, without the file's name."""
+
+
+def read_depthwise(path: str | Path) -> Reading:
+    """Read the depthwise weights of a checkpoint: 4-D, shape[1] == 1, kh·kw > 1, shape[0] > 1.
+
+    The content decides the format: safetensors, or what `torch.save` writes (a zip archive
+    since PyTorch 1.6, a chain of pickles before). Layers keep the order of a pickled state
+    dict; those of a safetensors file, which has no such order, come in the natural order of
+    their names. Of tied pickled tensors the first is kept.
+
+    Raises
+    ------
+    KernelAtlasError
+        If the file is missing, unreadable, damaged, no checkpoint, wants to run code, or
+        holds no depthwise weight.
+    """
+    path = Path(path)
+    try:
+        status = path.stat()
+        if stat.S_ISDIR(status.st_mode):
+            raise _Refused("is a folder: name the checkpoint file inside it")
+        if not stat.S_ISREG(status.st_mode):
+            raise _Refused("is not a regular file: name a checkpoint file")
+        with path.open("rb") as file:
+            source = _Source(file, status.st_size)
+            layers, tensors = _reader(source)(source)
+        if not layers:
+            raise _Refused(
+                "has no depthwise layers (4-D weights with shape[1] == 1); "
+                f"{tensors} tensors read; remove it from the zoo"
+            )
+        return Reading(layers, source.bytes_read)
+    except _Refused as error:
+        raise KernelAtlasError(f"{path}: {error}") from None
+    except FileNotFoundError as error:
+        raise KernelAtlasError(f"{path}: no such file: check the path in the zoo") from error
+    except PermissionError as error:
+        raise KernelAtlasError(f"{path}: permission denied: make the file readable") from error
+    except OSError as error:
+        raise KernelAtlasError(
+            f"{path}: cannot be read ({error.strerror or error}): check the disk and the path"
+        ) from error
+    except DAMAGE as error:
+        found = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        raise KernelAtlasError(
+            f"{path}: damaged or truncated checkpoint ({found}): download or copy it again"
+        ) from error
+
+
+def _short(text: object) -> str:
+    """Return a text from the file as it may stand in a message: short, on one line."""
+    return repr(str(text)[:100])
+
+
+class _Source:
+    """A file that counts the bytes read of it and never tries to read beyond its end."""
+
+    def __init__(self, file: BinaryIO, size: int) -> None:
+        self.file, self.size, self.end = file, size, size
+        self.position = self.bytes_read = 0
+
+    def read(self, count: int = -1) -> bytes:
+        left = max(self.end - self.position, 0)
+        return self._moved(self.file.read(left if count < 0 else min(count, left)))
+
+    def readline(self) -> bytes:
+        return self._moved(self.file.readline(max(self.end - self.position, 0)))
+
+    def exactly(self, count: int) -> bytes:
+        data = self.read(count)
+        if len(data) != count:
+            raise EOFError(f"{count} bytes expected, {len(data)} found")
+        return data
+
+    def _moved(self, data: bytes) -> bytes:
+        self.position += len(data)
+        self.bytes_read += len(data)
+        return data
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        self.position = self.file.seek(offset, whence)
+        return self.position
+
+    def tell(self) -> int:
+        return self.position
+
+    def seekable(self) -> bool:
+        return True
+
+
+def _reader(source: _Source) -> Callable[[_Source], tuple[list[Layer], int]]:
+    """Choose the reader of a file by its first bytes; it returns layers and tensor count."""
+    head = source.file.read(64)
+    source.seek(0)
+    if not head:
+        raise _Refused("is empty (0 bytes): download or copy it again")
+    if head.startswith(b"version https://git-lfs"):
+        raise _Refused("is a Git LFS pointer, not the file itself: run `git lfs pull`")
+    if head.startswith(b"PK\x03\x04"):
+        return _read_zip
+    if head[8:9] == b"{":
+        return _read_safetensors
+    if head[0] == pickle.PROTO[0]:
+        return _read_legacy
+    if head.lstrip().startswith(b"<"):
+        raise _Refused(
+            f"is a web page or XML, not a checkpoint (it begins with {head[:16]!r}): "
+            "check the address and download it again"
+        )
+    raise _Refused(
+        f"is neither a safetensors file nor a PyTorch checkpoint (it begins with {head[:16]!r}): "
+        "check that it is the right file and whole"
+    )
+
+
+def _is_depthwise(name: object, dtype: str, shape: tuple[int, ...] | list[int]) -> bool:
+    if len(shape) != 4 or shape[0] <= 1 or shape[1] != 1 or shape[2] * shape[3] <= 1:
+        return False
+    # Masks and indices may have this shape too; a weight of another dtype is refused later.
+    return type(name) is str and (dtype in STORED or name.endswith("weight"))
+
+
+def _layer(name: str, dtype: str, stored: np.ndarray) -> Layer:
+    """Return a layer from its values of shape (channels, 1, kh, kw) as they lie in the file."""
+    if dtype == "bfloat16":  # the upper half of a float32
+        values = (stored.astype(np.uint32) << 16).view(np.float32)
+    else:
+        with np.errstate(over="ignore", invalid="ignore"):
+            values = stored.astype(np.float32)
+    name.encode()  # half a surrogate pair could not be written to a table
+    for prefix in ("_orig_mod.", "module.", "_orig_mod."):  # torch.compile and data parallel
+        name = name.removeprefix(prefix)
+    return Layer(name.removesuffix(".weight"), np.ascontiguousarray(values[:, 0]))
+
+
+def _distinct(layers: list[Layer]) -> list[Layer]:
+    names = set()
+    for layer in layers:
+        if layer.name in names:
+            raise _Refused(
+                f"has two layers called {_short(layer.name)}: rename one and save it again"
+            )
+        names.add(layer.name)
+    return layers
+
+
+def _check_dtype(name: str, dtype: str) -> None:
+    if dtype not in STORED:
+        raise _Refused(
+            f"layer {_short(name)} is stored as {_short(dtype)}, only {', '.join(STORED)} are "
+            "read: save the checkpoint in one of them"
+        )
+
+
+# --- safetensors -------------------------------------------------------------------------
+
+
+def _natural(name: str) -> tuple[Any, ...]:
+    """Sort key, part by part, that compares digits as numbers: 2 comes before 10."""
+    keys = []
+    for part in name.split("."):
+        key: list[Any] = re.split("([0-9]+)", part)  # text, digits, text, …
+        key[1::2] = ((len(run), run) for run in (digits.lstrip("0") for digits in key[1::2]))
+        keys.append(key)
+    return keys, name  # the name decides between 1 and 01
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result = dict(pairs)
+    if len(result) != len(pairs):
+        raise ValueError("a key stands twice in the header")
+    return result
+
+
+def _is_count(value: object) -> bool:
+    return type(value) is int and 0 <= value < 1 << 63
+
+
+def _read_safetensors(source: _Source) -> tuple[list[Layer], int]:
+    (length,) = struct.unpack("<Q", source.exactly(8))
+    if length > min(HEADER_LIMIT, source.size - 8):
+        raise _Refused(
+            f"claims a header of {length} bytes in a file of {source.size}: "
+            "truncated or no safetensors file; download or copy it again"
+        )
+    header = json.loads(source.exactly(length).decode(), object_pairs_hook=_unique)
+    header.pop("__metadata__", None)
+    start, end = 8 + length, 0
+    entries = sorted(header.items(), key=lambda item: tuple(item[1]["data_offsets"]))
+    for name, entry in entries:
+        dtype, shape, (begin, stop) = entry["dtype"], entry["shape"], entry["data_offsets"]
+        if dtype not in SAFETENSORS_BITS:
+            raise ValueError(f"{_short(name)} has the unknown dtype {dtype!r}")
+        if type(shape) is not list or len(shape) > 64 or not all(map(_is_count, shape)):
+            raise ValueError(f"{_short(name)} has no valid shape")
+        if not _is_count(begin) or not _is_count(stop) or begin != end or stop < begin:
+            raise ValueError(f"{_short(name)} has offsets {begin, stop} where {end} should follow")
+        if 8 * (stop - begin) != math.prod(shape) * SAFETENSORS_BITS[dtype]:
+            raise ValueError(f"{_short(name)}: {stop - begin} bytes do not fit {dtype} {shape[:8]}")
+        end = stop
+    if start + end != source.size:
+        raise _Refused(
+            f"has {source.size} bytes where its header needs {start + end}: "
+            "download or copy it again"
+        )
+    layers = []
+    for name, entry in entries:
+        dtype, shape = SAFETENSORS_NAMES.get(entry["dtype"], entry["dtype"]), entry["shape"]
+        if _is_depthwise(name, dtype, shape):
+            _check_dtype(name, dtype)
+            begin, stop = entry["data_offsets"]
+            source.seek(start + begin)
+            stored = np.frombuffer(source.exactly(stop - begin), STORED[dtype])
+            layers.append(_layer(name, dtype, stored.reshape(shape)))
+    return sorted(_distinct(layers), key=lambda layer: _natural(layer.name)), len(entries)
+
+
+# --- pickles -----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class _Storage:
+    key: str
+    dtype: str
+    start: int  # elements before a view of a storage begins
+    numel: int
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class _Tensor:
+    storage: _Storage
+    dtype: str
+    offset: int
+    shape: tuple[int, ...]
+    stride: tuple[int, ...]
+
+
+class _Inert:
+    """Stands for a global of the pickle, or for an object made by one, and does nothing.
+
+    Only the few names of `_BUILDERS` mean something when called. It is an instance, without
+    a `__dict__`, so that no opcode gets hold of a class or function to change.
+    """
+
+    __slots__ = ("name",)
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __call__(self, *args: Any, **_: Any) -> Any:
+        build = _BUILDERS.get(self.name)
+        return build(*args) if build else _Inert(self.name)
+
+    def _ignore(self, *_: Any) -> None:
+        pass
+
+    append = extend = add = __setitem__ = _ignore
+
+
+def _tensor(storage: Any, offset: Any, shape: Any, stride: Any, *_: Any) -> _Tensor:
+    if not (isinstance(storage, _Storage) and isinstance(shape, tuple)):
+        raise ValueError("a tensor without storage or shape")
+    if len(shape) > 64 or len(shape) != len(stride):
+        raise ValueError("a tensor whose shape and stride differ in length")
+    if not all(map(_is_count, (offset, *shape, *stride))):
+        raise ValueError("a tensor whose offset, shape or stride is no count")
+    return _Tensor(storage, storage.dtype, offset, shape, tuple(stride))
+
+
+def _tensor_with_dtype(*args: Any) -> _Tensor:
+    return replace(_tensor(*args), dtype=args[6].name.removeprefix("torch."))
+
+
+def _mapping(*args: Any) -> dict[Any, Any]:
+    """Return the dict of an OrderedDict; Python 2 pickled one with a list of pairs."""
+    pairs = args[0] if args and isinstance(args[0], list) else []
+    result = {_key(key): value for key, value in pairs}
+    pairs.clear()  # or one list, called up a million times, would fill the memory
+    return result
+
+
+def _key(key: Any) -> Any:
+    # Hashing what a stranger nested a million deep, or chose to collide, takes for ever.
+    return key if type(key) is str else _Inert("key")
+
+
+_BUILDERS: dict[str, Callable[..., Any]] = {
+    "torch._utils._rebuild_tensor": _tensor,
+    "torch._utils._rebuild_tensor_v2": _tensor,
+    "torch._utils._rebuild_tensor_v3": _tensor_with_dtype,
+    "torch._utils._rebuild_qtensor": _tensor,  # refused later, by its dtype
+    "torch._utils._rebuild_parameter": lambda data, *_: data,
+    "torch._utils._rebuild_parameter_with_state": lambda data, *_: data,
+    "torch._tensor._rebuild_from_type_v2": lambda build, _kind, args, *_: build(*args),
+    "torch.Size": lambda shape=(), *_: shape,
+    "collections.OrderedDict": _mapping,
+    "collections.defaultdict": _mapping,
+}
+
+
+class _Unpickler(pickle._Unpickler):
+    """Reads a state dict; imports nothing, calls nothing but `_BUILDERS`.
+
+    The interpreter written in Python is the base, because single opcodes can be replaced in
+    it: the one in C allocates whatever size a pickle claims, and builds real objects.
+    """
+
+    dispatch: ClassVar[dict[int, Callable[..., None]]] = dict(pickle._Unpickler.dispatch)
+    # Buffers of a claimed size, and objects registered elsewhere in this process.
+    for _opcode in (
+        *(pickle.BYTEARRAY8, pickle.NEXT_BUFFER, pickle.READONLY_BUFFER),
+        *(pickle.EXT1, pickle.EXT2, pickle.EXT4),
+    ):
+        del dispatch[_opcode[0]]
+    # Sets become lists, whose items need no hash.
+    dispatch[pickle.EMPTY_SET[0]] = dispatch[pickle.EMPTY_LIST[0]]
+    dispatch[pickle.FROZENSET[0]] = dispatch[pickle.LIST[0]]
+    dispatch[pickle.ADDITEMS[0]] = dispatch[pickle.APPENDS[0]]
+    # An object is made by calling its stand-in.
+    dispatch[pickle.NEWOBJ[0]] = dispatch[pickle.REDUCE[0]]
+
+    def __init__(self, file: Any) -> None:
+        super().__init__(file, encoding="utf-8", errors="replace")
+        self.storages: dict[str, tuple[int, int]] = {}  # key: elements, bytes of each
+
+    def find_class(self, module: str, name: str) -> Any:
+        if module.partition(".")[0] in HARMLESS_PACKAGES or (
+            module in ("builtins", "__builtin__") and name in HARMLESS_BUILTINS
+        ):
+            return _Inert(f"{module}.{name}")
+        raise _Refused(
+            f"the pickle calls {_short(f'{module}.{name}')}, which is not part of a state dict; "
+            "nothing was executed. Save model.state_dict(), or ask the author for a .safetensors "
+            "file"
+        )
+
+    def persistent_load(self, pid: Any) -> Any:
+        if pid[0] == "module":
+            return pid[1]
+        kind, storage, key, _, numel, *view = pid
+        if kind != "storage" or type(key) is not str or not _is_count(numel):
+            raise ValueError("unknown persistent id")
+        dtype, itemsize = STORAGES[storage.name.rpartition(".")[2].removesuffix("Storage")]
+        if self.storages.setdefault(key, (numel, itemsize)) != (numel, itemsize):
+            raise ValueError(f"storage {_short(key)} has two sizes")
+        start = 0
+        if view and view[0] is not None:
+            _, start, numel = view[0]
+            if not (_is_count(start) and _is_count(numel)):
+                raise ValueError(f"storage {_short(key)} has no valid view")
+        return _Storage(key, dtype, start, numel)
+
+    def length(self, key: str) -> int:
+        """Return the bytes of a storage."""
+        return math.prod(self.storages[key])
+
+    def _newobj_ex(self: Any) -> None:
+        self.stack.pop()  # keyword arguments
+        self.load_reduce()
+
+    def _build(self: Any) -> None:
+        self.stack.pop()  # the state of an object that keeps none
+
+    def _dict(self: Any) -> None:
+        self.append(dict(_pairs(self.pop_mark())))
+
+    def _setitem(self: Any) -> None:
+        value, key = self.stack.pop(), self.stack.pop()
+        self.stack[-1][_key(key)] = value
+
+    def _setitems(self: Any) -> None:
+        items = self.pop_mark()
+        for key, value in _pairs(items):
+            self.stack[-1][key] = value
+
+    dispatch[pickle.NEWOBJ_EX[0]] = _newobj_ex
+    dispatch[pickle.BUILD[0]] = _build
+    dispatch[pickle.DICT[0]] = _dict
+    dispatch[pickle.SETITEM[0]] = _setitem
+    dispatch[pickle.SETITEMS[0]] = _setitems
+
+
+def _pairs(items: list[Any]) -> Iterator[tuple[Any, Any]]:
+    return zip(map(_key, items[::2]), items[1::2], strict=True)
+
+
+def _state_dict(content: Any) -> dict[str, Any]:
+    """Find the state dict in what was pickled, under up to three of `WRAPPERS`."""
+    for _ in range(3):
+        if not isinstance(content, dict):
+            break
+        inner = [content[key] for key in WRAPPERS if key in content]
+        found: Any = next((value for value in inner if isinstance(value, dict) and value), None)
+        if found is None and not any(isinstance(value, _Tensor) for value in content.values()):
+            found = next((value for value in inner if isinstance(value, _Inert)), None)
+        if found is None:
+            break
+        content = found
+    if isinstance(content, dict):
+        return content
+    if isinstance(content, _Inert):
+        raise _Refused(
+            f"holds a whole module ({_short(content.name)}), not a state dict; "
+            "save model.state_dict()"
+        )
+    raise _Refused(
+        f"holds a {type(content).__name__.strip('_').lower()}, not a state dict; "
+        "save model.state_dict()"
+    )
+
+
+def _pickled_layers(
+    content: Any, read_storage: Callable[[str], bytes], size: int
+) -> tuple[list[Layer], int]:
+    """Return the depthwise layers of an unpickled checkpoint and its number of tensors.
+
+    Parameters
+    ----------
+    read_storage
+        Returns a storage's bytes by its key.
+    size
+        Bytes of the file, which the layers together cannot exceed.
+    """
+    state = _state_dict(content)
+    tensors = [(name, t) for name, t in state.items() if isinstance(t, _Tensor)]
+    views, chosen, claimed = set(), [], 0
+    for name, tensor in tensors:
+        storage = tensor.storage
+        view = (storage.key, storage.start + tensor.offset, tensor.shape, tensor.stride)
+        if _is_depthwise(name, tensor.dtype, tensor.shape) and view not in views:
+            views.add(view)
+            _check_dtype(name, tensor.dtype)
+            itemsize = np.dtype(STORED[tensor.dtype]).itemsize
+            claimed += math.prod(tensor.shape) * itemsize
+            chosen.append((name, tensor))
+    # Strides of zero, or many views of one storage, could ask for any amount of memory.
+    if claimed > size:
+        raise _Refused(
+            f"claims {claimed} bytes of depthwise weights in a file of {size}: "
+            "download it again or save it with contiguous tensors"
+        )
+    read_storage = lru_cache(maxsize=1)(read_storage)
+    layers = []
+    for name, tensor in chosen:
+        storage = tensor.storage
+        flat = np.frombuffer(read_storage(storage.key), STORED[tensor.dtype])
+        if storage.dtype != "bytes":  # an untyped storage counts bytes and has no views
+            flat = flat[storage.start : storage.start + storage.numel]
+        steps = zip(tensor.shape, tensor.stride, strict=True)
+        if tensor.offset + sum((n - 1) * step for n, step in steps) >= flat.size:
+            raise ValueError(f"{_short(name)} reaches beyond its storage")
+        strides = [step * flat.itemsize for step in tensor.stride]
+        stored = np.lib.stride_tricks.as_strided(flat[tensor.offset :], tensor.shape, strides)
+        layers.append(_layer(name, tensor.dtype, stored))
+    return _distinct(layers), len(tensors)
+
+
+def _refuse_big_endian(order: object) -> None:
+    if order:
+        raise _Refused("was saved on a big-endian machine: save it again on a little-endian one")
+
+
+def _read_zip(source: _Source) -> tuple[list[Layer], int]:
+    with zipfile.ZipFile(source) as archive:
+        entries = {info.filename: info for info in archive.infolist()}
+        if len(entries) != len(archive.infolist()):
+            raise ValueError("an entry of the archive stands twice")
+        folder = next(iter(entries), "").partition("/")[0]
+        if f"{folder}/constants.pkl" in entries or any(
+            name.startswith(f"{folder}/code/") for name in entries
+        ):
+            raise _Refused("is a TorchScript archive, not a state dict; save model.state_dict()")
+        if f"{folder}/data.pkl" not in entries:
+            raise _Refused(
+                "is a zip archive but no PyTorch checkpoint (no data.pkl): "
+                "unpack it and name the checkpoint inside"
+            )
+
+        def read(name: str) -> bytes:
+            info = entries[f"{folder}/{name}"]
+            if info.compress_type != zipfile.ZIP_STORED or info.file_size != info.compress_size:
+                raise _Refused(f"its entry {name!r} is compressed: save it again with torch.save")
+            if info.file_size > source.size:
+                raise ValueError(f"entry {name!r} claims {info.file_size} bytes")
+            return archive.read(info)  # checks the CRC-32
+
+        if f"{folder}/byteorder" in entries:
+            _refuse_big_endian(read("byteorder").strip() == b"big")
+        if (length := entries[f"{folder}/data.pkl"].file_size) > PICKLE_LIMIT:
+            raise _Refused(
+                f"has a pickle of {length} bytes beside its tensors (limit {PICKLE_LIMIT}): "
+                "save model.state_dict() alone"
+            )
+        unpickler = _Unpickler(io.BytesIO(read("data.pkl")))
+        content = unpickler.load()
+
+        def read_storage(key: str) -> bytes:
+            found, claimed = entries[f"{folder}/data/{key}"].file_size, unpickler.length(key)
+            if found != claimed:
+                raise ValueError(f"storage {_short(key)}: {found} bytes, not {claimed}")
+            return read(f"data/{key}")
+
+        return _pickled_layers(content, read_storage, source.size)
+
+
+def _read_legacy(source: _Source) -> tuple[list[Layer], int]:
+    source.end = min(source.size, PICKLE_LIMIT)
+    if _Unpickler(source).load() != LEGACY_MAGIC or _Unpickler(source).load() != LEGACY_PROTOCOL:
+        raise _Refused("is a pickle, but not one of torch.save: save model.state_dict() with it")
+    _refuse_big_endian(_Unpickler(source).load().get("little_endian") is False)
+    unpickler = _Unpickler(source)
+    content = unpickler.load()
+    keys = _Unpickler(source).load()
+    source.end = source.size
+    positions = {}
+    for key in keys:
+        if type(key) is not str:
+            raise ValueError("a storage key is no text")
+        (numel,) = struct.unpack("<q", source.exactly(8))
+        if numel != unpickler.storages[key][0]:
+            raise ValueError(f"storage {_short(key)} has {numel} elements, its tensors differ")
+        positions[key], length = source.tell(), unpickler.length(key)
+        if source.tell() + length > source.size:
+            raise EOFError(f"storage {_short(key)} of {length} bytes is cut off")
+        source.seek(length, io.SEEK_CUR)
+
+    def read_storage(key: str) -> bytes:
+        source.seek(positions[key])
+        return source.exactly(unpickler.length(key))
+
+    return _pickled_layers(content, read_storage, source.size)
