@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from timm.optim import param_groups_weight_decay
 
 from kernelatlas import __version__, architectures
+from kernelatlas.architectures import ROTATIONS
 from kernelatlas.device import describe, resolve
 from kernelatlas.pictures import Crops
 
@@ -51,10 +52,8 @@ def train(
     place = resolve(device)
     options, seed = recipe["optimiser"], recipe["seed"]
     crops = Crops(**recipe["data"], device=place)
-    model = architectures.create(
-        recipe["architecture"], seed, num_classes=crops.n_classes, **recipe["arguments"]
-    )
-    model = model.to(place, memory_format=torch.channels_last)
+    model = architectures.from_recipe(recipe)
+    model.to(place).to(memory_format=torch.channels_last)
     groups = param_groups_weight_decay(model, options["weight_decay"])
     optimiser = torch.optim.AdamW(groups, lr=options["learning_rate"])
     generator = torch.Generator().manual_seed(seed)
@@ -86,22 +85,32 @@ def train(
             }
             total = 0.0
             history.append(row)
-            log.info("step %d of %d, loss %.3f, held-out accuracy %.3f", step, steps,
-                     row["loss"], row["accuracy"])
+            log.info(
+                "step %d of %d, loss %.3f, held-out accuracy %.3f",
+                step,
+                steps,
+                row["loss"],
+                row["accuracy"],
+            )
             on_test(row, model)
 
-    state = {name: tensor.half().cpu() if tensor.is_floating_point() else tensor.cpu()
-             for name, tensor in model.state_dict().items()}
+    state = {
+        name: (tensor.half() if tensor.is_floating_point() else tensor).cpu().contiguous()
+        for name, tensor in model.state_dict().items()
+    }
     model.load_state_dict(state)
     metadata = {
         "recipe": recipe,
         "held_out_accuracy": accuracy(model, *held_out),
         "held_out_crops": len(held_out[1]),
-        "classes": crops.n_classes,
+        "classes": ROTATIONS * len(crops.train),
         "device": describe(place),
         "threads": torch.get_num_threads(),
-        "versions": {"kernelatlas": __version__, "timm": timm.__version__,
-                     "torch": torch.__version__},
+        "versions": {
+            "kernelatlas": __version__,
+            "timm": timm.__version__,
+            "torch": torch.__version__,
+        },
     }
     return state, metadata, history
 

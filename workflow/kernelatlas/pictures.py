@@ -10,9 +10,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from kernelatlas.architectures import ROTATIONS
 from kernelatlas.errors import KernelAtlasError
-
-ROTATIONS = 4
 
 
 def load(name: str) -> np.ndarray:
@@ -92,10 +91,6 @@ class Crops:
                 )
             self.train.append(picture[:, :, :border])
             self.test.append(picture[:, :, border:])
-
-    @property
-    def n_classes(self) -> int:
-        return ROTATIONS * len(self.train)
 
     def batch(self, n: int, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
         """Return n random training crops, (n, 3, size, size) float32, and their classes, (n,)."""
