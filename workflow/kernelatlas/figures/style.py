@@ -1,0 +1,333 @@
+"""What all figures share: theme, colours, kernels as images, stacked shares, captions, saving."""
+
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
+from matplotlib.legend import Legend
+from matplotlib.patches import Patch, Rectangle
+from matplotlib.textpath import text_to_path
+
+from kernelatlas.errors import KernelAtlasError
+from kernelatlas.files import whole
+from kernelatlas.names import DEGENERATE, SHAPES, shape_of
+
+SMALL, NORMAL, LARGE = 6.5, 7.5, 10.0  # points
+LINE = 1.35  # distance of lines in heights of the font
+MARGIN = 0.15  # inches between the page's edge and what stands on it
+INK, FAINT, CONTROL = "#333333", "#9A9A9A", "#BDBDBD"
+
+sns.set_theme(
+    context="paper",
+    style="ticks",
+    font="DejaVu Sans",
+    rc={
+        "font.size": NORMAL,
+        "axes.titlesize": NORMAL + 0.5,
+        "axes.titleweight": "bold",
+        "axes.titlelocation": "left",
+        "axes.labelsize": NORMAL,
+        "xtick.labelsize": SMALL,
+        "ytick.labelsize": SMALL,
+        "legend.fontsize": SMALL,
+        "legend.title_fontsize": NORMAL,
+        "figure.titlesize": LARGE,
+        "figure.titleweight": "bold",
+        "text.color": INK,
+        "axes.labelcolor": INK,
+        "axes.edgecolor": INK,
+        "xtick.color": INK,
+        "ytick.color": INK,
+        "axes.linewidth": 0.6,
+        "xtick.major.width": 0.6,
+        "ytick.major.width": 0.6,
+        "xtick.major.size": 3,
+        "ytick.major.size": 3,
+        "hatch.linewidth": 0.5,
+        "legend.frameon": False,
+        "pdf.fonttype": 42,
+    },
+)
+
+# Red is positive, blue negative: told apart by all common kinds of colour blindness.
+KERNEL_MAP = matplotlib.colormaps["RdBu_r"]
+
+NOT_IDENTIFIED = "not identified"
+PARTS = (*SHAPES, DEGENERATE, NOT_IDENTIFIED)  # of a stacked bar, from its start
+
+# After Okabe and Ito: the "on" kind of a shape is dark, the "off" kind light.
+_COLOURS = {
+    "on-centre": "#0072B2",
+    "off-centre": "#8FCBF2",
+    "on-cross": "#C44E00",
+    "off-cross": "#EFA02A",
+    "on-square": "#00634A",
+    "off-square": "#35AD80",
+    "first-derivative": "#B0508C",
+    "second-derivative": "#F0E442",
+    "other": "#D2D2D2",
+    DEGENERATE: "#3A3A3A",
+    NOT_IDENTIFIED: "#FAFAFA",
+}
+_HATCHES = {DEGENERATE: "////"}
+
+
+def palette(labels: Iterable[str]) -> dict[str, str]:
+    """Return the colour of each label: that of its shape, in every figure the same."""
+    return {label: _COLOURS[shape_of(label)] for label in labels}
+
+
+def part_style(part: str) -> dict[str, Any]:
+    """Return the patch properties of a part of a stacked bar (one of `PARTS`)."""
+    return {
+        "facecolor": _COLOURS[part],
+        "hatch": _HATCHES.get(part),
+        "edgecolor": FAINT if part in (NOT_IDENTIFIED, DEGENERATE) else "white",
+        "linewidth": 0.4,
+    }
+
+
+def control_style() -> dict[str, Any]:
+    """Return the patch properties of a bar of an untrained control."""
+    return {"facecolor": "#EFEFEF", "edgecolor": FAINT, "hatch": "/////", "linewidth": 0.4}
+
+
+def new_figure(width: float, height: float, title: str, fixed: bool = False) -> Figure:
+    """Return an empty page, in inches; `fixed` leaves the placing of axes to `axes_at`."""
+    figure = Figure(figsize=(width, height), layout=None if fixed else "constrained")
+    if fixed:
+        figure.text(MARGIN / width, 1 - MARGIN / height, title, va="top", size=LARGE, weight="bold")
+    else:
+        figure.suptitle(title, x=MARGIN / width, ha="left")
+    return figure
+
+
+def axes_at(figure: Figure, left: float, bottom: float, width: float, height: float) -> Axes:
+    """Add axes whose place is given in inches from the page's lower left corner."""
+    across, high = figure.get_size_inches()
+    return figure.add_axes((left / across, bottom / high, width / across, height / high))
+
+
+def text_width(text: str, size: float, weight: str = "normal") -> float:
+    """Return the width of one line of text in inches."""
+    font = FontProperties(family="DejaVu Sans", weight=weight, size=size)
+    points, _, _ = text_to_path.get_text_width_height_descent(text, font, ismath=False)
+    return 1.04 * float(points) / 72  # hinting widens letters a little in images
+
+
+def shorten(text: str, width: float, size: float, weight: str = "normal") -> str:
+    """Cut a text to a width in inches, with an ellipsis."""
+    if text_width(text, size, weight) <= width:
+        return text
+    while text and text_width(text + "…", size, weight) > width:
+        text = text[:-1]
+    return text.rstrip() + "…"
+
+
+def wrap(text: str, width: float, size: float) -> list[str]:
+    """Break a text into lines no wider than a width in inches."""
+    lines, line = [], ""
+    for word in text.split():
+        longer = f"{line} {word}".strip()
+        if line and text_width(longer, size) > width:
+            lines.append(line)
+            longer = word
+        line = longer
+    return [*lines, line]
+
+
+def caption(figure: Figure, text: str) -> float:
+    """Put a paragraph at the bottom, in space added to the page; return its height in inches.
+
+    Call it before axes are placed by `axes_at`.
+    """
+    width, height = figure.get_size_inches()
+    lines = wrap(text, width - 2 * MARGIN, NORMAL)
+    added = len(lines) * NORMAL * LINE / 72 + 2 * MARGIN
+    for other in figure.texts:  # what hangs from the upper edge stays there
+        other.set_y(1 - (1 - other.get_position()[1]) * height / (height + added))
+    figure.set_size_inches(width, height + added)
+    height += added
+    figure.text(
+        MARGIN / width,
+        MARGIN / height,
+        "\n".join(lines),
+        va="bottom",
+        size=NORMAL,
+        linespacing=LINE - 0.1,
+        in_layout=False,
+    )
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        share = added / height
+        engine.set(rect=(0, share, 1, 1 - share), w_pad=0.08, h_pad=0.06)  # type: ignore[call-arg]
+    return added
+
+
+def rows_of(frame: pd.DataFrame) -> list[Any]:
+    """Return the rows as named tuples."""
+    return list(frame.itertuples(index=False))
+
+
+def kernel_size(weights: Any) -> int:
+    """Return k of a flattened k×k kernel."""
+    k = round(np.size(weights) ** 0.5)
+    if k * k != np.size(weights):
+        raise KernelAtlasError(f"a kernel of {np.size(weights)} weights is not square: give k·k")
+    return k
+
+
+def show_kernel(
+    ax: Axes,
+    weights: Any,
+    k: int,
+    extent: tuple[float, float, float, float] | None = None,
+    faint: bool = False,
+) -> None:
+    """Show a kernel, its colours symmetrical about zero, in a thin frame.
+
+    Parameters
+    ----------
+    weights
+        k·k weights, row by row.
+    extent
+        left, right, bottom, top in the axes' units; the whole axes without it.
+    faint
+        Dashed frame, for kernels that are not identified.
+    """
+    image = np.asarray(weights, dtype=float).reshape(k, k)
+    limit = max(float(np.abs(image).max()), 1e-12)
+    colours: dict[str, Any] = {"cmap": KERNEL_MAP, "vmin": -limit, "vmax": limit}
+    if extent is None:
+        ax.imshow(image, interpolation="nearest", **colours)
+        ax.set(xticks=[], yticks=[])
+        extent = (-0.5, k - 0.5, k - 0.5, -0.5)
+        sns.despine(ax=ax, left=True, right=True, top=True, bottom=True)
+    else:
+        ax.set_autoscale_on(False)
+        ax.imshow(image, interpolation="nearest", extent=extent, aspect="auto", **colours)
+    left, right, bottom, top = extent
+    frame = Rectangle(
+        (left, bottom),
+        right - left,
+        top - bottom,
+        fill=False,
+        edgecolor=INK,
+        linewidth=0.5,
+        linestyle=(0, (2, 2)) if faint else "-",
+        clip_on=False,
+    )
+    ax.add_patch(frame)
+
+
+def shares_by_shape(composition: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
+    """Return per group the percentage of its kernels in each of `PARTS`.
+
+    Parameters
+    ----------
+    composition
+        Columns `by`, label, kernels, identified.
+    """
+    shape = composition["label"].astype(str).map(shape_of)
+    counted = composition["identified"].where(shape != DEGENERATE, composition["kernels"])
+    keys = [composition[name] for name in by]
+    total = composition["kernels"].groupby(keys, observed=True).sum()
+    parts = pd.DataFrame(
+        {part: counted.where(shape == part, 0).groupby(keys, observed=True).sum() for part in PARTS}
+    )
+    parts[NOT_IDENTIFIED] = total - parts.sum(axis=1)
+    return 100 * parts.div(total.where(total > 0, 1), axis=0)
+
+
+def stacked_bars(
+    ax: Axes, places: Sequence[float], shares: pd.DataFrame, horizontal: bool = False
+) -> None:
+    """Draw a bar of `PARTS` at each place, one for each row of `shares`."""
+    start = np.zeros(len(shares))
+    for part in PARTS:
+        size = shares[part].to_numpy(dtype=float)
+        if not size.any():
+            continue
+        if horizontal:
+            ax.barh(places, size, left=start, height=0.8, **part_style(part))
+        else:
+            ax.bar(places, size, bottom=start, width=0.8, **part_style(part))
+        start = start + size
+
+
+def part_handles(parts: Iterable[str]) -> list[Patch]:
+    """Return legend entries for those of `PARTS` given, in their order."""
+    present = set(parts)
+    return [Patch(label=part, **part_style(part)) for part in PARTS if part in present]
+
+
+def trained_handles(trained: bool, control: bool, colour: str = INK) -> list[Patch]:
+    """Return legend entries for the bars of trained networks and untrained controls."""
+    handles = []
+    if trained:
+        handles.append(Patch(facecolor=colour, label="trained network"))
+    if control:
+        handles.append(Patch(label="untrained control", **control_style()))
+    return handles
+
+
+def legend(figure: Figure, handles: Sequence[Any], title: str | None = None) -> Legend:
+    """Put a legend to the right of all axes."""
+    return figure.legend(
+        handles=list(handles), title=title, loc="outside right upper", alignment="left"
+    )
+
+
+def percent_axis(ax: Axes, text: str) -> None:
+    """Make x run from 0 to 100 % with a light grid."""
+    ax.set(xlim=(0, 100), xlabel=text)
+    ax.xaxis.grid(True, color="#E5E5E5", linewidth=0.5)
+    ax.set_axisbelow(True)
+
+
+def count(number: int, noun: str) -> str:
+    """Return `1 kernel`, `1,234 kernels`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def listed(values: Iterable[Any]) -> str:
+    """Return the different values in order as a text: `5×5 and 7×7`, `0, 1 and 2`."""
+    texts = [str(value) for value in dict.fromkeys(values)]
+    return " and ".join([", ".join(texts[:-1]), texts[-1]] if len(texts) > 1 else texts)
+
+
+def sizes(ks: Iterable[int]) -> str:
+    """Return kernel sizes as a text: `5×5 and 7×7`."""
+    return listed(f"{k}×{k}" for k in sorted({int(k) for k in ks}))
+
+
+def thresholds(models: pd.DataFrame) -> str:
+    """Return the thresholds of a table with the columns k and threshold as a text."""
+    pairs = models[["k", "threshold"]].drop_duplicates().sort_values(["k", "threshold"])
+    return listed(f"{t:.2f} ({int(k)}×{int(k)})" for k, t in rows_of(pairs))
+
+
+def save(figure: Figure, *paths: str | os.PathLike[str]) -> None:
+    """Write the figure to each path, .pdf or .png, and empty it.
+
+    Equal figures give equal bytes: no dates and no versions are written.
+    """
+    for path in map(Path, paths):
+        if path.suffix == ".pdf":
+            metadata: dict[str, Any] = {"CreationDate": None, "Producer": None, "Creator": None}
+            dpi = 300
+        elif path.suffix == ".png":
+            metadata, dpi = {"Software": None}, 150
+        else:
+            raise KernelAtlasError(f"{path}: figures are written as .pdf or .png: change the name")
+        with whole(path) as partial:
+            figure.savefig(partial, dpi=dpi, metadata=metadata)
+    figure.clear()

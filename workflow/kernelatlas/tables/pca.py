@@ -1,0 +1,46 @@
+"""Principal components of a corpus."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from sklearn.decomposition import PCA
+
+from kernelatlas.corpus import KEY, read_corpus
+
+SHOWN = 5000
+COMPONENTS = 10
+SEED = 0
+
+
+def pca_tables(
+    corpus: str | Path, labels: Sequence[str | Path]
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the scores of up to 5000 kernels, with their labels, and the loadings.
+
+    The components are of all kernels; scikit-learn fixes their signs.
+    """
+    keys, kernels = read_corpus(corpus)
+    k = int(round(kernels.shape[1] ** 0.5))
+    n = min(COMPONENTS, *kernels.shape)
+    fitted = PCA(n, svd_solver="covariance_eigh").fit(kernels)
+    random = np.random.default_rng(SEED)
+    rows = np.sort(random.choice(len(kernels), min(SHOWN, len(kernels)), replace=False))
+    scores = fitted.transform(kernels[rows])[:, :2]
+    known = pd.concat([pd.read_parquet(path) for path in labels], ignore_index=True)
+    known = known[known["k"] == k]
+    for frame in (keys, known):
+        for column in ("model", "layer"):
+            frame[column] = frame[column].astype(str)
+    table = keys.iloc[rows][KEY].assign(pc1=scores[:, 0], pc2=scores[:, 1])
+    table = table.merge(known[[*KEY, "label", "identified"]], how="left", on=KEY)
+    table["label"] = table["label"].astype(str)
+    components = pd.DataFrame(
+        {
+            "component": np.arange(1, n + 1),
+            "explained_variance_ratio": fitted.explained_variance_ratio_,
+            "loading": list(fitted.components_),
+        }
+    )
+    return table, components
