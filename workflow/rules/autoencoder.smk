@@ -1,0 +1,24 @@
+rule autoencoder:
+    input:
+        "results/corpora/k{k}.parquet",
+    output:
+        weights="results/autoencoders/k{k}_seed{seed}.safetensors",
+        history="results/autoencoders/k{k}_seed{seed}_history.parquet",
+    log:
+        "results/logs/autoencoders/k{k}_seed{seed}.log",
+    benchmark:
+        "results/benchmarks/autoencoders/k{k}_seed{seed}.tsv"
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    params:
+        code=fingerprint("autoencoder"),
+        device=config["device"],
+        settings=config["autoencoder"],
+    message:
+        "Training the autoencoder of {wildcards.k}x{wildcards.k} kernels, seed {wildcards.seed}"
+    script:
+        "../scripts/autoencoder.py"

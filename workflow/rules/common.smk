@@ -1,0 +1,155 @@
+import os
+import re
+import sys
+from pathlib import Path
+
+from snakemake.logging import logger
+
+WORKFLOW = Path(workflow.basedir) / "workflow"
+ENVIRONMENT = str(Path(workflow.basedir) / "envs" / "environment.yaml")
+
+# Scripts find the library in whatever environment or on whatever node they run.
+sys.path.insert(0, str(WORKFLOW))
+os.environ.update(
+    PYTHONPATH=os.pathsep.join(filter(None, [str(WORKFLOW), os.getenv("PYTHONPATH")]))
+)
+
+from kernelatlas.errors import KernelAtlasError
+from kernelatlas.fingerprint import fingerprint as fingerprint_of
+from kernelatlas.schema import validate
+from kernelatlas.sizes import read_sizes
+from kernelatlas.zoo import load_zoo
+
+
+
+def stop(message):
+    """End Snakemake with one line instead of a traceback."""
+    logger.error(f"ERROR {message}")
+    raise SystemExit(1)
+
+
+try:
+    # YAML reads an unquoted 7 as a number, JSON keys are texts.
+    if isinstance(config.get("thresholds"), dict):
+        config["thresholds"] = {str(k): v for k, v in config["thresholds"].items()}
+    validate(config, "config", "config.yaml")
+    MODELS = {model.name: model for model in load_zoo(config["zoo"])}
+except KernelAtlasError as error:
+    stop(error)
+if Path("results").exists() and not os.access("results", os.W_OK):
+    stop(f"{Path('results').absolute()} cannot be written: check its permissions")
+
+FAMILIES = sorted({model.family for model in MODELS.values()})
+TRAINED = [name for name, model in MODELS.items() if model.trained]
+FIRST_SEED = config["seeds"][0]
+
+
+# A name that is not in the zoo is told as such; Snakemake would know of no rule.
+TARGETS = {
+    r"results/figures/(.+)_(?:clusters|layers)\.\w+": ("family", FAMILIES),
+    r"results/tables/(.+)_(?:clusters|members)\.\w+": ("family", FAMILIES),
+    r"results/(?:kernels|labels)/(.+)\.parquet": ("model", sorted(MODELS)),
+}
+for target in sys.argv[1:]:
+    for pattern, (kind, known) in TARGETS.items():
+        match = re.fullmatch(pattern, target)
+        if match and match[1] not in known:
+            stop(
+                f"{target}: no {kind} '{match[1]}' in the zoo {config['zoo']}; "
+                f"there are: {', '.join(known)}"
+            )
+
+
+wildcard_constraints:
+    model="|".join(map(re.escape, MODELS)),
+    family="|".join(map(re.escape, FAMILIES)),
+    network=r"[A-Za-z0-9][A-Za-z0-9._-]*",
+    k=r"[1-9][0-9]*",
+    seed=r"[0-9]+",
+
+
+def fingerprint(script):
+    """Digest of what a script and the modules it imports mean: a rule's `code`."""
+    return fingerprint_of(WORKFLOW / "scripts" / f"{script}.py")
+
+
+def model_of(wildcards):
+    """The zoo's entry of {model}."""
+    return MODELS[wildcards.model]
+
+
+def checkpoint_of(wildcards):
+    """The file that holds the weights of {model}."""
+    model = model_of(wildcards)
+    return (
+        model.file if model.trained else f"results/untrained/{model.name}.safetensors"
+    )
+
+
+def models_of(family):
+    """Names of the models of a family."""
+    return [name for name, model in MODELS.items() if model.family == family]
+
+
+def studied(models=None):
+    """Sorted kernel sizes under study that these models (all without it) have."""
+    sizes = read_sizes(checkpoints.sizes.get().output.parquet)
+    rows = sizes[
+        sizes["studied"] & sizes["model"].isin(MODELS if models is None else models)
+    ]
+    return sorted({int(k) for k in rows["kh"]})
+
+
+def of_model(pattern):
+    """Input function: `pattern` for every studied size of {model}, first seed."""
+    return lambda wildcards: expand(
+        pattern, k=studied([wildcards.model]), seed=FIRST_SEED
+    )
+
+
+def of_family(pattern):
+    """Input function: `pattern` for every model and studied size of {family}."""
+
+    def paths(wildcards):
+        models = models_of(wildcards.family)
+        return expand(pattern, model=models, k=studied(models), seed=FIRST_SEED)
+
+    return paths
+
+
+def describe(models):
+    """What tables say of models: plain lists, as Snakemake stores parameters."""
+    return [
+        [m.name, m.family, m.trained, m.trained_on]
+        for m in (MODELS[name] for name in models)
+    ]
+
+
+def all_results(wildcards):
+    """Everything that `all` makes."""
+    figures = ["models", "weightsum_k{k}", "pca_k{k}", "spectrum_k{k}", "training_k{k}"]
+    families = [family for family in FAMILIES if studied(models_of(family))]
+    return [
+        *expand(
+            "results/clusters/k{k}_seed{seed}.parquet",
+            k=studied(),
+            seed=config["seeds"],
+        ),
+        *expand(
+            "results/figures/{family}_{what}.{suffix}",
+            family=families,
+            what=["clusters", "layers"],
+            suffix=["pdf", "png"],
+        ),
+        *sorted(
+            {
+                path
+                for figure in figures
+                for path in expand(
+                    f"results/figures/{figure}.{{suffix}}",
+                    k=studied(),
+                    suffix=["pdf", "png"],
+                )
+            }
+        ),
+    ]

@@ -1,0 +1,75 @@
+rule untrained:
+    input:
+        recipe=lambda wildcards: [path for path in [model_of(wildcards).recipe] if path],
+    output:
+        "results/untrained/{model}.safetensors",
+    log:
+        "results/logs/untrained/{model}.log",
+    benchmark:
+        "results/benchmarks/untrained/{model}.tsv"
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        code=fingerprint("untrained"),
+        architecture=lambda wildcards: model_of(wildcards).init,
+        arguments=lambda wildcards: sorted(
+            map(list, model_of(wildcards).arguments.items())
+        ),
+        seed=lambda wildcards: model_of(wildcards).seed,
+    message:
+        "Initialising {wildcards.model}"
+    script:
+        "../scripts/untrained.py"
+
+
+rule kernels:
+    input:
+        checkpoint_of,
+    output:
+        "results/kernels/{model}.parquet",
+    log:
+        "results/logs/kernels/{model}.log",
+    benchmark:
+        "results/benchmarks/kernels/{model}.tsv"
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        code=fingerprint("kernels"),
+    message:
+        "Extracting the depthwise kernels of {wildcards.model}"
+    script:
+        "../scripts/kernels.py"
+
+
+checkpoint sizes:
+    input:
+        expand("results/kernels/{model}.parquet", model=MODELS),
+    output:
+        multiext("results/tables/sizes", parquet=".parquet", csv=".csv"),
+    log:
+        "results/logs/tables/sizes.log",
+    benchmark:
+        "results/benchmarks/tables/sizes.tsv"
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        code=fingerprint("sizes"),
+        models=describe(MODELS),
+        kernel_sizes=config["kernel_sizes"],
+        minimum=config["minimum_kernels"],
+    message:
+        "Counting kernels by size"
+    script:
+        "../scripts/sizes.py"
