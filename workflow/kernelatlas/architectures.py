@@ -10,6 +10,7 @@ from safetensors.torch import save
 
 from kernelatlas.errors import KernelAtlasError
 from kernelatlas.files import whole
+from kernelatlas.schema import validate
 
 ROTATIONS = 4  # classes of the embedded networks: which picture, in which of four turns
 
@@ -30,7 +31,14 @@ def create(architecture: str, seed: int, **arguments: Any) -> torch.nn.Module:
     torch.manual_seed(seed)
     try:
         return timm.create_model(architecture, pretrained=False, **arguments)
-    except (TypeError, ValueError, AssertionError, RuntimeError) as error:
+    except (
+        TypeError,
+        ValueError,
+        LookupError,
+        AttributeError,
+        AssertionError,
+        RuntimeError,
+    ) as error:
         raise KernelAtlasError(
             f"timm cannot build '{architecture}' with {arguments}: {error}"
         ) from error
@@ -78,13 +86,11 @@ def read_recipe(path: str | Path) -> dict[str, Any]:
     Raises
     ------
     KernelAtlasError
-        If it is not valid YAML or lacks a key.
+        If it is not valid YAML or not as workflow/schemas/recipe.schema.yaml says.
     """
     try:
         recipe = yaml.safe_load(Path(path).read_text())
-        missing = {"architecture", "arguments", "seed", "data", "optimiser", "test"} - set(recipe)
-    except (OSError, yaml.YAMLError, TypeError) as error:
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise KernelAtlasError(f"{path}: not a recipe: {' '.join(str(error).split())}") from error
-    if missing:
-        raise KernelAtlasError(f"{path}: the recipe lacks {', '.join(sorted(missing))}")
+    validate(recipe, "recipe", str(path))
     return recipe

@@ -56,8 +56,8 @@ class Settings:
     """
 
     widths: tuple[int, ...] = (256, 256)
-    fourier: int = 32
-    centroids: int = 32
+    fourier: int = 24
+    centroids: int = 24
     epochs: int = 200
     batch: int = 256
     learning_rate: float = 2e-3
@@ -190,8 +190,12 @@ def fit(
     generator = torch.Generator().manual_seed(seed)
     batches = -(-len(data) // settings.batch)
     optimiser = torch.optim.AdamW(model.parameters(), weight_decay=settings.weight_decay)
+    steps = settings.epochs * batches
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, settings.learning_rate, total_steps=settings.epochs * batches, pct_start=0.1
+        optimiser,
+        settings.learning_rate,
+        total_steps=steps,
+        pct_start=0.1 if steps > 10 else 0.0,  # a rise of one step divides by zero
     )
     history: list[dict[str, float]] = []
     for epoch in range(1, settings.epochs + 1):

@@ -79,6 +79,6 @@ def write_corpus(table: pa.Table, path: str | Path, k: int) -> None:
 def read_corpus(path: str | Path) -> tuple[pd.DataFrame, np.ndarray]:
     """Return the keys of a corpus and its kernels, (n, k * k) float32, normalised."""
     table = pq.read_table(path)
-    flat = table["weights"].combine_chunks().flatten().to_numpy()
+    flat = table["weights"].combine_chunks().flatten().to_numpy(zero_copy_only=False, writable=True)
     frame = table.drop_columns("weights").to_pandas()
     return frame, flat.reshape(len(frame), -1)

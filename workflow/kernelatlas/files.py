@@ -3,6 +3,7 @@
 import contextlib
 import csv
 import errno
+import glob
 import json
 import os
 from collections.abc import Iterator
@@ -32,6 +33,8 @@ def whole(path: str | os.PathLike[str]) -> Iterator[Path]:
     partial = target.with_name(f".partial-{os.getpid()}-{target.name}")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
+        for left in target.parent.glob(f".partial-*-{glob.escape(target.name)}"):
+            left.unlink(missing_ok=True)  # of a job that was killed
         yield partial
         os.replace(partial, target)
     except OSError as error:

@@ -34,6 +34,7 @@ def logged(path: str) -> Iterator[None]:
         traceback.print_exc()
     else:
         return
+    message = " ".join(message.splitlines())
     os.write(terminal, f"{message}\n".encode())
     # The log may be what the disk has no space left for.
     with contextlib.suppress(OSError):

@@ -126,30 +126,26 @@ def describe(models):
 
 
 def all_results(wildcards):
-    """Everything that `all` makes."""
-    figures = ["models", "weightsum_k{k}", "pca_k{k}", "spectrum_k{k}", "training_k{k}"]
+    """Everything that `all` makes, by folder: a file that is deleted is made again."""
+    sizes = studied()
     families = [family for family in FAMILIES if studied(models_of(family))]
+    by_family = expand("{family}_clusters", family=families)
+    by_size = expand("{what}_k{k}", what=["spectrum", "pca", "weightsum", "training"], k=sizes)
+    figures = ["models", *by_family, *expand("{family}_layers", family=families), *by_size]
+    tables = [
+        *("sizes", "models", "composition"),
+        *by_family,
+        *expand("{family}_members", family=families),
+        *by_size,
+        *expand("pca_components_k{k}", k=sizes),
+    ]
+    trained = expand("k{k}_seed{seed}", k=sizes, seed=config["seeds"])
     return [
-        *expand(
-            "results/clusters/k{k}_seed{seed}.parquet",
-            k=studied(),
-            seed=config["seeds"],
-        ),
-        *expand(
-            "results/figures/{family}_{what}.{suffix}",
-            family=families,
-            what=["clusters", "layers"],
-            suffix=["pdf", "png"],
-        ),
-        *sorted(
-            {
-                path
-                for figure in figures
-                for path in expand(
-                    f"results/figures/{figure}.{{suffix}}",
-                    k=studied(),
-                    suffix=["pdf", "png"],
-                )
-            }
-        ),
+        *expand("results/{what}/{model}.parquet", what=["kernels", "labels"], model=MODELS),
+        *expand("results/corpora/k{k}.parquet", k=sizes),
+        *expand("results/autoencoders/{name}.safetensors", name=trained),
+        *expand("results/autoencoders/{name}_history.parquet", name=trained),
+        *expand("results/clusters/{name}.parquet", name=trained),
+        *expand("results/tables/{name}.{suffix}", name=tables, suffix=["parquet", "csv"]),
+        *expand("results/figures/{name}.{suffix}", name=figures, suffix=["pdf", "png"]),
     ]

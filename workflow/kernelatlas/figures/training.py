@@ -7,7 +7,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from kernelatlas.figures import style
 
@@ -66,7 +66,7 @@ def draw(history: pd.DataFrame, k: int | None = None) -> Figure:
         f"reconstructions after each epoch, for "
         f"{'the seeds' if len(seeds) > 1 else 'seed'} {style.listed(seeds)}: dashed with the code "
         "that the encoder gives, solid with the best code on the decoded curve, by which kernels "
-        "are assigned. Below: the learning rate at the end of the epoch.",
+        "are assigned. Below: the learning rate at the beginning of the epoch.",
     )
     return figure
 
@@ -76,7 +76,8 @@ def _logarithmic(ax: Axes, losses: pd.DataFrame) -> None:
     lowest, highest = float(losses.min().min()), float(losses.max().max())
     if 0 < 5 * lowest < highest:
         ax.set_yscale("log")
-        plain = FuncFormatter(lambda value, _: f"{value:g}")
-        ax.yaxis.set_major_formatter(plain)
+        ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 4, 6)))
+        ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        ax.yaxis.set_minor_locator(NullLocator())
     else:
         ax.set_ylim(0, None)

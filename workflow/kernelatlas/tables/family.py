@@ -59,7 +59,8 @@ def random_members(
         `weights` are as stored in the checkpoint.
     """
     rows = read_labels(labels, models)
-    parts = []
+    # A family of untrained controls has no members.
+    parts = [rows.iloc[:0].assign(rank=0, weights=pd.Series(dtype="object"))]
     for path in clusters:
         k = int(pd.read_parquet(path, columns=["k"])["k"].iloc[0])
         weights = np.concatenate([read_square(kernel, k)[1] for kernel in kernels])
