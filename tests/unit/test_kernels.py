@@ -9,9 +9,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from kernelatlas.checkpoints import Layer
+from kernelatlas import __version__
+from kernelatlas.checkpoints import Layer, Reading
 from kernelatlas.errors import KernelAtlasError
-from kernelatlas.kernels import count_sizes, kernel_table, read_square, write_kernels
+from kernelatlas.kernels import count_sizes, kernel_table, read_square, source_of, write_kernels
 
 SIZES = [(4, 3, 3), (3, 1, 7), (5, 7, 7), (2, 3, 3), (6, 2, 2), (2, 3, 5)]
 
@@ -182,3 +183,18 @@ def test_weights_that_do_not_fit_their_size(tmp_path, layers):
     pq.write_table(table, tmp_path / "net.parquet")
     with pytest.raises(KernelAtlasError, match="weights in 22 kernels of 3×3"):
         read_square(tmp_path / "net.parquet", 3)
+
+
+def test_the_source_is_told_without_its_folder(tmp_path):
+    path = tmp_path / "folder" / "net.pth"
+    path.parent.mkdir()
+    path.write_bytes(b"abc")
+    assert source_of(path, Reading([], 2)) == {
+        "source": "net.pth",
+        # of "abc", FIPS 180-4
+        "sha256": "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",
+        "bytes": 3,
+        "bytes_read": 2,
+        "version": __version__,
+    }
+    json.dumps(source_of(path, Reading([], 2)))

@@ -1,0 +1,145 @@
+"""A small copy of the project in which the real Snakefile runs on tiny checkpoints."""
+
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import yaml
+from safetensors.numpy import save_file
+
+ROOT = Path(__file__).parents[1]
+SOURCES = ["Snakefile", "config.yaml", "envs", "profiles", "workflow"]
+ZOO = {
+    "families": {
+        "first": [
+            {"name": "a", "file": "nets/a.safetensors", "trained_on": "planted kernels"},
+            {
+                "name": "a.untrained",
+                "init": "convnext_atto",
+                "seed": 0,
+                "arguments": {"depths": [1, 1, 1, 1], "dims": [16, 16, 16, 16]},
+            },
+        ],
+        "second": [{"name": "b", "file": "nets/b.safetensors"}],
+    }
+}
+CONFIG = {
+    "zoo": "zoo.yaml",
+    "minimum_kernels": 50,
+    "seeds": [0],
+    "device": "cpu",
+    "autoencoder": {
+        "widths": [32],
+        "fourier": 8,
+        "centroids": 8,
+        "epochs": 4,
+        "batch": 64,
+        "learning_rate": 0.002,
+        "weight_decay": 0.0001,
+        "curve_points": 128,
+    },
+}
+
+
+def planted(path: Path, seed: int, sizes: tuple[int, ...] = (7,), n: int = 120) -> None:
+    """Write a checkpoint of one depthwise layer a size: noisy templates."""
+    from kernelatlas.templates import bank
+
+    random = np.random.default_rng(seed)
+    state = {"stem.weight": random.normal(size=(4, 3, 4, 4)).astype(np.float32)}
+    for layer, k in enumerate(sizes):
+        weights = bank(k).weights
+        kernels = weights[random.integers(len(weights), size=n)]
+        noisy = kernels + random.normal(0, 0.03, kernels.shape)
+        state[f"stages.{layer}.conv_dw.weight"] = noisy.astype(np.float32).reshape(n, 1, k, k)
+    path.parent.mkdir(exist_ok=True)
+    save_file(state, path)
+
+
+@dataclass
+class Run:
+    code: int
+    text: str
+
+    @property
+    def jobs(self) -> list[str]:
+        """Names of the rules that ran, or would run, as counted by Snakemake."""
+        table = re.search(r"^job\s+count\n[-\s]+\n(.*?)^total", self.text, re.M | re.S)
+        return sorted(line.split()[0] for line in table[1].splitlines()) if table else []
+
+    @property
+    def errors(self) -> list[str]:
+        return [line for line in self.text.splitlines() if line.startswith("ERROR ")]
+
+
+@dataclass
+class Project:
+    """A copy of the project's sources in a folder of its own."""
+
+    path: Path
+
+    def snakemake(self, *arguments: str, prefix: tuple[str, ...] = ()) -> Run:
+        command = [*prefix, *self.command(*arguments)]
+        done = subprocess.run(
+            command,
+            cwd=self.path,
+            env=self.environment,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=600,
+        )
+        return Run(done.returncode, done.stdout)
+
+    @staticmethod
+    def command(*arguments: str) -> list[str]:
+        return [sys.executable, "-m", "snakemake", "--cores", "2", "--nocolor", *arguments]
+
+    @property
+    def environment(self) -> dict[str, str]:
+        # Only the copy's own library may be found.
+        return {k: v for k, v in os.environ.items() if k != "PYTHONPATH"} | {"PYTHONSAFEPATH": "1"}
+
+    def edit(self, file: str, old: str, new: str) -> None:
+        path = self.path / file
+        text = path.read_text()
+        assert old in text
+        path.write_text(text.replace(old, new))
+
+    def update(self, file: str, **values: object) -> None:
+        path = self.path / file
+        path.write_text(yaml.safe_dump({**yaml.safe_load(path.read_text()), **values}))
+
+    def digests(self) -> dict[str, str]:
+        """Digests of all results; logs and timings differ from run to run."""
+        return {
+            str(path.relative_to(self.path)): hashlib.sha256(path.read_bytes()).hexdigest()
+            for path in sorted((self.path / "results").rglob("*"))
+            if path.is_file() and not {"logs", "benchmarks"} & set(path.parts)
+        }
+
+    def copy(self, path: Path) -> "Project":
+        shutil.copytree(self.path, path, symlinks=True)
+        return Project(path)
+
+
+def new_project(path: Path) -> Project:
+    path.mkdir()
+    for name in SOURCES:
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, path / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy2(source, path / name)
+    planted(path / "nets/a.safetensors", 1)
+    planted(path / "nets/b.safetensors", 2)
+    (path / "zoo.yaml").write_text(yaml.safe_dump(ZOO))
+    project = Project(path)
+    project.update("config.yaml", **CONFIG)
+    return project
