@@ -21,7 +21,6 @@ from kernelatlas.sizes import read_sizes
 from kernelatlas.zoo import load_zoo
 
 
-
 def stop(message):
     """End Snakemake with one line instead of a traceback."""
     logger.error(f"ERROR {message}")
@@ -130,8 +129,15 @@ def all_results(wildcards):
     sizes = studied()
     families = [family for family in FAMILIES if studied(models_of(family))]
     by_family = expand("{family}_clusters", family=families)
-    by_size = expand("{what}_k{k}", what=["spectrum", "pca", "weightsum", "training"], k=sizes)
-    figures = ["models", *by_family, *expand("{family}_layers", family=families), *by_size]
+    by_size = expand(
+        "{what}_k{k}", what=["spectrum", "pca", "weightsum", "training"], k=sizes
+    )
+    figures = [
+        "models",
+        *by_family,
+        *expand("{family}_layers", family=families),
+        *by_size,
+    ]
     tables = [
         *("sizes", "models", "composition"),
         *by_family,
@@ -141,11 +147,15 @@ def all_results(wildcards):
     ]
     trained = expand("k{k}_seed{seed}", k=sizes, seed=config["seeds"])
     return [
-        *expand("results/{what}/{model}.parquet", what=["kernels", "labels"], model=MODELS),
+        *expand(
+            "results/{what}/{model}.parquet", what=["kernels", "labels"], model=MODELS
+        ),
         *expand("results/corpora/k{k}.parquet", k=sizes),
         *expand("results/autoencoders/{name}.safetensors", name=trained),
         *expand("results/autoencoders/{name}_history.parquet", name=trained),
         *expand("results/clusters/{name}.parquet", name=trained),
-        *expand("results/tables/{name}.{suffix}", name=tables, suffix=["parquet", "csv"]),
+        *expand(
+            "results/tables/{name}.{suffix}", name=tables, suffix=["parquet", "csv"]
+        ),
         *expand("results/figures/{name}.{suffix}", name=figures, suffix=["pdf", "png"]),
     ]
