@@ -54,7 +54,7 @@ def draw(composition: pd.DataFrame, description: Mapping[str, Any]) -> Figure:
 def _caption(composition: pd.DataFrame, description: Mapping[str, Any], mixed: bool) -> str:
     return (
         f"Each bar is one layer with {style.sizes(composition['k'].unique())} depthwise kernels, "
-        "in the order of definition from input to output; under it stand its number and what "
+        "in the order of the label table; under it stand its number and what "
         "its name does not share with the network's other layers. Coloured: the kernels "
         "identified, by the shape of their cluster, directions and signs taken together (seed "
         f"{description['seed']}); degenerate kernels have no shape. In all "
