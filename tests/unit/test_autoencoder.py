@@ -24,14 +24,6 @@ TINY = Settings(
 )
 
 
-@pytest.fixture(autouse=True)
-def _one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 def noise(n, k=3, seed=0):
     return normalise(np.random.default_rng(seed).normal(size=(n, k * k)))
 

@@ -20,14 +20,6 @@ THRESHOLDS = {"3": 0.1, "5": 0.2, "7": 0.3}
 SETTINGS = Settings(widths=(8,), fourier=3, curve_points=128)
 
 
-@pytest.fixture(autouse=True)
-def _one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 @pytest.mark.parametrize(
     ("k", "expected"),
     [(2, 0.1), (3, 0.1), (4, 0.1), (5, 0.2), (6, 0.2), (7, 0.3), (9, 0.3), (51, 0.3)],

@@ -43,14 +43,6 @@ SMALL = {"depths": [1, 1, 0, 0], "dims": [4, 6, 6, 6]}
 WIDTH, HEIGHT, BORDER = 80, 40, 48  # with two fifths of the columns held out
 
 
-@pytest.fixture(autouse=True)
-def _one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 def picture(name):
     """Return a picture in which red tells the column, green the row and blue the picture."""
     values = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
