@@ -313,7 +313,9 @@ def test_scores_stand_beside_the_labels_of_their_kernels(corpus, monkeypatch):
     assert not some.duplicated(key).any()
     both = some.merge(every, on=key)
     assert len(both) == 30
-    assert np.array_equal(both[["pc1_x", "pc2_x", "label_x"]], both[["pc1_y", "pc2_y", "label_y"]])
+    assert (both["label_x"] == both["label_y"]).all()
+    # A product of fewer rows may differ in the last bits, on some processors.
+    np.testing.assert_allclose(both[["pc1_x", "pc2_x"]], both[["pc1_y", "pc2_y"]], atol=1e-5)
     assert len(components) == 9
 
 
