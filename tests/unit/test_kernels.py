@@ -3,25 +3,27 @@
 import hashlib
 import json
 import logging
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from kernelatlas import __version__
-from kernelatlas.checkpoints import Layer, Reading
+from kernelatlas.checkpoints import Layer
 from kernelatlas.errors import KernelAtlasError
-from kernelatlas.kernels import count_sizes, kernel_table, read_square, source_of, write_kernels
+from kernelatlas.kernels import count_sizes, kernel_tables, read_square, write_kernels
 
 SIZES = [(4, 3, 3), (3, 1, 7), (5, 7, 7), (2, 3, 3), (6, 2, 2), (2, 3, 5)]
+
+KNOWN = (2, 3)  # stride and dilation
 
 
 @pytest.fixture
 def layers():
     rng = np.random.default_rng(0)
     return [
-        Layer(f"stages.{i}.dw", rng.normal(size=size).astype(np.float32))
+        Layer(f"stages.{i}.dw", rng.normal(size=size).astype(np.float32), *(KNOWN if i else ()))
         for i, size in enumerate(SIZES)
     ]
 
@@ -68,8 +70,8 @@ def test_rows(path, layers):
             "channel": channel,
             "kh": kernel.shape[0],
             "kw": kernel.shape[1],
-            "stride": None,
-            "dilation": None,
+            "stride": layer.stride,
+            "dilation": layer.dilation,
             "weights": kernel.ravel().tolist(),
             "degenerate": False,
         }
@@ -133,14 +135,14 @@ def test_degenerate_kernels_stay_and_are_reported(tmp_path, layers, caplog):
 
 
 def test_no_warning_without_need(path, layers, caplog):
-    kernel_table("net", layers)
+    assert list(kernel_tables("net", layers))
     assert not caplog.messages
 
 
 def test_equal_layers_give_equal_bytes(tmp_path, layers):
     digests = set()
     for name in ("a", "b"):
-        copies = [Layer(x.name, x.weights.copy()) for x in layers]
+        copies = [replace(layer, weights=layer.weights.copy()) for layer in layers]
         write_kernels(
             tmp_path / name, "net", copies, {"b": 1, "a": 2} if name == "a" else {"a": 2, "b": 1}
         )
@@ -157,10 +159,10 @@ def test_no_layers(tmp_path):
 def test_numbers_beyond_the_columns():
     wide = [Layer("wide", np.zeros((2, 1, 40_000), np.float32))]
     with pytest.raises(KernelAtlasError, match="net: layer 'wide' of 1×40000 kernels"):
-        kernel_table("net", wide)
+        list(kernel_tables("net", wide))
     layer = Layer("many", np.zeros((1, 1, 2), np.float32))
-    with pytest.raises(KernelAtlasError, match="among 40000 layers"):
-        kernel_table("net", [layer] * 40_000)
+    with pytest.raises(KernelAtlasError, match="number 32768"):
+        list(kernel_tables("net", [layer] * 40_000))
 
 
 def test_no_kernel_table(tmp_path):
@@ -177,24 +179,9 @@ def test_no_kernel_table(tmp_path):
 
 
 def test_weights_that_do_not_fit_their_size(tmp_path, layers):
-    table = kernel_table("net", layers)
+    table = pa.concat_tables(kernel_tables("net", layers)).combine_chunks()
     sizes = pa.array(np.full(table.num_rows, 3, np.int16))
     table = table.set_column(4, "kh", sizes).set_column(5, "kw", sizes)
     pq.write_table(table, tmp_path / "net.parquet")
     with pytest.raises(KernelAtlasError, match="weights in 22 kernels of 3×3"):
         read_square(tmp_path / "net.parquet", 3)
-
-
-def test_the_source_is_told_without_its_folder(tmp_path):
-    path = tmp_path / "folder" / "net.pth"
-    path.parent.mkdir()
-    path.write_bytes(b"abc")
-    assert source_of(path, Reading([], 2)) == {
-        "source": "net.pth",
-        # of "abc", FIPS 180-4
-        "sha256": "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",
-        "bytes": 3,
-        "bytes_read": 2,
-        "version": __version__,
-    }
-    json.dumps(source_of(path, Reading([], 2)))

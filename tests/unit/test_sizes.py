@@ -7,7 +7,7 @@ from kernelatlas.checkpoints import Layer
 from kernelatlas.errors import KernelAtlasError
 from kernelatlas.files import write_frame
 from kernelatlas.kernels import write_kernels
-from kernelatlas.sizes import read_sizes, size_table
+from kernelatlas.sizes import size_table, studied_sizes
 
 MODELS = [
     ["a", "first", True, "pictures"],
@@ -58,7 +58,11 @@ def test_counts(paths, tmp_path):
         ["second", "b", True, 9, 9, 2, 0, False],
     ]
     write_frame(table, tmp_path / "sizes.parquet")
-    assert read_sizes(tmp_path / "sizes.parquet").to_numpy().tolist() == table.to_numpy().tolist()
+    assert studied_sizes(tmp_path / "sizes.parquet") == {
+        "a": [3, 7],
+        "a.untrained": [3, 7],
+        "b": [3, 7],
+    }
 
 
 @pytest.mark.parametrize(

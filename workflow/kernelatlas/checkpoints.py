@@ -8,15 +8,17 @@ wrong ends in one `KernelAtlasError`.
 import io
 import json
 import math
+import os
 import pickle
 import re
 import stat
 import struct
 import zipfile
 import zlib
+from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, BinaryIO, ClassVar
 
@@ -26,6 +28,10 @@ from kernelatlas.errors import KernelAtlasError
 
 HEADER_LIMIT = 100_000_000  # bytes of a safetensors header, as in the format's own library
 PICKLE_LIMIT = 64 << 20  # bytes of a pickle without its tensors; real ones stay below 20 MB
+CONTENTS_LIMIT = 16 << 20  # bytes of a zip archive's table of contents or of a shard index
+TAIL = 128 << 10  # bytes at the end of a zip archive that nearly always hold this table
+DEPTHWISE_LIMIT = 1 << 30  # bytes of depthwise weights; timm's largest network has 14 MB
+SHARDS_LIMIT = 1000
 
 # How each dtype that is read lies in the file; bfloat16 has no NumPy dtype.
 STORED = {"float64": "<f8", "float32": "<f4", "float16": "<f2", "bfloat16": "<u2"}
@@ -105,17 +111,33 @@ class Layer:
         The parameter's name without `.weight` and without a leading `module.`.
     weights : ndarray of shape (channels, kh, kw), float32
         As stored, upcast from half precision or cast from double.
+    stride, dilation
+        In pixels, alike in both directions; None where unknown: no checkpoint tells them.
     """
 
     name: str
     weights: np.ndarray
+    stride: int | None = None
+    dilation: int | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class Reading:
-    """The layers of a checkpoint and the number of bytes read from the file for them."""
+    """What was found in a checkpoint.
+
+    Attributes
+    ----------
+    layers
+        The depthwise layers.
+    tensors
+        Number of all tensors.
+    size, bytes_read
+        Bytes of the file, or of all shards, and how many of them were needed.
+    """
 
     layers: list[Layer]
+    tensors: int
+    size: int
     bytes_read: int
 
 
@@ -123,38 +145,29 @@ class _Refused(Exception):
     """What is wrong with the file and what to do, without the file's name."""
 
 
-def read_depthwise(path: str | Path) -> Reading:
-    """Read the depthwise weights of a checkpoint: 4-D, shape[1] == 1, kh·kw > 1, shape[0] > 1.
+def read_depthwise(path: str | Path, part: bool = False) -> Reading:
+    """Read the depthwise weights of a checkpoint file, as `read_layers` does.
 
-    The content decides the format: safetensors, or what `torch.save` writes (a zip archive
-    since PyTorch 1.6, a chain of pickles before). Layers keep the order of a pickled state
-    dict; those of a safetensors file, which has no such order, come in the natural order of
-    their names. Of tied pickled tensors the first is kept.
+    Parameters
+    ----------
+    part
+        Whether the file is a shard, which may hold none.
 
     Raises
     ------
     KernelAtlasError
-        If the file is missing, unreadable, damaged, no checkpoint, wants to run code, or
-        holds no depthwise weight.
+        If the file is missing or unreadable, or as `read_layers`.
     """
     path = Path(path)
     try:
         status = path.stat()
         if stat.S_ISDIR(status.st_mode):
-            raise _Refused("is a folder: name the checkpoint file inside it")
+            raise KernelAtlasError(f"{path}: is a folder: name the checkpoint file inside it")
         if not stat.S_ISREG(status.st_mode):
-            raise _Refused("is not a regular file: name a checkpoint file")
+            raise KernelAtlasError(f"{path}: is not a regular file: name a checkpoint file")
         with path.open("rb") as file:
-            source = _Source(file, status.st_size)
-            layers, tensors = _reader(source)(source)
-        if not layers:
-            raise _Refused(
-                "has no depthwise layers (4-D weights with shape[1] == 1); "
-                f"{tensors} tensors read; remove it from the zoo"
-            )
-        return Reading(layers, source.bytes_read)
-    except _Refused as error:
-        raise KernelAtlasError(f"{path}: {error}") from None
+            sibling = partial(_read_sibling, path.parent)
+            return read_layers(LocalSource(file, str(path), sibling, part))
     except FileNotFoundError as error:
         raise KernelAtlasError(f"{path}: no such file: check the path in the zoo") from error
     except PermissionError as error:
@@ -163,11 +176,41 @@ def read_depthwise(path: str | Path) -> Reading:
         raise KernelAtlasError(
             f"{path}: cannot be read ({error.strerror or error}): check the disk and the path"
         ) from error
+
+
+def _read_sibling(folder: Path, name: str) -> Reading:
+    return read_depthwise(folder / name, part=True)
+
+
+def read_layers(source: "Source") -> Reading:
+    """Read the depthwise weights of a checkpoint: 4-D, shape[1] == 1, kh·kw > 1, shape[0] > 1.
+
+    The content decides the format: safetensors, the index of a safetensors file in shards,
+    or what `torch.save` writes (a zip archive since PyTorch 1.6, a chain of pickles before).
+    Layers keep the order of a pickled state dict; those of a safetensors file, which has no
+    such order, come in the natural order of their names. Of tied pickled tensors the first
+    is kept.
+
+    Raises
+    ------
+    KernelAtlasError
+        If the file is damaged, no checkpoint, wants to run code, or holds no depthwise weight.
+    """
+    try:
+        layers, tensors = _reader(source)(source)
+    except _Refused as error:
+        raise KernelAtlasError(f"{source.label}: {error}") from None
     except DAMAGE as error:
         found = " ".join(f"{type(error).__name__}: {error}".split())[:200]
         raise KernelAtlasError(
-            f"{path}: damaged or truncated checkpoint ({found}): download or copy it again"
+            f"{source.label}: damaged or truncated checkpoint ({found}): {source.again}"
         ) from error
+    if not layers and not source.part:
+        raise KernelAtlasError(
+            f"{source.label}: has no depthwise layers (4-D weights with shape[1] == 1); "
+            f"{tensors} tensors read; remove it from the zoo"
+        )
+    return Reading(layers, tensors, source.size + source.shards, source.bytes_read)
 
 
 def _short(text: object) -> str:
@@ -175,19 +218,63 @@ def _short(text: object) -> str:
     return repr(str(text)[:100])
 
 
-class _Source:
-    """A file that counts the bytes read of it and never tries to read beyond its end."""
+class Source:
+    """A file-like object that counts the bytes read and never tries to read beyond its end.
 
-    def __init__(self, file: BinaryIO, size: int) -> None:
-        self.file, self.size, self.end = file, size, size
+    Attributes
+    ----------
+    label, again
+        How messages call the file, and what they advise where it is damaged.
+    size, end, limit
+        Bytes of the file; where reading has to stop; how much one call may read.
+    part
+        Whether it is a shard, which may hold no depthwise weight.
+    shards
+        Bytes of the shards that were read because of this file.
+    sibling
+        Reads the shard of a name, which lies beside this file.
+    """
+
+    again = "download or copy it again"
+    part = False
+    shards = 0
+
+    def __init__(self, label: str, size: int, sibling: Callable[[str], Reading]) -> None:
+        self.label, self.size, self.end, self.limit = label, size, size, size
         self.position = self.bytes_read = 0
+        self.sibling = sibling
+
+    def fetch(self, begin: int, count: int) -> bytes:
+        """Return up to `count` bytes from `begin` on."""
+        raise NotImplementedError
+
+    def view(self, begin: int, count: int) -> bytes | memoryview:
+        """Return exactly `count` bytes from `begin` on, without a copy where that can be."""
+        self.seek(begin)
+        return self.exactly(count)
+
+    def prefetch(self, spans: list[tuple[int, int]]) -> None:
+        """Tell which bytes, from begin to stop, will be read next, in this order."""
+
+    def need_whole(self) -> None:
+        """Tell that the file will be read from end to end."""
 
     def read(self, count: int = -1) -> bytes:
         left = max(self.end - self.position, 0)
-        return self._moved(self.file.read(left if count < 0 else min(count, left)))
+        count = left if count < 0 else min(count, left)
+        if count > self.limit:
+            raise ValueError(f"{count} bytes where at most {self.limit} are expected")
+        data = self.fetch(self.position, count)
+        self.position += len(data)
+        self.bytes_read += len(data)
+        return data
 
     def readline(self) -> bytes:
-        return self._moved(self.file.readline(max(self.end - self.position, 0)))
+        """Return what is left of a line; only pickles of the oldest protocol have lines."""
+        line = bytearray()
+        while (byte := self.read(1)) and byte != b"\n":
+            line += byte
+        return bytes(line + byte)
 
     def exactly(self, count: int) -> bytes:
         data = self.read(count)
@@ -195,13 +282,11 @@ class _Source:
             raise EOFError(f"{count} bytes expected, {len(data)} found")
         return data
 
-    def _moved(self, data: bytes) -> bytes:
-        self.position += len(data)
-        self.bytes_read += len(data)
-        return data
-
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        self.position = self.file.seek(offset, whence)
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self.position, io.SEEK_END: self.size}[whence]
+        if base + offset < 0:
+            raise ValueError(f"position {base + offset} in a file")
+        self.position = base + offset
         return self.position
 
     def tell(self) -> int:
@@ -211,12 +296,26 @@ class _Source:
         return True
 
 
-def _reader(source: _Source) -> Callable[[_Source], tuple[list[Layer], int]]:
+class LocalSource(Source):
+    """A file on a disk."""
+
+    def __init__(
+        self, file: BinaryIO, label: str, sibling: Callable[[str], Reading], part: bool = False
+    ) -> None:
+        super().__init__(label, os.fstat(file.fileno()).st_size, sibling)
+        self.file, self.part = file, part
+
+    def fetch(self, begin: int, count: int) -> bytes:
+        if begin != self.file.tell():
+            self.file.seek(begin)
+        return self.file.read(count)
+
+
+def _reader(source: Source) -> Callable[[Source], tuple[list[Layer], int]]:
     """Choose the reader of a file by its first bytes; it returns layers and tensor count."""
-    head = source.file.read(64)
-    source.seek(0)
+    head = source.fetch(0, min(64, source.size))
     if not head:
-        raise _Refused("is empty (0 bytes): download or copy it again")
+        raise _Refused(f"is empty (0 bytes): {source.again}")
     if head.startswith(b"version https://git-lfs"):
         raise _Refused("is a Git LFS pointer, not the file itself: run `git lfs pull`")
     if head.startswith(b"PK\x03\x04"):
@@ -225,6 +324,8 @@ def _reader(source: _Source) -> Callable[[_Source], tuple[list[Layer], int]]:
         return _read_safetensors
     if head[0] == pickle.PROTO[0]:
         return _read_legacy
+    if head.lstrip().startswith(b"{"):
+        return _read_index
     if head.lstrip().startswith(b"<"):
         raise _Refused(
             f"is a web page or XML, not a checkpoint (it begins with {head[:16]!r}): "
@@ -249,11 +350,11 @@ def _layer(name: str, dtype: str, stored: np.ndarray) -> Layer:
         values = (stored.astype(np.uint32) << 16).view(np.float32)
     else:
         with np.errstate(over="ignore", invalid="ignore"):
-            values = stored.astype(np.float32)
+            values = stored.astype(np.float32, copy=False)
     name.encode()  # half a surrogate pair could not be written to a table
     for prefix in ("_orig_mod.", "module.", "_orig_mod."):  # torch.compile and data parallel
         name = name.removeprefix(prefix)
-    return Layer(name.removesuffix(".weight"), np.ascontiguousarray(values[:, 0]))
+    return Layer(name.removesuffix(".weight"), np.require(values[:, 0], requirements=["C", "A"]))
 
 
 def _distinct(layers: list[Layer]) -> list[Layer]:
@@ -265,6 +366,14 @@ def _distinct(layers: list[Layer]) -> list[Layer]:
             )
         names.add(layer.name)
     return layers
+
+
+def _check_amount(claimed: int) -> None:
+    if claimed > DEPTHWISE_LIMIT:
+        raise _Refused(
+            f"claims {claimed} bytes of depthwise weights (limit {DEPTHWISE_LIMIT}): "
+            "check that it is the right file"
+        )
 
 
 def _check_dtype(name: str, dtype: str) -> None:
@@ -299,12 +408,12 @@ def _is_count(value: object) -> bool:
     return type(value) is int and 0 <= value < 1 << 63
 
 
-def _read_safetensors(source: _Source) -> tuple[list[Layer], int]:
+def _read_safetensors(source: Source) -> tuple[list[Layer], int]:
     (length,) = struct.unpack("<Q", source.exactly(8))
     if length > min(HEADER_LIMIT, source.size - 8):
         raise _Refused(
             f"claims a header of {length} bytes in a file of {source.size}: "
-            "truncated or no safetensors file; download or copy it again"
+            f"truncated or no safetensors file; {source.again}"
         )
     header = json.loads(source.exactly(length).decode(), object_pairs_hook=_unique)
     header.pop("__metadata__", None)
@@ -323,19 +432,56 @@ def _read_safetensors(source: _Source) -> tuple[list[Layer], int]:
         end = stop
     if start + end != source.size:
         raise _Refused(
-            f"has {source.size} bytes where its header needs {start + end}: "
-            "download or copy it again"
+            f"has {source.size} bytes where its header needs {start + end}: {source.again}"
         )
-    layers = []
+    chosen = []
     for name, entry in entries:
         dtype, shape = SAFETENSORS_NAMES.get(entry["dtype"], entry["dtype"]), entry["shape"]
         if _is_depthwise(name, dtype, shape):
             _check_dtype(name, dtype)
             begin, stop = entry["data_offsets"]
-            source.seek(start + begin)
-            stored = np.frombuffer(source.exactly(stop - begin), STORED[dtype])
-            layers.append(_layer(name, dtype, stored.reshape(shape)))
-    return sorted(_distinct(layers), key=lambda layer: _natural(layer.name)), len(entries)
+            chosen.append((name, dtype, shape, start + begin, start + stop))
+    spans = [(begin, stop) for *_, begin, stop in chosen]
+    _check_amount(sum(stop - begin for begin, stop in spans))
+    source.prefetch(spans)
+    layers = []
+    for name, dtype, shape, begin, stop in chosen:
+        stored = np.frombuffer(source.view(begin, stop - begin), STORED[dtype])
+        layers.append(_layer(name, dtype, stored.reshape(shape)))
+    return _in_natural_order(layers), len(entries)
+
+
+def _in_natural_order(layers: list[Layer]) -> list[Layer]:
+    return sorted(_distinct(layers), key=lambda layer: _natural(layer.name))
+
+
+def _read_index(source: Source) -> tuple[list[Layer], int]:
+    """Read the shards of which a model.safetensors.index.json tells."""
+    if source.size > CONTENTS_LIMIT:
+        raise _Refused(
+            f"is a JSON text of {source.size} bytes, too long for an index of shards "
+            f"(limit {CONTENTS_LIMIT}): check that it is the right file"
+        )
+    content = json.loads(source.exactly(source.size).decode(), object_pairs_hook=_unique)
+    shards = content.get("weight_map")
+    if type(shards) is not dict or not all(type(shard) is str for shard in shards.values()):
+        raise _Refused(
+            "is a JSON text but no index of shards (no weight_map): name the checkpoint itself"
+        )
+    names = sorted(set(shards.values()))
+    if len(names) > SHARDS_LIMIT:
+        raise _Refused(f"names {len(names)} shards (limit {SHARDS_LIMIT}): check the file")
+    layers, tensors = [], 0
+    for name in names:
+        # Beside the index and nowhere else, whatever the index says.
+        if not re.fullmatch(r"[\w-][\w.-]*\.safetensors", name, re.ASCII):
+            raise _Refused(f"names the shard {_short(name)}, which is no file beside it")
+        shard = source.sibling(name)
+        layers += shard.layers
+        tensors += shard.tensors
+        source.shards += shard.size
+        source.bytes_read += shard.bytes_read
+    return _in_natural_order(layers), tensors
 
 
 # --- pickles -----------------------------------------------------------------------------
@@ -533,7 +679,10 @@ def _state_dict(content: Any) -> dict[str, Any]:
 
 
 def _pickled_layers(
-    content: Any, read_storage: Callable[[str], bytes], size: int
+    content: Any,
+    read_storage: Callable[[str], bytes],
+    size: int,
+    prefetch: Callable[[list[str]], None] = lambda keys: None,
 ) -> tuple[list[Layer], int]:
     """Return the depthwise layers of an unpickled checkpoint and its number of tensors.
 
@@ -543,6 +692,8 @@ def _pickled_layers(
         Returns a storage's bytes by its key.
     size
         Bytes of the file, which the layers together cannot exceed.
+    prefetch
+        Is told the keys of the storages that will be read.
     """
     state = _state_dict(content)
     tensors = [(name, t) for name, t in state.items() if isinstance(t, _Tensor)]
@@ -562,6 +713,8 @@ def _pickled_layers(
             f"claims {claimed} bytes of depthwise weights in a file of {size}: "
             "download it again or save it with contiguous tensors"
         )
+    _check_amount(claimed)
+    prefetch([tensor.storage.key for _, tensor in chosen])
     read_storage = lru_cache(maxsize=1)(read_storage)
     layers = []
     for name, tensor in chosen:
@@ -583,8 +736,11 @@ def _refuse_big_endian(order: object) -> None:
         raise _Refused("was saved on a big-endian machine: save it again on a little-endian one")
 
 
-def _read_zip(source: _Source) -> tuple[list[Layer], int]:
+def _read_zip(source: Source) -> tuple[list[Layer], int]:
+    source.prefetch([(max(source.size - TAIL, 0), source.size)])
+    source.limit = CONTENTS_LIMIT
     with zipfile.ZipFile(source) as archive:
+        source.limit = source.size
         entries = {info.filename: info for info in archive.infolist()}
         if len(entries) != len(archive.infolist()):
             raise ValueError("an entry of the archive stands twice")
@@ -614,6 +770,14 @@ def _read_zip(source: _Source) -> tuple[list[Layer], int]:
                 f"has a pickle of {length} bytes beside its tensors (limit {PICKLE_LIMIT}): "
                 "save model.state_dict() alone"
             )
+        limits = sorted([*(info.header_offset for info in entries.values()), archive.start_dir])
+
+        def prefetch(keys: list[str]) -> None:
+            begins = {entries[f"{folder}/data/{key}"].header_offset for key in keys}
+            # An entry ends where the next begins.
+            spans = [(begin, limits[bisect_right(limits, begin)]) for begin in begins]
+            source.prefetch(sorted(spans))
+
         unpickler = _Unpickler(io.BytesIO(read("data.pkl")))
         content = unpickler.load()
 
@@ -623,10 +787,11 @@ def _read_zip(source: _Source) -> tuple[list[Layer], int]:
                 raise ValueError(f"storage {_short(key)}: {found} bytes, not {claimed}")
             return read(f"data/{key}")
 
-        return _pickled_layers(content, read_storage, source.size)
+        return _pickled_layers(content, read_storage, source.size, prefetch)
 
 
-def _read_legacy(source: _Source) -> tuple[list[Layer], int]:
+def _read_legacy(source: Source) -> tuple[list[Layer], int]:
+    source.need_whole()
     source.end = min(source.size, PICKLE_LIMIT)
     if _Unpickler(source).load() != LEGACY_MAGIC or _Unpickler(source).load() != LEGACY_PROTOCOL:
         raise _Refused("is a pickle, but not one of torch.save: save model.state_dict() with it")

@@ -6,15 +6,17 @@ import errno
 import glob
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from kernelatlas.errors import KernelAtlasError
+
+if TYPE_CHECKING:  # extraction does without pandas: half a second and 40 MiB a process
+    import pandas as pd
 
 SCHEMA_VERSION = 1  # of every table; results/README.md describes the columns
 
@@ -60,37 +62,36 @@ def metadata_of(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def write_parquet(
-    table: pa.Table,
+    table: pa.Table, path: str | os.PathLike[str], metadata: dict[str, Any] | None = None
+) -> None:
+    """Write a table with sorted JSON metadata under the key `kernelatlas`."""
+    write_row_groups([table], table.schema, path, metadata)
+
+
+def write_row_groups(
+    tables: Iterable[pa.Table],
+    schema: pa.Schema,
     path: str | os.PathLike[str],
     metadata: dict[str, Any] | None = None,
-    row_groups: list[int] | None = None,
 ) -> None:
-    """Write a table with sorted JSON metadata under the key `kernelatlas`.
-
-    Parameters
-    ----------
-    row_groups
-        Number of rows of each row group, in order; one group without it.
-    """
+    """Write tables one after another, a row group each, as `write_parquet` does."""
     content = {"schema_version": SCHEMA_VERSION, **(metadata or {})}
-    schema = table.schema.with_metadata({"kernelatlas": json.dumps(content, sort_keys=True)})
+    schema = schema.with_metadata({"kernelatlas": json.dumps(content, sort_keys=True)})
     # A dictionary of floating-point values only makes a file larger.
     names = [field.name for field in schema if not _is_numeric(field.type)]
     with (
         whole(path) as partial,
         pq.ParquetWriter(partial, schema, compression="zstd", use_dictionary=names) as writer,
     ):
-        start = 0
-        for rows in row_groups or [table.num_rows]:
-            writer.write_table(table.slice(start, rows), row_group_size=max(rows, 1))
-            start += rows
+        for table in tables:
+            writer.write_table(table, row_group_size=max(table.num_rows, 1))
 
 
 def _is_numeric(kind: pa.DataType) -> bool:
     return pa.types.is_floating(kind) or hasattr(kind, "value_field")  # lists hold weights
 
 
-def write_frame(frame: pd.DataFrame, *paths: str | os.PathLike[str]) -> None:
+def write_frame(frame: "pd.DataFrame", *paths: str | os.PathLike[str]) -> None:
     """Write one table to each path as Parquet or CSV, by suffix.
 
     Lists become JSON texts in CSV; floats keep nine digits, enough for float32.

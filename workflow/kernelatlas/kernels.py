@@ -1,21 +1,21 @@
 """The kernel table: every depthwise kernel of one model, a row each."""
 
-import hashlib
 import logging
+from collections.abc import Iterable, Iterator
 from os import PathLike
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from kernelatlas import __version__
-from kernelatlas.checkpoints import Layer, Reading
+from kernelatlas.checkpoints import Layer
 from kernelatlas.errors import KernelAtlasError
-from kernelatlas.files import write_parquet
+from kernelatlas.files import write_row_groups
 from kernelatlas.normalise import degenerate
+
+if TYPE_CHECKING:  # extraction does without pandas: half a second and 40 MiB a process
+    import pandas as pd
 
 logger = logging.getLogger(__name__)
 
@@ -28,7 +28,7 @@ SCHEMA = pa.schema(
         "channel": pa.int32(),
         "kh": pa.int16(),
         "kw": pa.int16(),
-        "stride": pa.int16(),  # a checkpoint does not tell it, nor the dilation
+        "stride": pa.int16(),  # of the registry; a checkpoint does not tell it, nor the dilation
         "dilation": pa.int16(),
         "weights": pa.list_(pa.float32()),
         "degenerate": pa.bool_(),
@@ -37,85 +37,82 @@ SCHEMA = pa.schema(
 INT16_MAX = np.iinfo(np.int16).max
 
 
-def kernel_table(model: str, layers: list[Layer]) -> pa.Table:
-    """Return one row per kernel, in the order of the layers and of their channels.
+def kernel_tables(model: str, layers: Iterable[Layer]) -> Iterator[pa.Table]:
+    """Yield a table for each layer, with one row per kernel in the order of the channels.
 
-    Logs a warning with the number of degenerate kernels, which stay in the table.
+    Logs a warning with the number of degenerate kernels, which stay in the tables.
 
     Raises
     ------
     KernelAtlasError
         If there are more layers, or wider kernels, than the table's 16 bits can count.
     """
-    for layer in layers:
-        if max(len(layers), *layer.weights.shape[1:]) > INT16_MAX:
-            kh, kw = layer.weights.shape[1:]
+    flagged = kernels = 0
+    for index, layer in enumerate(layers):
+        n, kh, kw = layer.weights.shape
+        if max(index, kh, kw) > INT16_MAX:
             raise KernelAtlasError(
-                f"{model}: layer {layer.name!r} of {kh}×{kw} kernels among {len(layers)} layers "
+                f"{model}: layer {layer.name!r} of {kh}×{kw} kernels, number {index}, "
                 f"exceeds {INT16_MAX}, the largest number in the table: remove the model"
             )
-    counts = [len(layer.weights) for layer in layers]
-    sizes = [np.full(len(layer.weights), layer.weights[0].size) for layer in layers]
-
-    def each(values: Any, dtype: type) -> np.ndarray:
-        return np.repeat(np.asarray(values, dtype), counts)
-
-    flags = _joined([degenerate(x.weights.reshape(len(x.weights), -1)) for x in layers], bool)
-    if flags.any():
-        logger.warning("%s: %d of %d kernels are degenerate", model, flags.sum(), flags.size)
-    index = np.arange(len(layers))
-    columns = {
-        "model": pa.DictionaryArray.from_arrays(np.zeros(flags.size, np.int32), [model]),
-        "layer": pa.DictionaryArray.from_arrays(
-            each(index, np.int32), pa.array([layer.name for layer in layers], pa.string())
-        ),
-        "layer_index": each(index, np.int16),
-        "channel": _joined([np.arange(count) for count in counts], np.int32),
-        "kh": each([layer.weights.shape[1] for layer in layers], np.int16),
-        "kw": each([layer.weights.shape[2] for layer in layers], np.int16),
-        "stride": pa.nulls(flags.size, pa.int16()),
-        "dilation": pa.nulls(flags.size, pa.int16()),
-        "weights": pa.ListArray.from_arrays(
-            np.concatenate([[0], np.cumsum(_joined(sizes, np.int64))]).astype(np.int32),
-            _joined([layer.weights.ravel() for layer in layers], np.float32),
-        ),
-        "degenerate": flags,
-    }
-    return pa.table(columns, schema=SCHEMA)
+        flags = degenerate(layer.weights.reshape(n, -1))
+        flagged, kernels = flagged + flags.sum(), kernels + n
+        values = _array(layer.weights.ravel())
+        columns = [
+            _repeated(model, n),
+            _repeated(layer.name, n),
+            _array(np.full(n, index, np.int16)),
+            _array(np.arange(n, dtype=np.int32)),
+            _array(np.full(n, kh, np.int16)),
+            _array(np.full(n, kw, np.int16)),
+            _known(layer.stride, n),
+            _known(layer.dilation, n),
+            pa.ListArray.from_arrays(_array(np.arange(n + 1, dtype=np.int32) * (kh * kw)), values),
+            pa.Array.from_buffers(pa.bool_(), n, [None, _bits(flags)]),
+        ]
+        yield pa.Table.from_arrays(columns, schema=SCHEMA)
+    if flagged:
+        logger.warning("%s: %d of %d kernels are degenerate", model, flagged, kernels)
 
 
-def _joined(parts: list[np.ndarray], dtype: type) -> np.ndarray:
-    return np.concatenate(parts).astype(dtype, copy=False) if parts else np.empty(0, dtype)
+# pa.array and pa.scalar import pandas, the greatest part of an extraction's time and memory.
+
+
+def _array(values: np.ndarray) -> pa.Array:
+    """Return the array over the same memory."""
+    kind = pa.from_numpy_dtype(values.dtype)
+    return pa.Array.from_buffers(kind, values.size, [None, pa.py_buffer(values)])
+
+
+def _bits(flags: np.ndarray) -> pa.Buffer:
+    return pa.py_buffer(np.packbits(flags, bitorder="little"))
+
+
+def _known(value: int | None, n: int) -> pa.Array:
+    return pa.nulls(n, pa.int16()) if value is None else _array(np.full(n, value, np.int16))
+
+
+def _repeated(text: str, n: int) -> pa.Array:
+    data = text.encode()
+    ends = pa.py_buffer(np.array([0, len(data)], np.int32))
+    dictionary = pa.StringArray.from_buffers(1, ends, pa.py_buffer(data))
+    return pa.DictionaryArray.from_arrays(_array(np.zeros(n, np.int32)), dictionary)
 
 
 def write_kernels(
-    path: str | PathLike[str], model: str, layers: list[Layer], metadata: dict[str, Any]
+    path: str | PathLike[str], model: str, layers: Iterable[Layer], metadata: dict[str, Any]
 ) -> None:
     """Write the kernel table of a model with one row group per layer.
 
     Raises
     ------
     KernelAtlasError
-        As `kernel_table`, or if the file cannot be written.
+        As `kernel_tables`, or if the file cannot be written.
     """
-    groups = [len(layer.weights) for layer in layers]
-    write_parquet(kernel_table(model, layers), path, metadata, groups)
+    write_row_groups(kernel_tables(model, layers), SCHEMA, path, metadata)
 
 
-def source_of(path: str | PathLike[str], reading: Reading) -> dict[str, Any]:
-    """Return what a kernel table's metadata says of the checkpoint it was read from."""
-    with open(path, "rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return {
-        "source": Path(path).name,
-        "sha256": digest,
-        "bytes": Path(path).stat().st_size,
-        "bytes_read": reading.bytes_read,
-        "version": __version__,
-    }
-
-
-def read_square(path: str | PathLike[str], k: int) -> tuple[pd.DataFrame, np.ndarray]:
+def read_square(path: str | PathLike[str], k: int) -> "tuple[pd.DataFrame, np.ndarray]":
     """Read the k×k kernels of a kernel table; layers of other sizes are not decoded.
 
     Returns
@@ -132,7 +129,7 @@ def read_square(path: str | PathLike[str], k: int) -> tuple[pd.DataFrame, np.nda
     """
     table = _read(path, SCHEMA.names, filters=[("kh", "==", k), ("kw", "==", k)])
     values = [chunk.flatten().to_numpy() for chunk in table["weights"].chunks]
-    weights = values[0] if len(values) == 1 else _joined(values, np.float32)
+    weights = values[0] if len(values) == 1 else np.concatenate(values, dtype=np.float32)
     if weights.size != table.num_rows * k * k:
         raise KernelAtlasError(
             f"{path}: {weights.size} weights in {table.num_rows} kernels of {k}×{k}: "
@@ -141,7 +138,7 @@ def read_square(path: str | PathLike[str], k: int) -> tuple[pd.DataFrame, np.nda
     return table.drop_columns("weights").to_pandas(), weights.reshape(-1, k * k)
 
 
-def count_sizes(path: str | PathLike[str]) -> pd.DataFrame:
+def count_sizes(path: str | PathLike[str]) -> "pd.DataFrame":
     """Count the kernels of each size: columns model, kh, kw, kernels, degenerate.
 
     Raises

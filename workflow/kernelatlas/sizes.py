@@ -57,6 +57,8 @@ def size_table(
     return counts[columns]
 
 
-def read_sizes(path: str | Path) -> pd.DataFrame:
-    """Return what `size_table` returned."""
-    return pd.read_parquet(path)
+def studied_sizes(path: str | Path) -> dict[str, list[int]]:
+    """Return the studied kernel sizes of each model that has any, from its written table."""
+    table = pd.read_parquet(path)
+    groups = table[table["studied"]].groupby("model")["kh"]
+    return {str(model): sizes.tolist() for model, sizes in groups}
