@@ -1,12 +1,14 @@
 # `make`: set up .venv and build everything. `make test`: set up and test.
 # `make check`: format, lint, types. `make report`: the HTML report of the results.
-# `make lock`: regenerate the pins. `make benchmark`: autoencoder against k-means.
+# `make lock`: regenerate the pins. `make registry`: regenerate the registry of timm.
+# `make benchmark`: autoencoder against k-means, extraction against timm.
+# `make verify-hub`: compare with timm's own loading from the real hub; needs a network.
 PYTHON ?= python3
 CORES ?= all
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: all setup test check report lock benchmark clean
+.PHONY: all setup test check report lock registry benchmark verify-hub clean
 all: setup
 	snakemake --cores $(CORES) all
 
@@ -35,8 +37,15 @@ report: all
 lock: setup
 	$(BIN)/python envs/lock.py
 
+registry: setup
+	python workflow/zoos/registry.py
+
 benchmark: all
 	python benchmarks/autoencoder.py
+	python benchmarks/extraction.py
+
+verify-hub: setup
+	python tests/hub/verify.py
 
 clean:
 	git clean -fdqX results .snakemake
