@@ -6,7 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -68,10 +68,16 @@ class Run:
     text: str
 
     @property
-    def jobs(self) -> list[str]:
-        """Names of the rules that ran, or would run, as counted by Snakemake."""
+    def counts(self) -> dict[str, int]:
+        """How many jobs of each rule ran, or would run, as counted by Snakemake."""
         table = re.search(r"^job\s+count\n[-\s]+\n(.*?)^total", self.text, re.M | re.S)
-        return sorted(line.split()[0] for line in table[1].splitlines()) if table else []
+        rows = [line.split() for line in table[1].splitlines()] if table else []
+        return {rule: int(count) for rule, count in rows}
+
+    @property
+    def jobs(self) -> list[str]:
+        """Names of the rules that ran, or would run."""
+        return sorted(self.counts)
 
     @property
     def errors(self) -> list[str]:
@@ -80,9 +86,13 @@ class Run:
 
 @dataclass
 class Project:
-    """A copy of the project's sources in a folder of its own."""
+    """A copy of the project's sources in a folder of its own.
+
+    `variables` are set in the environment of its runs.
+    """
 
     path: Path
+    variables: dict[str, str] = field(default_factory=dict)
 
     def snakemake(self, *arguments: str, prefix: tuple[str, ...] = ()) -> Run:
         command = [*prefix, *self.command(*arguments)]
@@ -104,7 +114,8 @@ class Project:
     @property
     def environment(self) -> dict[str, str]:
         # Only the copy's own library may be found.
-        return {k: v for k, v in os.environ.items() if k != "PYTHONPATH"} | {"PYTHONSAFEPATH": "1"}
+        inherited = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+        return inherited | {"PYTHONSAFEPATH": "1"} | self.variables
 
     def edit(self, file: str, old: str, new: str) -> None:
         path = self.path / file

@@ -1,5 +1,6 @@
 """What is rebuilt after which change, on the real Snakefile."""
 
+import json
 import os
 import time
 
@@ -138,3 +139,16 @@ def test_the_real_project_plans_without_error(arguments):
     """The default config, zoo and recipes of the repository."""
     run = Project(ROOT).snakemake("--dry-run", "--nolock", *arguments)
     assert run.code == 0, run.text
+
+
+def test_a_changed_shard_is_read_again(fresh):
+    planted(fresh.path / "nets/one.safetensors", 5)
+    index = {"weight_map": {"x": "one.safetensors"}}
+    (fresh.path / "nets/model.safetensors.index.json").write_text(json.dumps(index))
+    models = [{"name": "c", "file": "nets/model.safetensors.index.json"}]
+    fresh.update("zoo.yaml", families={"first": models})
+    table = "results/kernels/c.parquet"
+    assert fresh.snakemake(table).code == 0
+    assert nothing_to_do(fresh.snakemake(table))
+    planted(fresh.path / "nets/one.safetensors", 6)
+    assert fresh.snakemake(table).jobs == ["kernels"]

@@ -455,14 +455,19 @@ def _in_natural_order(layers: list[Layer]) -> list[Layer]:
     return sorted(_distinct(layers), key=lambda layer: _natural(layer.name))
 
 
-def _read_index(source: Source) -> tuple[list[Layer], int]:
-    """Read the shards of which a model.safetensors.index.json tells."""
-    if source.size > CONTENTS_LIMIT:
-        raise _Refused(
-            f"is a JSON text of {source.size} bytes, too long for an index of shards "
-            f"(limit {CONTENTS_LIMIT}): check that it is the right file"
-        )
-    content = json.loads(source.exactly(source.size).decode(), object_pairs_hook=_unique)
+def shards_of(path: str | Path) -> list[str]:
+    """Return the paths of the shards that an index names; none of what is no valid index."""
+    if not str(path).endswith(".index.json"):
+        return []
+    try:
+        names = _shards(Path(path).read_bytes())
+    except (OSError, _Refused, *DAMAGE):
+        return []  # reading the checkpoint will tell
+    return [str(Path(path).with_name(name)) for name in names]
+
+
+def _shards(text: bytes) -> list[str]:
+    content = json.loads(text.decode(), object_pairs_hook=_unique)
     shards = content.get("weight_map")
     if type(shards) is not dict or not all(type(shard) is str for shard in shards.values()):
         raise _Refused(
@@ -471,11 +476,22 @@ def _read_index(source: Source) -> tuple[list[Layer], int]:
     names = sorted(set(shards.values()))
     if len(names) > SHARDS_LIMIT:
         raise _Refused(f"names {len(names)} shards (limit {SHARDS_LIMIT}): check the file")
-    layers, tensors = [], 0
     for name in names:
         # Beside the index and nowhere else, whatever the index says.
         if not re.fullmatch(r"[\w-][\w.-]*\.safetensors", name, re.ASCII):
             raise _Refused(f"names the shard {_short(name)}, which is no file beside it")
+    return names
+
+
+def _read_index(source: Source) -> tuple[list[Layer], int]:
+    """Read the shards of which a model.safetensors.index.json tells."""
+    if source.size > CONTENTS_LIMIT:
+        raise _Refused(
+            f"is a JSON text of {source.size} bytes, too long for an index of shards "
+            f"(limit {CONTENTS_LIMIT}): check that it is the right file"
+        )
+    layers, tensors = [], 0
+    for name in _shards(source.exactly(source.size)):
         shard = source.sibling(name)
         layers += shard.layers
         tensors += shard.tensors

@@ -3,7 +3,6 @@
 Made from timm by `make registry`; reading it needs neither timm nor torch.
 """
 
-import difflib
 import fnmatch
 import functools
 import logging
@@ -18,12 +17,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from kernelatlas.checkpoints import Layer
-from kernelatlas.errors import KernelAtlasError
+from kernelatlas.errors import KernelAtlasError, suggest
 from kernelatlas.files import metadata_of
 
 TAGS = Path(__file__).parents[1] / "zoos" / "timm.parquet"
 LAYERS = TAGS.with_name("timm_layers.parquet")
 COLUMNS = ("name", "architecture", "default", "hub", "filename", "url", "kernels", "digest")
+SEE = "see timm.list_pretrained()"
 
 log = logging.getLogger(__name__)
 
@@ -128,7 +128,7 @@ def resolve(name: str, every_tag: bool) -> list[Tag]:
     kind = "matches no network" if is_pattern(name) else "is no network"
     raise KernelAtlasError(
         f"'{name}' {kind} of timm {timm_version()}, and no file, hub or url is given: "
-        f"{_suggest(name, {tag.name for tag in _depthwise()} | architectures())}"
+        f"{suggest(name, {tag.name for tag in _depthwise()} | architectures(), SEE)}"
     )
 
 
@@ -151,13 +151,8 @@ def check_architecture(name: str) -> None:
     if name not in architectures():
         raise KernelAtlasError(
             f"'{name}' is no architecture with depthwise layers in timm {timm_version()}: "
-            f"{_suggest(name, architectures())}"
+            f"{suggest(name, architectures(), SEE)}"
         )
-
-
-def _suggest(name: str, known: set[str]) -> str:
-    close = difflib.get_close_matches(name, sorted(known), 3)
-    return f"did you mean {' or '.join(close)}?" if close else "see timm.list_pretrained()"
 
 
 def candidates(filename: str) -> list[str]:

@@ -1,3 +1,5 @@
+import functools
+import json
 import os
 import re
 import sys
@@ -14,11 +16,14 @@ os.environ.update(
     PYTHONPATH=os.pathsep.join(filter(None, [str(WORKFLOW), os.getenv("PYTHONPATH")]))
 )
 
-from kernelatlas.errors import KernelAtlasError
+from kernelatlas.checkpoints import shards_of
+from kernelatlas.errors import KernelAtlasError, suggest
 from kernelatlas.fingerprint import fingerprint as fingerprint_of
+from kernelatlas.lock import settled
+from kernelatlas.registry import digest as registry_digest
 from kernelatlas.schema import validate
-from kernelatlas.sizes import read_sizes
-from kernelatlas.zoo import load_zoo
+from kernelatlas.sizes import studied_sizes
+from kernelatlas.zoo import load_zoo, lock_of
 
 
 def stop(message):
@@ -32,7 +37,10 @@ try:
     if isinstance(config.get("thresholds"), dict):
         config["thresholds"] = {str(k): v for k, v in config["thresholds"].items()}
     validate(config, "config", "config.yaml")
-    MODELS = {model.name: model for model in load_zoo(config["zoo"])}
+    MODELS = {
+        model.name: settled(model, f"results/kernels/{model.name}.parquet")
+        for model in load_zoo(config["zoo"], config["tags"] == "all")
+    }
 except KernelAtlasError as error:
     stop(error)
 if Path("results").exists() and not os.access("results", os.W_OK):
@@ -40,6 +48,7 @@ if Path("results").exists() and not os.access("results", os.W_OK):
 
 FAMILIES = sorted({model.family for model in MODELS.values()})
 TRAINED = [name for name, model in MODELS.items() if model.trained]
+REMOTE = [name for name, model in MODELS.items() if model.remote]
 FIRST_SEED = config["seeds"][0]
 
 
@@ -55,7 +64,7 @@ for target in sys.argv[1:]:
         if match and match[1] not in known:
             stop(
                 f"{target}: no {kind} '{match[1]}' in the zoo {config['zoo']}; "
-                f"there are: {', '.join(known)}"
+                + suggest(match[1], known, f"there are: {', '.join(known[:20])}")
             )
 
 
@@ -78,11 +87,17 @@ def model_of(wildcards):
 
 
 def checkpoint_of(wildcards):
-    """The file that holds the weights of {model}."""
+    """The files that hold the weights of {model}; none of what comes from a hub."""
     model = model_of(wildcards)
-    return (
-        model.file if model.trained else f"results/untrained/{model.name}.safetensors"
-    )
+    if not model.trained:
+        return f"results/untrained/{model.name}.safetensors"
+    return [model.file, *shards_of(model.file)] if model.file else []
+
+
+def layers_of(wildcards):
+    """Digest of the layers that timm says {model} has."""
+    architecture = model_of(wildcards).architecture
+    return registry_digest(architecture) if architecture else None
 
 
 def models_of(family):
@@ -90,13 +105,18 @@ def models_of(family):
     return [name for name, model in MODELS.items() if model.family == family]
 
 
+@functools.cache
+def sizes_of_models(path, changed):
+    """Studied kernel sizes by model, read once: every job of every model asks for them."""
+    return studied_sizes(path)
+
+
 def studied(models=None):
     """Sorted kernel sizes under study that these models (all without it) have."""
-    sizes = read_sizes(checkpoints.sizes.get().output.parquet)
-    rows = sizes[
-        sizes["studied"] & sizes["model"].isin(MODELS if models is None else models)
-    ]
-    return sorted({int(k) for k in rows["kh"]})
+    path = checkpoints.sizes.get().output.parquet
+    known = sizes_of_models(path, os.stat(path).st_mtime_ns)
+    names = MODELS if models is None else models
+    return sorted({k for name in names for k in known.get(name, [])})
 
 
 def of_model(pattern):

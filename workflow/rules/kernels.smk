@@ -40,13 +40,40 @@ rule kernels:
     threads: 1
     resources:
         mem_mb=1000,
-        runtime=10,
+        runtime=30,
+        downloads=lambda wildcards: 1 if model_of(wildcards).remote else 0,
     params:
         code=fingerprint("kernels"),
+        remote=lambda wildcards: json.dumps(model_of(wildcards).remote, sort_keys=True),
+        architecture=lambda wildcards: model_of(wildcards).architecture,
+        layers=layers_of,
     message:
         "Extracting the depthwise kernels of {wildcards.model}"
     script:
         "../scripts/kernels.py"
+
+
+rule lock:
+    input:
+        expand("results/kernels/{model}.parquet", model=REMOTE),
+    output:
+        str(lock_of(config["zoo"])),
+    log:
+        "results/logs/lock.log",
+    benchmark:
+        "results/benchmarks/lock.tsv"
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        code=fingerprint("lock"),
+    message:
+        "Locking the commits of the models in {output}"
+    script:
+        "../scripts/lock.py"
 
 
 checkpoint sizes:
