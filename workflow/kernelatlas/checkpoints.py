@@ -30,7 +30,7 @@ HEADER_LIMIT = 100_000_000  # bytes of a safetensors header, as in the format's 
 PICKLE_LIMIT = 64 << 20  # bytes of a pickle without its tensors; real ones stay below 20 MB
 CONTENTS_LIMIT = 16 << 20  # bytes of a zip archive's table of contents or of a shard index
 TAIL = 128 << 10  # bytes at the end of a zip archive that nearly always hold this table
-DEPTHWISE_LIMIT = 1 << 30  # bytes of depthwise weights; timm's largest network has 14 MB
+DEPTHWISE_LIMIT = 1 << 30  # bytes of depthwise weights; timm's largest networks have 22 MB
 SHARDS_LIMIT = 1000
 
 # How each dtype that is read lies in the file; bfloat16 has no NumPy dtype.

@@ -79,10 +79,9 @@ def write_row_groups(
     schema = schema.with_metadata({"kernelatlas": json.dumps(content, sort_keys=True)})
     # A dictionary of floating-point values only makes a file larger.
     names = [field.name for field in schema if not _is_numeric(field.type)]
-    with (
-        whole(path) as partial,
-        pq.ParquetWriter(partial, schema, compression="zstd", use_dictionary=names) as writer,
-    ):
+    # Small pages: a page's buffers are what writing needs most memory for.
+    options = {"compression": "zstd", "use_dictionary": names, "data_page_size": 1 << 17}
+    with whole(path) as partial, pq.ParquetWriter(partial, schema, **options) as writer:
         for table in tables:
             writer.write_table(table, row_group_size=max(table.num_rows, 1))
 

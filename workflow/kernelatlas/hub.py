@@ -220,6 +220,10 @@ def read_url(model: str, url: str, sha256: str | None = None, part: bool = False
     label = f"{model}: {public(url)}"
 
     def sibling(name: str) -> Reading:
+        if sha256 is not None:
+            raise KernelAtlasError(
+                f"{label}: is an index of shards, which its SHA-256 does not cover: remove `sha256`"
+            )
         return read_url(model, urljoin(url, name), part=True).reading
 
     with _explained(label):

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+BLOCK = 512  # kernels
 RELATIVE_FLOOR, ABSOLUTE_FLOOR = 1e-6, 1e-12
 
 
@@ -18,6 +19,12 @@ def degenerate(weights: np.ndarray) -> np.ndarray:
     -------
     ndarray of shape (n,), bool
     """
+    # In blocks: a layer's weights in double precision, thrice, would be its greatest memory.
+    blocks = (weights[begin : begin + BLOCK] for begin in range(0, len(weights), BLOCK))
+    return np.concatenate([np.empty(0, bool), *map(_degenerate, blocks)])
+
+
+def _degenerate(weights: np.ndarray) -> np.ndarray:
     values = np.asarray(weights, dtype=np.float64)
     finite = np.asarray(np.isfinite(values).all(axis=1))
     values = np.where(finite[:, None], values, 0.0)

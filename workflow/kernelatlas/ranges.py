@@ -7,14 +7,18 @@ before it is checked: a wrong range would silently be a wrong kernel.
 
 import functools
 import logging
+import mmap
+import os
 import re
+import tempfile
 import threading
 import time
-from bisect import bisect_left, bisect_right
+from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from http.cookiejar import DefaultCookiePolicy
+from typing import IO
 from urllib.parse import urlsplit, urlunsplit
 
 import httpx2
@@ -31,6 +35,7 @@ from kernelatlas.errors import KernelAtlasError
 HEAD = 128 << 10  # bytes of the first request: nearly always the whole safetensors header
 GAP = 128 << 10  # bytes between two ranges that cost less than another request
 SPANS_LIMIT = 4096  # depthwise tensors of a file; timm's networks have at most 240
+MAPS_LIMIT = 256  # each keeps a file descriptor
 THREADS = 8
 ATTEMPTS = 6  # of one range, with PAUSES between them
 PAUSES = (1, 2, 4, 8, 8)  # seconds
@@ -175,20 +180,53 @@ def _cap_wait(response: httpx2.Response) -> None:
     log.warning("%s answers %d%s", public(str(response.url)), response.status_code, asks)
 
 
-class _Part:
-    """A range and what came of it."""
+class _Store:
+    """A file without a name that holds large ranges, so that memory does for one at a time."""
 
-    def __init__(self, begin: int, stop: int) -> None:
-        self.begin, self.filled = begin, 0
-        # Memory is only taken as it is filled: a size is a claim.
-        self.data = memoryview(np.empty(stop - begin, np.uint8))
+    def __init__(self) -> None:
+        self._lock, self._used, self._maps = threading.Lock(), 0, 0
+        self._file: IO[bytes] | None = None
+
+    def reserve(self, count: int) -> tuple[int | None, int]:
+        """Return the file, None if memory has to do, and where in it is room."""
+        page = mmap.ALLOCATIONGRANULARITY
+        with self._lock:
+            if count <= GAP or self._maps == MAPS_LIMIT:
+                return None, 0
+            try:
+                self._file = self._file or tempfile.TemporaryFile()  # noqa: SIM115
+            except OSError:
+                return None, 0
+            begin, self._used = self._used, self._used + -(-count // page) * page
+            self._maps += 1
+            return self._file.fileno(), begin
+
+
+class _Part:
+    """A range and what came of it; room is only taken as it is filled: a size is a claim."""
+
+    def __init__(self, begin: int, stop: int, store: _Store) -> None:
+        self.begin, self.length, self.filled = begin, stop - begin, 0
+        self._file, self._offset = store.reserve(self.length)
+        self._memory = memoryview(np.empty(self.length if self._file is None else 0, np.uint8))
 
     def fill(self, chunk: bytes) -> None:
-        self.data[self.filled : self.filled + len(chunk)] = chunk
-        self.filled += len(chunk)
+        if self._file is None:
+            self._memory[self.filled : self.filled + len(chunk)] = chunk
+            self.filled += len(chunk)
+        while chunk and self._file is not None:
+            written = os.pwrite(self._file, chunk, self._offset + self.filled)
+            self.filled, chunk = self.filled + written, chunk[written:]
 
     def cut(self, stop: int) -> None:
-        self.data = self.data[: max(stop - self.begin, 0)]
+        self.length = min(self.length, max(stop - self.begin, 0))
+
+    @property
+    def data(self) -> memoryview:
+        if self._file is None or not self.length:
+            return self._memory[: self.length]
+        arguments = {"access": mmap.ACCESS_READ, "offset": self._offset}
+        return memoryview(mmap.mmap(self._file, self.length, **arguments))
 
 
 class RangeSource(Source):
@@ -221,6 +259,7 @@ class RangeSource(Source):
         use_patient_client()
         self._locate, self._lock, self._renewing = locate, threading.Lock(), threading.Lock()
         self._renewals = self.moved = self.requests = self._unplanned = 0
+        self._store = _Store()
         self.etag: str | None = None
         self.location = locate()
         self.total = self.location.size
@@ -255,15 +294,10 @@ class RangeSource(Source):
                     gaps += [(begin, start)] if begin < start else []
                     begin = start + len(data)
             gaps += [(begin, stop)] if begin < stop else []
-        starts = [start for start, _ in self._segments]
         merged: list[tuple[int, int]] = []
         for begin, stop in gaps:
-            last = merged[-1] if merged else (0, -GAP - 1)
-            # Never across a segment: what it holds would be fetched again.
-            if begin <= last[1] + GAP and bisect_left(starts, begin) == bisect_left(
-                starts, last[1]
-            ):
-                merged[-1] = last[0], max(last[1], stop)
+            if merged and begin <= merged[-1][1] + GAP:
+                merged[-1] = merged[-1][0], max(merged[-1][1], stop)
             else:
                 merged.append((begin, stop))
         return merged
@@ -306,7 +340,7 @@ class RangeSource(Source):
 
     def _range(self, begin: int, stop: int) -> memoryview:
         """Return the bytes from begin to stop, or to the end of the file if it is earlier."""
-        part = _Part(begin, stop)
+        part = _Part(begin, stop, self._store)
         failures = 0
         while True:
             location, before = self.location, part.filled
@@ -319,7 +353,7 @@ class RangeSource(Source):
                 trouble = brief(error)
             if self.total is not None:
                 part.cut(self.total)
-            if part.filled == len(part.data):
+            if part.filled == part.length:
                 return part.data
             advanced = part.filled - before >= GAP
             failures = int(bool(trouble)) if advanced else failures + 1
@@ -337,7 +371,7 @@ class RangeSource(Source):
 
     def _request(self, location: Location, part: _Part) -> bool:
         """Fill in what the server sends of the rest; False if its URL had expired."""
-        first, stop = part.begin + part.filled, part.begin + len(part.data)
+        first, stop = part.begin + part.filled, part.begin + part.length
         with self._lock:
             self.requests += 1
         with http_stream_backoff(

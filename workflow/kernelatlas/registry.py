@@ -6,13 +6,13 @@ Made from timm by `make registry`; reading it needs neither timm nor torch.
 import fnmatch
 import functools
 import logging
-from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -177,8 +177,11 @@ def expected_layers(architecture: str) -> list[dict[str, Any]]:
         If the registry has none of it.
     """
     table = _read(LAYERS)
-    sorted_names = table["architecture"].to_pylist()
-    begin, stop = bisect_left(sorted_names, architecture), bisect_right(sorted_names, architecture)
+    names = table["architecture"].chunk(0)
+    known = names.dictionary.to_pylist()
+    code = known.index(architecture) if architecture in known else -1
+    codes = np.frombuffer(names.indices.buffers()[1], np.int32)[: len(names)]
+    begin, stop = np.searchsorted(codes, code), np.searchsorted(codes, code, side="right")
     if begin == stop:
         raise KernelAtlasError(
             f"timm {timm_version()} has no architecture '{architecture}' with depthwise layers: "
