@@ -8,7 +8,7 @@ CORES ?= all
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: all setup test check report lock registry benchmark verify-hub clean
+.PHONY: all setup test test-library test-workflow check report lock registry benchmark verify-hub clean
 all: setup
 	snakemake --cores $(CORES) all
 
@@ -21,8 +21,15 @@ setup: .venv/ready
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation -e .
 	touch $@
 
+# Two at once, each told as a whole when it ends.
 test: setup
-	pytest
+	$(MAKE) --no-print-directory -j2 -Otarget test-library test-workflow
+
+test-library: setup
+	pytest tests/unit tests/hub
+
+test-workflow: setup
+	pytest tests/workflow tests/faults
 
 check: setup
 	ruff format --check workflow tests benchmarks envs

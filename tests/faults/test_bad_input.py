@@ -53,7 +53,7 @@ def test_a_bad_config(fresh, values, parts):
         ("families: [", ["zoo.yaml", "not valid YAML"]),
         ("families: {a: [{name: ../x, file: nets/a.safetensors}]}", ["'../x'", "file name"]),
         ("families: {a: [{name: x, file: nets/gone.pth}]}", ["'x'", "nets/gone.pth", "mend"]),
-        ("families: {a: [convnextv2_base.fcmae_ft_in1k]}", ["convnextv2_base", "hub"]),
+        ("families: {a: [resnet50.a1_in1k]}", ["'resnet50.a1_in1k' has no depthwise layers"]),
     ],
 )
 def test_a_bad_zoo(fresh, text, parts):
@@ -64,7 +64,8 @@ def test_a_bad_zoo(fresh, text, parts):
 @pytest.mark.parametrize(
     ("target", "parts"),
     [
-        ("results/figures/third_clusters.pdf", ["family 'third'", "first, second"]),
+        ("results/figures/fourth_clusters.pdf", ["family 'fourth'", "first, second"]),
+        ("results/figures/secnd_clusters.pdf", ["family 'secnd'", "did you mean second?"]),
         ("results/kernels/third.parquet", ["model 'third'", "a, a.untrained, b"]),
     ],
 )
