@@ -65,7 +65,7 @@ def test_a_bad_zoo(fresh, text, parts):
     ("target", "parts"),
     [
         ("results/figures/fourth_clusters.pdf", ["family 'fourth'", "first, second"]),
-        ("results/figures/secnd_clusters.pdf", ["family 'secnd'", "did you mean second?"]),
+        ("results/figures/secnd_clusters.pdf", ["family 'secnd'", "did you mean 'second'?"]),
         ("results/kernels/third.parquet", ["model 'third'", "a, a.untrained, b"]),
     ],
 )

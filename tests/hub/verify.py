@@ -16,8 +16,8 @@ import numpy as np  # noqa: E402
 import timm  # noqa: E402
 
 from kernelatlas.errors import KernelAtlasError  # noqa: E402
-from kernelatlas.hub import FILENAMES, read_hub  # noqa: E402
-from kernelatlas.registry import candidates, conform, tags  # noqa: E402
+from kernelatlas.hub import read_hub  # noqa: E402
+from kernelatlas.registry import conform, tags  # noqa: E402
 
 NETWORKS = (
     "convnextv2_atto.fcmae_ft_in1k",
@@ -29,8 +29,7 @@ NETWORKS = (
 def check(name: str) -> bool:
     """Print a line on one network; whether all its depthwise layers are timm's, bit for bit."""
     tag = tags()[name]
-    filenames = candidates(tag.filename) if tag.filename else FILENAMES
-    found = read_hub(name, str(tag.hub), filenames)
+    found = read_hub(name, str(tag.hub))
     layers = conform(name, found.reading.layers, tag.architecture)
     theirs = timm.create_model(name, pretrained=True).state_dict()
     equal = [

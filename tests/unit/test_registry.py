@@ -9,7 +9,7 @@ import pytest
 from kernelatlas import registry
 from kernelatlas.checkpoints import Layer
 from kernelatlas.errors import KernelAtlasError
-from kernelatlas.registry import candidates, conform, expected_layers, resolve, tags
+from kernelatlas.registry import conform, expected_layers, resolve, tags
 
 
 def layers_of(architecture: str, prefix: str = "") -> list[Layer]:
@@ -33,25 +33,6 @@ def test_each_architecture_has_one_default():
     defaults = [tag.architecture for tag in tags().values() if tag.default]
     assert len(defaults) == len(set(defaults))
     assert registry.architectures() <= set(defaults)
-
-
-@pytest.mark.parametrize(
-    ("filename", "expected"),
-    [
-        ("pytorch_model.bin", ["model.safetensors", "pytorch_model.bin"]),
-        (
-            "open_clip_pytorch_model.bin",
-            ["open_clip_model.safetensors", "open_clip_pytorch_model.bin"],
-        ),
-        ("net.bin", ["net.safetensors", "net.bin"]),
-        ("net.pth", ["net.pth"]),
-    ],
-)
-def test_the_safe_format_comes_first_as_in_timm(filename, expected):
-    from timm.models._hub import _get_safe_alternatives
-
-    assert candidates(filename) == expected
-    assert expected[:-1] == list(_get_safe_alternatives(filename))
 
 
 def test_layers_come_in_the_order_of_definition_with_their_strides():

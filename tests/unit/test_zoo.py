@@ -64,8 +64,8 @@ def test_models_are_sorted_and_keep_their_family(load):
             "'X' of family 'a' stands also",
         ),
         ("families: {a: [{name: x, init: y}], a: [{name: z, init: y}]}", "'a' stands twice"),
-        ("families: {a: [convnextv2_bse.fcmae]}", "did you mean convnextv2_base.fcmae"),
-        ("families: {a: [convnxt_tiny]}", "did you mean convnext_tiny"),
+        ("families: {a: [convnextv2_bse.fcmae]}", "did you mean 'convnextv2_base.fcmae"),
+        ("families: {a: [convnxt_tiny]}", "did you mean 'convnext_tiny"),
         ("families: {a: ['convnxt_*']}", "'convnxt_*' matches no network"),
         ("families: {a: [resnet50.a1_in1k]}", "'resnet50.a1_in1k' has no depthwise layers"),
         ("families: {a: [{name: mine}]}", "no file, hub or url is given"),
@@ -85,7 +85,7 @@ def test_models_are_sorted_and_keep_their_family(load):
         ("families: {a: [{name: x, file: net.safetensors, filename: c}]}", "'hub' is a dep"),
         (
             "families: {a: [{name: x, file: net.safetensors, architecture: convnext_tny}]}",
-            "did you mean convnext_tiny",
+            "did you mean 'convnext_tiny",
         ),
     ],
 )

@@ -190,7 +190,7 @@ def test_a_name_with_a_slip_is_told_before_anything_runs(fresh):
     assert run.code != 0
     assert len(run.errors) == 1, run.text
     assert "zoo.yaml: 'convnextv2_bse.fcmae' is no network of timm" in run.errors[0]
-    assert "did you mean convnextv2_base.fcmae" in run.errors[0]
+    assert "did you mean 'convnextv2_base.fcmae" in run.errors[0]
     assert "Traceback" not in run.text
 
 

@@ -5,6 +5,7 @@ file claims is believed before it is compared with the file's own size, and what
 wrong ends in one `KernelAtlasError`.
 """
 
+import abc
 import io
 import json
 import math
@@ -218,7 +219,7 @@ def _short(text: object) -> str:
     return repr(str(text)[:100])
 
 
-class Source:
+class Source(abc.ABC):
     """A file-like object that counts the bytes read and never tries to read beyond its end.
 
     Attributes
@@ -244,18 +245,20 @@ class Source:
         self.position = self.bytes_read = 0
         self.sibling = sibling
 
+    @abc.abstractmethod
     def fetch(self, begin: int, count: int) -> bytes:
         """Return up to `count` bytes from `begin` on."""
-        raise NotImplementedError
 
     def view(self, begin: int, count: int) -> bytes | memoryview:
         """Return exactly `count` bytes from `begin` on, without a copy where that can be."""
         self.seek(begin)
         return self.exactly(count)
 
+    @abc.abstractmethod
     def prefetch(self, spans: list[tuple[int, int]]) -> None:
         """Tell which bytes, from begin to stop, will be read next, in this order."""
 
+    @abc.abstractmethod
     def need_whole(self) -> None:
         """Tell that the file will be read from end to end."""
 
@@ -309,6 +312,12 @@ class LocalSource(Source):
         if begin != self.file.tell():
             self.file.seek(begin)
         return self.file.read(count)
+
+    def prefetch(self, spans: list[tuple[int, int]]) -> None:
+        """Do nothing: a disk is near."""
+
+    def need_whole(self) -> None:
+        """Do nothing: it is there."""
 
 
 def _reader(source: Source) -> Callable[[Source], tuple[list[Layer], int]]:

@@ -11,4 +11,4 @@ class KernelAtlasError(Exception):
 def suggest(name: str, known: Iterable[str], otherwise: str) -> str:
     """Return which known names a mistyped one may have meant, or `otherwise`."""
     close = difflib.get_close_matches(name, sorted(known), 3)
-    return f"did you mean {' or '.join(close)}?" if close else otherwise
+    return f"did you mean {' or '.join(map(repr, close))}?" if close else otherwise

@@ -155,19 +155,6 @@ def check_architecture(name: str) -> None:
         )
 
 
-def candidates(filename: str) -> list[str]:
-    """Return the files that timm looks for instead of a .bin, the safe format first.
-
-    As `_get_safe_alternatives` in timm/models/_hub.py.
-    """
-    stem = filename.removesuffix(".bin")
-    if stem == filename:
-        return [filename]
-    if stem in ("pytorch_model", "open_clip_pytorch_model"):
-        stem = stem.replace("pytorch_model", "model")
-    return [f"{stem}.safetensors", filename]
-
-
 def expected_layers(architecture: str) -> list[dict[str, Any]]:
     """Return the rows of an architecture's depthwise layers, in order of definition.
 

@@ -1,6 +1,5 @@
 """Check config.yaml and zoo files against their schemas, with errors for people."""
 
-import difflib
 import json
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,7 @@ import yaml
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError, best_match
 
-from kernelatlas.errors import KernelAtlasError
+from kernelatlas.errors import KernelAtlasError, suggest
 
 SCHEMAS = Path(__file__).parents[1] / "schemas"
 
@@ -33,8 +32,7 @@ def _explain(error: ValidationError) -> str:
     if error.validator == "additionalProperties":
         known = sorted(error.schema.get("properties", {}))
         unknown = sorted(map(str, set(error.instance) - set(known)))
-        close = difflib.get_close_matches(unknown[0], known, 1)
-        hint = f"did you mean '{close[0]}'?" if close else f"known: {', '.join(known)}"
+        hint = suggest(unknown[0], known, f"known: {', '.join(known)}")
         return f"unknown key '{unknown[0]}': {hint}"
     remedy = error.schema.get("description")
     text = f"{json.dumps(error.instance, default=str)[:200]}: {error.message}"

@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from kernelatlas.errors import KernelAtlasError
-from kernelatlas.registry import Tag, candidates, check_architecture, is_pattern, resolve
+from kernelatlas.registry import Tag, check_architecture, is_pattern, resolve
 from kernelatlas.schema import validate
 
 SOURCES = {"file", "hub", "url", "init"}
@@ -183,11 +183,9 @@ def _of_tag(tag: Tag, family: str, fields: dict[str, Any]) -> Model:
     """Return a network of timm; `fields` may hold its revision and its training data."""
     if tag.hub is None:
         return Model(family=family, url=tag.url, architecture=tag.architecture, **fields)
-    repo, _, revision = tag.hub.partition("@")
-    fields = {"revision": revision or None, **fields}
-    filenames = tuple(candidates(tag.filename)) if tag.filename else ()
+    filenames = (tag.filename,) if tag.filename else ()
     return Model(
-        family=family, hub=repo, filenames=filenames, architecture=tag.architecture, **fields
+        family=family, hub=tag.hub, filenames=filenames, architecture=tag.architecture, **fields
     )
 
 
