@@ -78,5 +78,5 @@ def _read_remote(model: str, remote: dict[str, Any]) -> tuple[Reading, dict[str,
             f"{model}: {found.origin['source']} is no longer the file that was locked (ETag "
             f"{etag}, not {locked}): remove the model from the lock file to take the new one"
         )
-    asked = {key: remote[key] for key in ("revision", "etag") if key in remote}
+    asked = {key: remote[key] for key in ("revision", "etag", "sha256") if key in remote}
     return found.reading, {**found.origin, "asked": asked}

@@ -241,8 +241,8 @@ def read_url(model: str, url: str, sha256: str | None = None, part: bool = False
             digest = hashlib.file_digest(file, "sha256").hexdigest()
             if sha256 is not None and digest != sha256:
                 raise KernelAtlasError(
-                    f"{label}: has the SHA-256 {digest}, the zoo says {sha256}: check `url` and "
-                    "`sha256`; the file was not used"
+                    f"{label}: has the SHA-256 {digest}, the zoo or its lock file says {sha256}: "
+                    "check `url` and `sha256`; the file was not used"
                 )
             reading = read_layers(LocalSource(file, label, sibling, part))
     return Remote(reading, {**_origin(public(url), None, None), "sha256": digest})

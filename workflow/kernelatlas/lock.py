@@ -12,27 +12,29 @@ from kernelatlas.files import metadata_of, whole
 from kernelatlas.zoo import Model
 
 HEADER = """\
-# Written by `snakemake lock`: the commit that each kernel table was read from (of an address,
-# which has none, the file's ETag). Models listed here are read as they were then. To take newer
-# files, remove their lines, or this file.
+# Written by `snakemake lock`: the commit that each kernel table was read from; of an address,
+# which has none, the file's ETag, or its digest where it was read whole. Models listed here are
+# read as they were then. To take newer files, remove their lines, or this file.
 """
+
+# How a model asks for what, by the name that it has in a table's metadata, the best first.
+PINS = {"commit": "revision", "etag": "etag", "sha256": "sha256"}
 
 
 def write_lock(path: str | Path, tables: Sequence[str | Path]) -> None:
-    """Write the commits and ETags in the metadata of kernel tables.
+    """Write the commits, ETags or digests in the metadata of kernel tables.
 
     Raises
     ------
     KernelAtlasError
-        If none of the tables was read from a hub or an address that tells them.
+        If there are no tables: no model comes from a hub or an address.
     """
     pins: dict[str, dict[str, str]] = {}
     for table in sorted(map(Path, tables)):
         metadata = metadata_of(table)
-        if metadata.get("commit"):
-            pins[table.stem] = {"revision": metadata["commit"]}
-        elif metadata.get("etag"):
-            pins[table.stem] = {"etag": metadata["etag"]}
+        known = next((key for key in PINS if metadata.get(key)), None)
+        if known:
+            pins[table.stem] = {PINS[known]: metadata[known]}
     if not pins:
         raise KernelAtlasError(f"{path}: nothing to lock: no model of the zoo comes from a hub")
     with whole(path) as partial:
@@ -51,8 +53,9 @@ def settled(model: Model, table: str | Path) -> Model:
         metadata = metadata_of(table)
     except (OSError, pa.ArrowException):
         return model
-    found = metadata.get("commit") if model.revision else metadata.get("etag")
-    if found != (model.revision or model.etag):
+    pins = {known: getattr(model, asked) for known, asked in PINS.items()}
+    if any(pin and metadata.get(known) != pin for known, pin in pins.items()):
         return model
-    asked = metadata.get("asked", {})
-    return replace(model, revision=asked.get("revision"), etag=asked.get("etag"))
+    return replace(
+        model, **{asked: metadata.get("asked", {}).get(asked) for asked in PINS.values()}
+    )

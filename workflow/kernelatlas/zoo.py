@@ -31,8 +31,8 @@ class Model:
     url, sha256
         An address, and the digest to be checked.
     etag, locked
-        The ETag that the file at an address must have; whether it, or the revision, is of
-        the lock file.
+        The ETag that the file at an address must have; whether it, or the revision or the
+        digest, is of the lock file.
     architecture
         timm's, whose layers the checkpoint must have.
     init
@@ -134,7 +134,7 @@ def load_zoo(path: str | Path, every_tag: bool = False) -> list[Model]:
                 _add(models, _of_tag(tag, family, {**entry, "name": tag.name}), path)
     pinned = [
         replace(model, locked=True, **locked[model.name])
-        if model.name in locked and model.remote and not model.revision
+        if model.name in locked and model.remote and not (model.revision or model.sha256)
         else model
         for model in models.values()
     ]
