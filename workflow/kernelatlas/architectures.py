@@ -1,36 +1,44 @@
 """Networks from timm's own classes, seeded and untrained."""
 
+import functools
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import timm
+import timm.models
 import torch
-import yaml
 from safetensors.torch import save
+from timm.models._efficientnet_builder import decode_arch_def
 
 from kernelatlas.errors import KernelAtlasError
 from kernelatlas.files import whole
-from kernelatlas.schema import validate
-
-ROTATIONS = 4  # classes of the embedded networks: which picture, in which of four turns
+from kernelatlas.pictures import ROTATIONS, n_subjects
+from kernelatlas.recipes import read_recipe
 
 
 def create(architecture: str, seed: int, **arguments: Any) -> torch.nn.Module:
     """Return an untrained timm network, initialised on the CPU from `seed`.
+
+    Parameters
+    ----------
+    architecture
+        A name that timm.create_model knows, or the name of a class that timm.models exports
+        (`ConvMixer`), for sizes that create_model fixes.
+    arguments
+        Of that. `block_args` are timm's texts of blocks, as `ir_r2_k3_s2_e4_c24`, a list a stage.
 
     Raises
     ------
     KernelAtlasError
         If timm has no such architecture or refuses the arguments.
     """
-    if not timm.is_model(architecture):
-        raise KernelAtlasError(
-            f"timm {timm.__version__} has no architecture '{architecture}': "
-            "see timm.list_models() for the names"
-        )
+    build = _builder(architecture)
     torch.manual_seed(seed)
     try:
-        return timm.create_model(architecture, pretrained=False, **arguments)
+        blocks = arguments.get("block_args")
+        decoded = {"block_args": decode_arch_def(blocks)} if blocks else {}
+        return build(**{**arguments, **decoded})
     except (
         TypeError,
         ValueError,
@@ -44,12 +52,38 @@ def create(architecture: str, seed: int, **arguments: Any) -> torch.nn.Module:
         ) from error
 
 
-def from_recipe(recipe: dict[str, Any]) -> torch.nn.Module:
-    """Return the untrained network of a recipe, as training begins with it."""
-    n_classes = ROTATIONS * len(recipe["data"]["pictures"])
-    return create(
-        recipe["architecture"], recipe["seed"], num_classes=n_classes, **recipe["arguments"]
+def _builder(architecture: str) -> Callable[..., torch.nn.Module]:
+    if timm.is_model(architecture):
+        return functools.partial(timm.create_model, architecture, pretrained=False)
+    found = getattr(timm.models, architecture, None)
+    if isinstance(found, type) and issubclass(found, torch.nn.Module):
+        return found
+    raise KernelAtlasError(
+        f"timm {timm.__version__} has no architecture '{architecture}': "
+        "see timm.list_models() for the names"
     )
+
+
+def from_recipe(recipe: dict[str, Any]) -> torch.nn.Module:
+    """Return the untrained network of a recipe, as training begins with it.
+
+    Its scores are those of the subjects, then those of the quarter turns.
+    """
+    return create(
+        recipe["architecture"],
+        recipe["seed"],
+        num_classes=n_subjects(recipe["data"]) + ROTATIONS,
+        **recipe["arguments"],
+    )
+
+
+def depthwise(model: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """Return the depthwise weights of a network, (channels, 1, kh, kw), by parameter name."""
+    return {
+        name: tensor
+        for name, tensor in model.state_dict().items()
+        if tensor.ndim == 4 and tensor.shape[1] == 1 and tensor.shape[0] > 1
+    }
 
 
 def write_untrained(
@@ -69,28 +103,8 @@ def write_untrained(
         model = from_recipe(recipe if seed is None else {**recipe, "seed": seed})
     else:
         model = create(init, seed or 0, **arguments)
-    depthwise = {
-        name: tensor.contiguous()
-        for name, tensor in model.state_dict().items()
-        if tensor.ndim == 4 and tensor.shape[1] == 1
-    }
-    if not depthwise:
+    weights = {name: tensor.contiguous() for name, tensor in depthwise(model).items()}
+    if not weights:
         raise KernelAtlasError(f"'{init}' has no depthwise layers: remove it from the zoo")
     with whole(path) as partial:
-        partial.write_bytes(save(depthwise))
-
-
-def read_recipe(path: str | Path) -> dict[str, Any]:
-    """Read a recipe file.
-
-    Raises
-    ------
-    KernelAtlasError
-        If it is not valid YAML or not as workflow/schemas/recipe.schema.yaml says.
-    """
-    try:
-        recipe = yaml.safe_load(Path(path).read_text())
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise KernelAtlasError(f"{path}: not a recipe: {' '.join(str(error).split())}") from error
-    validate(recipe, "recipe", str(path))
-    return recipe
+        partial.write_bytes(save(weights))

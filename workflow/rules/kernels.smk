@@ -1,6 +1,6 @@
 rule untrained:
     input:
-        recipe=lambda wildcards: [path for path in [model_of(wildcards).recipe] if path],
+        recipe=lambda wildcards: recipe_of(model_of(wildcards).recipe),
     output:
         "results/untrained/{model}.safetensors",
     log:

@@ -8,24 +8,29 @@ rule zoo:
 
 rule network:
     input:
-        recipe="workflow/zoos/recipes/{network}.yaml",
+        recipe=lambda wildcards: recipe_of(
+            f"workflow/zoos/recipes/{wildcards.network}.yaml"
+        ),
     output:
         weights="results/networks/{network}.safetensors",
         history="results/networks/{network}_history.parquet",
+        trajectory=directory("results/networks/{network}_trajectory"),
     log:
         "results/logs/networks/{network}.log",
     benchmark:
         "results/benchmarks/networks/{network}.tsv"
     conda:
         ENVIRONMENT
-    threads: 2
+    threads: 1
     resources:
         mem_mb=4000,
-        runtime=120,
+        runtime=240,
     params:
         code=fingerprint("network"),
         device=config["device"],
+        # Not an output: it outlives a job that was killed.
+        resume="results/networks/{network}.resume",
     message:
-        "Training the network {wildcards.network}"
+        "Training the network {wildcards.network}; its progress is told in {log}"
     script:
         "../scripts/network.py"
