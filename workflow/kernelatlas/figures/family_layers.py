@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from kernelatlas.figures import style
+from kernelatlas.shares import shares_by_shape
 
 LONGEST = 16  # characters of a layer's short name that fit under a bar
 
@@ -73,7 +74,7 @@ def _short_names(layers: list[str]) -> list[str]:
 
 def _panel(ax: Axes, composition: pd.DataFrame) -> list[str]:
     """Draw one network; return the parts that it shows."""
-    shares = style.shares_by_shape(composition, ["layer_index", "layer", "k"]).sort_index()
+    shares = shares_by_shape(composition, ["layer_index", "layer", "k"]).sort_index()
     places = np.arange(len(shares))
     style.stacked_bars(ax, places.tolist(), shares)
     names = _short_names([str(layer) for layer in shares.index.get_level_values("layer")])

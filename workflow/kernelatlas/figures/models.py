@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from kernelatlas.figures import style
+from kernelatlas.shares import shares_by_shape
 
 PITCH = 0.19  # inches from bar to bar
 
@@ -26,7 +27,7 @@ def draw(models: pd.DataFrame, composition: pd.DataFrame, seed: int | None = Non
     seed
         Of the autoencoder, for the caption.
     """
-    shares = style.shares_by_shape(composition, ["model", "k"])
+    shares = shares_by_shape(composition, ["model", "k"])
     sizes = sorted(int(k) for k in models["k"].unique())
     places = {k: _places(models[models["k"] == k]) for k in sizes}
     rows = {k: places[k]["place"].max() + 1 for k in sizes}

@@ -18,7 +18,8 @@ from matplotlib.textpath import text_to_path
 
 from kernelatlas.errors import KernelAtlasError
 from kernelatlas.files import whole
-from kernelatlas.names import DEGENERATE, SHAPES, shape_of
+from kernelatlas.names import DEGENERATE, shape_of
+from kernelatlas.shares import NOT_IDENTIFIED, PARTS
 
 SMALL, NORMAL, LARGE = 6.5, 7.5, 10.0  # points
 LINE = 1.35  # distance of lines in heights of the font
@@ -59,9 +60,6 @@ sns.set_theme(
 
 # Red is positive, blue negative: told apart by all common kinds of colour blindness.
 KERNEL_MAP = matplotlib.colormaps["RdBu_r"]
-
-NOT_IDENTIFIED = "not identified"
-PARTS = (*SHAPES, DEGENERATE, NOT_IDENTIFIED)  # of a stacked bar, from its start
 
 # After Okabe and Ito: the "on" kind of a shape is dark, the "off" kind light.
 _COLOURS = {
@@ -226,25 +224,6 @@ def show_kernel(
         clip_on=False,
     )
     ax.add_patch(frame)
-
-
-def shares_by_shape(composition: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
-    """Return per group the percentage of its kernels in each of `PARTS`.
-
-    Parameters
-    ----------
-    composition
-        Columns `by`, label, kernels, identified.
-    """
-    shape = composition["label"].astype(str).map(shape_of)
-    counted = composition["identified"].where(shape != DEGENERATE, composition["kernels"])
-    keys = [composition[name] for name in by]
-    total = composition["kernels"].groupby(keys, observed=True).sum()
-    parts = pd.DataFrame(
-        {part: counted.where(shape == part, 0).groupby(keys, observed=True).sum() for part in PARTS}
-    )
-    parts[NOT_IDENTIFIED] = total - parts.sum(axis=1)
-    return 100 * parts.div(total.where(total > 0, 1), axis=0)
 
 
 def stacked_bars(
