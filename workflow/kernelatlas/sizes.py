@@ -33,13 +33,7 @@ def size_table(
     KernelAtlasError
         If no size is studied.
     """
-    counts = pd.concat(
-        [
-            count_sizes(path).assign(family=family, trained=trained)
-            for path, (_, family, trained, _) in zip(paths, models, strict=True)
-        ],
-        ignore_index=True,
-    )
+    counts = _count(paths, models)
     usable = counts[counts["trained"] & (counts["kh"] == counts["kw"])]
     sums = (usable["kernels"] - usable["degenerate"]).groupby(usable["kh"]).sum()
     enough = {k for k in kernel_sizes if sums.get(k, 0) >= minimum}
@@ -52,9 +46,39 @@ def size_table(
             f"{minimum}, usable square kernels in the zoo's trained models: {found}; add models "
             "or change the config"
         )
-    counts["studied"] = (counts["kh"] == counts["kw"]) & counts["kh"].isin(enough)
+    return _with_studied(counts, enough)
+
+
+def size_table_of_others(
+    paths: Sequence[str | Path], models: Sequence[Sequence], zoo: str | Path
+) -> pd.DataFrame:
+    """Count the kernels of models outside the zoo; studied is what is studied of the zoo.
+
+    Parameters
+    ----------
+    models
+        As in `size_table`.
+    zoo
+        Path of the zoo's table.
+    """
+    known = pd.read_parquet(zoo)
+    return _with_studied(_count(paths, models), set(known.loc[known["studied"], "kh"]))
+
+
+def _count(paths: Sequence[str | Path], models: Sequence[Sequence]) -> pd.DataFrame:
+    return pd.concat(
+        [
+            count_sizes(path).assign(family=family, trained=trained)
+            for path, (_, family, trained, *_) in zip(paths, models, strict=True)
+        ],
+        ignore_index=True,
+    )
+
+
+def _with_studied(counts: pd.DataFrame, sizes: set[int]) -> pd.DataFrame:
+    studied = (counts["kh"] == counts["kw"]) & counts["kh"].isin(sizes)
     columns = ["family", "model", "trained", "kh", "kw", "kernels", "degenerate", "studied"]
-    return counts[columns]
+    return counts.assign(studied=studied)[columns]
 
 
 def studied_sizes(path: str | Path) -> dict[str, list[int]]:

@@ -41,6 +41,8 @@ class Model:
         Of `init`; a recipe brings its own.
     trained_on
         Words for titles: the data, or empty.
+    network, step
+        Of a state on the way of a training: which run it is of, and after how many steps.
     """
 
     name: str
@@ -58,6 +60,8 @@ class Model:
     seed: int | None = None
     arguments: dict[str, Any] = field(default_factory=dict)
     trained_on: str = ""
+    network: str | None = None
+    step: int | None = None
 
     @property
     def trained(self) -> bool:
@@ -145,7 +149,9 @@ def _yaml(path: str, schema: str) -> dict[str, Any]:
     try:
         data = yaml.load(Path(path).read_text(), _Loader)
     except FileNotFoundError as error:
-        raise KernelAtlasError(f"{path}: no such zoo file: check `zoo` in the config") from error
+        raise KernelAtlasError(
+            f"{path}: no such zoo file: check `zoo` and `dynamics` in the config"
+        ) from error
     except (OSError, UnicodeDecodeError) as error:
         raise KernelAtlasError(f"{path}: cannot be read ({error}): check `zoo`") from error
     except yaml.YAMLError as error:
@@ -155,6 +161,47 @@ def _yaml(path: str, schema: str) -> dict[str, Any]:
         raise KernelAtlasError(f"{path}: the zoo is empty: list models under `families`")
     validate(data or {}, schema, path)
     return data or {}
+
+
+def load_dynamics(path: str | Path, zoo: list[Model]) -> list[Model]:
+    """Read and check a zoo of states on the way of trainings.
+
+    Parameters
+    ----------
+    zoo
+        Models whose names are taken.
+
+    Raises
+    ------
+    KernelAtlasError
+        As `load_zoo`; if an entry does not say its `network` and `step`, if a network is of two
+        families or has a step twice, or if a name is taken.
+    """
+    taken = {model.name.lower(): model for model in zoo}
+    states: dict[tuple[str, int], Model] = {}
+    families: dict[str, str] = {}
+    for model in load_zoo(path):
+        if model.network is None or model.step is None:
+            raise KernelAtlasError(
+                f"{path}: model '{model.name}': a state of a training needs `network` and `step`"
+            )
+        if model.name.lower() in taken:
+            raise KernelAtlasError(
+                f"{path}: model '{model.name}' is also in the zoo: give it another name here"
+            )
+        twin = states.setdefault((model.network, model.step), model)
+        if twin is not model:
+            raise KernelAtlasError(
+                f"{path}: model '{model.name}': network '{model.network}' has step {model.step} "
+                f"also as '{twin.name}': keep one of them"
+            )
+        family = families.setdefault(model.network, model.family)
+        if family != model.family:
+            raise KernelAtlasError(
+                f"{path}: network '{model.network}' is of the families '{family}' and "
+                f"'{model.family}': list its states in one"
+            )
+    return sorted(states.values(), key=lambda model: (model.family, model.network, model.step))
 
 
 def _is_open(entry: dict[str, Any]) -> bool:

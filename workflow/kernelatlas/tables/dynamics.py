@@ -1,0 +1,197 @@
+"""States on the way of trainings: what is identified after how many steps, and of what shape."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from safetensors import safe_open
+
+from kernelatlas.kernels import read_square
+from kernelatlas.shares import shares_by_shape
+
+COLUMNS = ["model", "family", "trained", "trained_on", "network", "step"]
+STATE = ["family", "network", "trained_on", "step", "k"]
+
+
+def read_states(paths: Sequence[str | Path], models: Sequence[Sequence]) -> pd.DataFrame:
+    """Return the label tables of states as one, with what is known of each state beside it.
+
+    Parameters
+    ----------
+    models
+        name, family, trained, training data, network and step of each state.
+    """
+    known = pd.DataFrame(models, columns=COLUMNS)
+    labels = pd.concat([pd.read_parquet(path) for path in paths], ignore_index=True)
+    for column in ("model", "layer", "label"):
+        labels[column] = labels[column].astype(str)
+    return labels.merge(known, on="model")
+
+
+def emergence_table(
+    labels: Sequence[str | Path], kernels: Sequence[str | Path], models: Sequence[Sequence]
+) -> pd.DataFrame:
+    """Count what is identified in each state, and what is left of the initial kernels.
+
+    Parameters
+    ----------
+    labels, kernels
+        Label and kernel tables of the states, in the order of `models`.
+
+    Returns
+    -------
+    DataFrame
+        A row a state and kernel size: see results/README.md.
+    """
+    table = (
+        read_states(labels, models)
+        .groupby(STATE, sort=True)
+        .agg(
+            kernels=("identified", "size"),
+            degenerate=("degenerate", "sum"),
+            identified=("identified", "sum"),
+            mean_dissimilarity=("dissimilarity", "mean"),
+        )
+        .reset_index()
+    )
+    table["share_identified"] = table["identified"] / table["kernels"]
+    paths = {(m[4], m[5]): path for m, path in zip(models, kernels, strict=True)}
+    table["initial_energy"] = [
+        initial_energy(paths[network, step], paths[network, 0], k)
+        if (network, 0) in paths
+        else np.nan
+        for network, step, k in zip(table["network"], table["step"], table["k"], strict=True)
+    ]
+    table["initial_energy_chance"] = 1 / (table["k"] ** 2 - 1)
+    return table
+
+
+def initial_energy(kernels: str | Path, initial: str | Path, k: int) -> float:
+    """Return the share of the kernels' energy that their initial kernels explain.
+
+    With centred kernels w and the centred, scaled initial kernels u this is
+    Σ⟨w, u⟩² / Σ‖w‖²: 1 if training only scales each kernel, and on average 1/(k² − 1)
+    if they have nothing in common. Kernels degenerate in either are left out.
+
+    Parameters
+    ----------
+    kernels, initial
+        Paths of kernel tables of one network.
+    """
+    after, before = (_centred(path, k) for path in (kernels, initial))
+    shared = after.index.intersection(before.index)
+    w, u = (np.stack(side.loc[shared].to_list()) for side in (after, before))
+    explained = (w * u).sum(axis=1) ** 2 / (u * u).sum(axis=1)
+    return float(explained.sum() / (w * w).sum())
+
+
+def _centred(path: str | Path, k: int) -> pd.Series:
+    """Return the sound kernels by layer and channel, their means taken away."""
+    rows, weights = read_square(path, k)
+    sound = ~rows["degenerate"].to_numpy()
+    values = weights[sound].astype(np.float64)
+    index = pd.MultiIndex.from_frame(rows.loc[sound, ["layer", "channel"]].astype({"layer": str}))
+    return pd.Series(list(values - values.mean(axis=1, keepdims=True)), index=index)
+
+
+def state_composition(labels: Sequence[str | Path], models: Sequence[Sequence]) -> pd.DataFrame:
+    """Count the kernels of each state by size and label."""
+    return (
+        read_states(labels, models)
+        .groupby([*STATE, "label"], sort=True)
+        .agg(kernels=("identified", "size"), identified=("identified", "sum"))
+        .reset_index()
+    )
+
+
+def shape_shares(composition: pd.DataFrame) -> pd.DataFrame:
+    """Return each network's shares of shapes at its last step, and their spread in its family.
+
+    Parameters
+    ----------
+    composition
+        As `state_composition` returns it.
+
+    Returns
+    -------
+    DataFrame
+        A row a network, kernel size and shape. share is of identified kernels in all the
+        network's kernels of the size; mean and sd (of a sample, empty for one network) are over
+        the networks of the family.
+    """
+    last = composition["step"] == composition.groupby("network")["step"].transform("max")
+    shares = (shares_by_shape(composition[last], STATE) / 100).reset_index()
+    table = shares.melt(STATE, var_name="shape", value_name="share")
+    table = table.sort_values(STATE, kind="stable", ignore_index=True)
+    families = table.groupby(["family", "k", "shape"])["share"]
+    return table.assign(
+        networks=families.transform("size"),
+        mean=families.transform("mean"),
+        sd=families.transform("std"),
+    )
+
+
+def network_tables(
+    networks: Sequence[Sequence], weights: Sequence[str | Path], histories: Sequence[str | Path]
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Tell how networks were trained and how well they do.
+
+    Parameters
+    ----------
+    networks
+        network, family and training data.
+    weights, histories
+        Paths of what `kernelatlas.network.train` made of each.
+
+    Returns
+    -------
+    networks, learning : DataFrame
+        A row a network, and the histories' rows.
+    """
+    rows, curves = [], []
+    for (network, family, trained_on), file, path in zip(networks, weights, histories, strict=True):
+        with safe_open(file, "np") as opened:
+            known = json.loads(opened.metadata()["kernelatlas"])
+        history = pd.read_parquet(path)
+        curves.append(history.assign(family=family, network=network))
+        recipe, versions = known["recipe"], known["versions"]
+        optimiser, data = recipe["optimiser"], recipe["data"]
+        photographs = data.get("photographs")
+        rows.append(
+            {
+                "family": family,
+                "network": network,
+                "trained_on": trained_on,
+                "architecture": recipe["architecture"],
+                "seed": recipe["seed"],
+                "steps": optimiser["steps"],
+                "batch": optimiser["batch"],
+                "augmentation": (
+                    f"crops of {data['size']} pixels at scales {data['scale'][0]:g} to "
+                    f"{data['scale'][1]:g}, mirrored, turned by quarters, grey with probability "
+                    f"{data['grey']:g}, brightness and contrast ± {data['jitter']:.0%}"
+                    + (", pixels shuffled" if data.get("shuffled") else "")
+                ),
+                "loss": (
+                    "cross-entropy of subject and of rotation, label smoothing "
+                    f"{optimiser['label_smoothing']:g}"
+                ),
+                "held_out": (
+                    f"the last {photographs['held_out']:.0%} of each photograph's columns"
+                    if photographs
+                    else "a picture of its own of each world"
+                ),
+                "held_out_crops": known["held_out_crops"],
+                "chance": 1 / known["subjects"] / 4,
+                **known["held_out"],
+                "accuracy_training": history["accuracy_training"].iloc[-1],
+                "loss_training": history["loss"].iloc[-1],
+                "device": known["device"],
+                "threads": known["threads"],
+                "torch": versions["torch"],
+                "timm": versions["timm"],
+            }
+        )
+    return pd.DataFrame(rows), pd.concat(curves, ignore_index=True)
