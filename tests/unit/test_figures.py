@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,15 +19,20 @@ from matplotlib.text import Text
 from kernelatlas import names
 from kernelatlas.errors import KernelAtlasError
 from kernelatlas.figures import (
+    data,
+    emergence,
     family_clusters,
     family_layers,
     models,
     pca,
+    seeds,
     spectrum,
     style,
     training,
     weightsum,
 )
+from kernelatlas.shares import shares_by_shape
+from kernelatlas.tables.dynamics import shape_shares
 
 WITH_SHAPE = names.LABELS[:-1]
 QUANTILES = ("q05", "q25", "q50", "q75", "q95")
@@ -213,6 +219,71 @@ def training_figure(seeds: int = 3, epochs: int = 10) -> Figure:
     return training.draw(pd.concat(runs), k=7)
 
 
+def dynamics_tables(
+    runs: dict[str, int], steps: int = 12, ks: tuple[int, ...] = (7,)
+) -> dict[str, pd.DataFrame]:
+    """Return the tables of trainings: so many networks of each family, each of so many states."""
+    rng = np.random.default_rng(0)
+    states = [0, *np.unique(np.geomspace(10, 2200, steps - 1).round().astype(int))]
+    tables: dict[str, list[dict]] = {name: [] for name in ("emergence", "composition", "learning")}
+    for family, networks in runs.items():
+        for number in range(networks):
+            network = f"{family}_mini_seed{number}"
+            known = {"family": family, "network": network, "trained_on": f"{family} pictures"}
+            for step, k in itertools.product(states, ks):
+                found = rng.dirichlet(np.ones(len(WITH_SHAPE))) * 1500 * step / 2200
+                rows = [
+                    {**known, "step": step, "k": k, "label": label, "kernels": 60, "identified": n}
+                    for label, n in zip(WITH_SHAPE, np.minimum(found.astype(int), 60), strict=True)
+                ]
+                tables["composition"] += rows
+                kernels = 60 * len(WITH_SHAPE)
+                tables["emergence"].append(
+                    {
+                        **known,
+                        "step": step,
+                        "k": k,
+                        "kernels": kernels,
+                        "share_identified": sum(row["identified"] for row in rows) / kernels,
+                        "initial_energy": float(np.exp(-step / 300)) + 0.001,
+                        "initial_energy_chance": 1 / (k * k - 1),
+                    }
+                )
+            for step in range(220, 2201, 220):
+                tables["learning"].append({**known, "step": step, "accuracy": step / 4000})
+    return {name: pd.DataFrame(rows) for name, rows in tables.items()}
+
+
+def emergence_figure(learned: bool = True, **sizes: Any) -> Figure:
+    tables = dynamics_tables(**{"runs": {"photographs": 3, "leaves": 1}, **sizes})
+    learning = tables["learning"] if learned else None
+    return emergence.draw(tables["emergence"], tables["composition"], learning, 0)
+
+
+def seeds_figure(**sizes: Any) -> Figure:
+    tables = dynamics_tables(**{"runs": {"photographs": 3, "leaves": 1}, **sizes})
+    return seeds.draw(shape_shares(tables["composition"]), 0)
+
+
+def data_figure(pictures: bool = True, **sizes: Any) -> Figure:
+    tables = dynamics_tables(**{"runs": {"photographs": 3, "leaves": 1}, **sizes})
+    kinds = list(dict.fromkeys(tables["emergence"]["trained_on"]))
+    frequency = np.arange(1, 48) / 96
+    spectra = pd.concat(
+        pd.DataFrame({"trained_on": kind, "frequency": frequency, "exponent": 2.0}).assign(
+            power=frequency ** -(1.5 + i)
+        )
+        for i, kind in enumerate(kinds)
+    )
+    pixels = [np.full(8 * 8 * 3, 30 * i, np.uint8) for i in range(6)]
+    samples = pd.concat(
+        pd.DataFrame({"trained_on": kind, "sample": range(6), "side": 8, "pixels": pixels})
+        for kind in kinds
+    )
+    drawn = (spectra, samples) if pictures else (None, None)
+    return data.draw(shape_shares(tables["composition"]), tables["emergence"], *drawn, 0)
+
+
 FIGURES: dict[str, Callable[[], Figure]] = {
     "family_clusters": clusters_figure,
     "family_layers": layers_figure,
@@ -221,6 +292,9 @@ FIGURES: dict[str, Callable[[], Figure]] = {
     "pca": pca_figure,
     "weightsum": weightsum_figure,
     "training": training_figure,
+    "emergence": emergence_figure,
+    "seeds": seeds_figure,
+    "data": data_figure,
 }
 
 
@@ -307,6 +381,22 @@ def test_same_bytes_whatever_the_hash_seed(tmp_path: Path) -> None:
         pytest.param(weightsum_figure, id="weightsum"),
         pytest.param(lambda: weightsum_figure(("other",)), id="weightsum, one label"),
         pytest.param(training_figure, id="training"),
+        pytest.param(emergence_figure, id="emergence"),
+        pytest.param(lambda: emergence_figure(runs={"one": 1}, learned=False), id="one training"),
+        pytest.param(
+            lambda: emergence_figure(runs={"a": 2, "b": 3}, ks=(3, 5)), id="ten trainings"
+        ),
+        pytest.param(lambda: emergence_figure(runs={"short": 2}, steps=2), id="ends only"),
+        pytest.param(seeds_figure, id="seeds"),
+        pytest.param(
+            lambda: seeds_figure(runs={"a": 5, "b": 2}, ks=(3, 9)), id="seeds, four panels"
+        ),
+        pytest.param(lambda: seeds_figure(runs={"a": 1, "b": 1}), id="one seed"),
+        pytest.param(data_figure, id="data"),
+        pytest.param(lambda: data_figure(pictures=False), id="data without pictures"),
+        pytest.param(
+            lambda: data_figure(runs=dict.fromkeys("abcdef", 2), ks=(3, 5)), id="six data"
+        ),
     ],
 )
 def test_no_text_overlaps_or_leaves_the_page(figure: Callable[[], Figure]) -> None:
@@ -356,7 +446,7 @@ def test_shares_by_shape_counts_identified_degenerate_and_the_rest() -> None:
             "identified": [35, 25, 0, 0],
         }
     )
-    shares = style.shares_by_shape(composition, ["model"]).loc["net"]
+    shares = shares_by_shape(composition, ["model"]).loc["net"]
     assert shares["first-derivative"] == pytest.approx(60)
     assert shares[names.DEGENERATE] == pytest.approx(10)
     assert shares[style.NOT_IDENTIFIED] == pytest.approx(30)

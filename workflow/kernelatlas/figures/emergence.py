@@ -1,0 +1,146 @@
+"""When shapes emerge: networks followed through their training."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, PercentFormatter
+
+from kernelatlas.figures import style
+from kernelatlas.shares import shares_by_shape
+
+FEWEST = 3  # states of a network that is drawn
+# After Okabe and Ito, apart from the shapes' colours by being lines.
+COLOURS = ("#333333", "#009E73", "#D55E00", "#0072B2", "#CC79A7", "#E69F00")
+ACROSS = 3
+
+
+def draw(
+    emergence: pd.DataFrame,
+    composition: pd.DataFrame,
+    learning: pd.DataFrame | None = None,
+    seed: int | None = None,
+) -> Figure:
+    """Draw measures against the training step, and the shapes at each step of each network.
+
+    Parameters
+    ----------
+    emergence
+        Columns family, network, step, k, kernels, share_identified and initial_energy (in
+        [0, 1]), initial_energy_chance. Networks of fewer than three states are drawn only if
+        there are no others.
+    composition
+        Columns network, step, k, label, kernels, identified.
+    learning
+        Columns family, network, step, accuracy (in [0, 1]); without it there is no such panel.
+    seed
+        Of the autoencoder, for the caption.
+    """
+    followed = emergence.groupby(["network", "k"])["step"].transform("nunique") >= FEWEST
+    states = emergence[followed] if followed.any() else emergence
+    runs = states[["family", "network", "k"]].drop_duplicates()
+    families = list(dict.fromkeys(runs["family"]))
+    colours = {family: COLOURS[i % len(COLOURS)] for i, family in enumerate(families)}
+    if learning is not None:
+        learning = learning[learning["network"].isin(runs["network"])]
+    down = -(-len(runs) // ACROSS)
+    figure = style.new_figure(12.5, 3.5 + 2.1 * down, "When shapes emerge in training")
+    grid = figure.add_gridspec(2, 1, height_ratios=[3, 2.1 * down])
+    panels = grid[1].subgridspec(down, ACROSS)
+    steps = sorted(int(step) for step in states["step"].unique())
+    columns = range(2 if learning is None else 3)
+    measures = grid[0].subgridspec(1, len(columns))
+    share, energy, *rest = (figure.add_subplot(measures[column]) for column in columns)
+    _lines(share, states, "share_identified", colours)
+    share.set(title="kernels identified", ylim=(0, 1))
+    _lines(energy, states, "initial_energy", colours)
+    energy.set(title="energy explained by the initial kernels", yscale="log")
+    for chance in sorted(states["initial_energy_chance"].unique()):
+        energy.axhline(chance, color=style.FAINT, linewidth=0.9, linestyle=(0, (4, 3)))
+    energy.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:g} %"))
+    for ax in rest:
+        _lines(ax, learning, "accuracy", colours)
+        ax.set(title="held-out accuracy", ylim=(0, None))
+    for ax in (share, *rest):
+        ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
+    for ax in (share, energy, *rest):
+        _step_axis(ax, steps)
+    parts: list[str] = []
+    for number, run in enumerate(style.rows_of(runs)):
+        ax = figure.add_subplot(panels[number // ACROSS, number % ACROSS])
+        here = composition[(composition["network"] == run.network) & (composition["k"] == run.k)]
+        parts += _shapes(ax, here)
+        ax.set_title(f"{run.network} · {run.k}×{run.k}")
+        if number % ACROSS == 0:
+            ax.set_ylabel("kernels, %")
+        if number + ACROSS >= len(runs):
+            ax.set_xlabel("training step")
+    lines = [Line2D([], [], color=colours[family], label=family) for family in families]
+    chance_line = Line2D(
+        [], [], color=style.FAINT, linestyle=(0, (4, 3)), label="chance: unrelated kernels"
+    )
+    style.legend(figure, [*lines, chance_line, *style.part_handles(parts)])
+    style.caption(figure, _caption(states, learning is not None, seed))
+    return figure
+
+
+def _caption(states: pd.DataFrame, learned: bool, seed: int | None) -> str:
+    networks = states["network"].nunique()
+    return (
+        f"{networks} networks, each looked at after "
+        f"{style.listed(sorted({int(n) for n in states.groupby('network')['step'].nunique()}))} "
+        "numbers of training steps; step 0 is the untrained network. Above, a line a network: the "
+        "share of its depthwise kernels identified by the autoencoders of the zoo, which were not "
+        "trained on these states (but perhaps on the last of them); the share of the energy of "
+        "its centred kernels that lies along each one's initial kernel, dashed what unrelated "
+        "kernels would show, 1/(k² − 1)"
+        + ("; the share of held-out crops answered right" if learned else "")
+        + ". Below: the kernels identified after each step, by the shape of their cluster."
+        + ("" if seed is None else f" Seed of the autoencoder: {seed}.")
+    )
+
+
+def _lines(ax: Axes, states: pd.DataFrame | None, column: str, colours: dict[str, str]) -> None:
+    if states is None:
+        return
+    by = ["family", "network", *(["k"] if "k" in states else [])]
+    for _, run in states.groupby(by, sort=False):
+        rows = run.sort_values("step")
+        ax.plot(
+            rows["step"],
+            rows[column],
+            color=colours[rows["family"].iloc[0]],
+            linewidth=1.1,
+            marker="o",
+            markersize=2.5,
+        )
+    ax.yaxis.grid(True, color="#E5E5E5", linewidth=0.5)
+    sns.despine(ax=ax)
+
+
+def _step_axis(ax: Axes, steps: Sequence[int]) -> None:
+    """Make x logarithmic from the first step on, with 0 to the left of it."""
+    first = max(next((step for step in steps if step), 1), 1)
+    ax.set_xscale("symlog", linthresh=first, linscale=0.4)
+    last = max(max(steps), first)
+    ticks = [0, *(10**e for e in range(1 + int(np.log10(last))) if 10**e >= first)]
+    ax.set_xticks([*ticks, last] if last > 1.6 * ticks[-1] else ticks)
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{int(value):,}"))
+    ax.minorticks_off()
+    ax.set(xlim=(-0.15 * first, 1.1 * last), xlabel="training step")
+
+
+def _shapes(ax: Axes, composition: pd.DataFrame) -> list[str]:
+    """Draw a stacked bar a step; return the parts shown."""
+    shares = shares_by_shape(composition, ["step"]).sort_index()
+    style.stacked_bars(ax, list(range(len(shares))), shares)
+    names = [f"{int(step):,}" for step in shares.index]
+    ax.set_xticks(range(len(shares)), names, rotation=90)
+    ax.set(ylim=(0, 100), xlim=(-0.6, len(shares) - 0.4))
+    ax.tick_params(axis="x", length=0, pad=2)
+    sns.despine(ax=ax)
+    return [part for part in style.PARTS if shares[part].any()]

@@ -1,0 +1,74 @@
+"""How much networks of one recipe and different seeds differ."""
+
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from kernelatlas.figures import style
+
+
+def draw(seeds: pd.DataFrame, seed: int | None = None) -> Figure:
+    """Draw each shape's share in each network, with mean and spread, a panel per family and size.
+
+    Parameters
+    ----------
+    seeds
+        Columns family, network, k, shape, share, mean, sd (in [0, 1]), networks. Families of one
+        network are drawn only if there are no others.
+    seed
+        Of the autoencoder, for the caption.
+    """
+    several = seeds[seeds["networks"] > 1]
+    shown = several if len(several) else seeds
+    panels = list(shown.groupby(["family", "k"], sort=False))
+    figure = style.new_figure(
+        9.5, 0.5 + 2.9 * len(panels), "Shapes in networks trained from different seeds"
+    )
+    axes = figure.subplots(len(panels), 1, squeeze=False)[:, 0]
+    for ax, ((family, k), rows) in zip(axes, panels, strict=True):
+        _panel(ax, rows)
+        names = style.listed(rows["network"].unique())
+        ax.set_title(f"{family}, {k}×{k} kernels: {names}")
+    style.caption(figure, _caption(shown, seed))
+    return figure
+
+
+def _caption(seeds: pd.DataFrame, seed: int | None) -> str:
+    return (
+        "Share of all depthwise kernels of a network, at the end of its training, that are "
+        "identified as a shape (directions and signs taken together), or are not. The networks of "
+        "a panel were trained by the same recipe from different seeds of their weights and of "
+        "their crops. Each dot is a network; bars are means, with ± one standard deviation of the "
+        "sample beside the dots and in the labels."
+        + ("" if seed is None else f" Seed of the autoencoder: {seed}.")
+    )
+
+
+def _panel(ax: Axes, rows: pd.DataFrame) -> None:
+    present = [part for part in style.PARTS if rows.loc[rows["shape"] == part, "share"].any()]
+    means = rows.drop_duplicates("shape").set_index("shape").loc[present]
+    places = np.arange(len(present))
+    for place, part in zip(places, present, strict=True):
+        ax.bar(place, 100 * means["mean"][part], width=0.7, **style.part_style(part))
+        shares = 100 * rows.loc[rows["shape"] == part, "share"].to_numpy()
+        spread = np.linspace(-0.16, 0.16, len(shares)) if len(shares) > 1 else np.zeros(1)
+        ax.scatter(place + spread, shares, s=11, color=style.INK, zorder=3, linewidths=0)
+        mean, sd = 100 * means["mean"][part], 100 * means["sd"][part]
+        text = f"{mean:.1f}"
+        if np.isfinite(sd):
+            ax.errorbar(place + 0.27, mean, sd, color=style.INK, linewidth=0.9, capsize=2)
+            text += f" ± {sd:.1f}"
+        top = max(shares.max(), mean + (sd if np.isfinite(sd) else 0))
+        ax.annotate(
+            text, (place, top), (0, 4), textcoords="offset points", ha="center", size=style.SMALL
+        )
+    ax.set_xticks(places, [part.replace("-derivative", "\nderivative") for part in present])
+    ax.tick_params(axis="x", length=0)
+    ax.set(ylabel="kernels of the network, %", xlim=(-0.6, max(len(present), 4) - 0.4))
+    ax.margins(y=0.15)
+    ax.set_ylim(bottom=0)
+    ax.yaxis.grid(True, color="#E5E5E5", linewidth=0.5)
+    ax.set_axisbelow(True)
+    sns.despine(ax=ax)
