@@ -1,4 +1,5 @@
 # `make`: set up .venv and build everything. `make test`: set up and test.
+# `make dynamics`: the networks trained here, followed through their training.
 # `make check`: format, lint, types. `make report`: the HTML report of the results.
 # `make lock`: regenerate the pins. `make registry`: regenerate the registry of timm.
 # `make benchmark`: autoencoder against k-means, extraction against timm.
@@ -8,7 +9,7 @@ CORES ?= all
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: all setup test test-library test-workflow check report lock registry benchmark verify-hub clean
+.PHONY: all setup test test-library test-workflow check report lock registry benchmark dynamics verify-hub clean
 all: setup
 	snakemake --cores $(CORES) all
 
@@ -38,8 +39,11 @@ check: setup
 	snakemake --lint
 	mypy
 
-report: all
-	snakemake --report results/report.html
+dynamics: setup
+	snakemake --cores $(CORES) dynamics
+
+report: all dynamics
+	snakemake --report results/report.html all dynamics
 
 lock: setup
 	$(BIN)/python envs/lock.py

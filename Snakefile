@@ -15,6 +15,7 @@ include: "workflow/rules/clusters.smk"
 include: "workflow/rules/labels.smk"
 include: "workflow/rules/tables.smk"
 include: "workflow/rules/figures.smk"
+include: "workflow/rules/dynamics.smk"
 
 
 rule all:

@@ -20,10 +20,11 @@ from kernelatlas.checkpoints import shards_of
 from kernelatlas.errors import KernelAtlasError, suggest
 from kernelatlas.fingerprint import fingerprint as fingerprint_of
 from kernelatlas.lock import settled
+from kernelatlas.recipes import recipe_files
 from kernelatlas.registry import digest as registry_digest
 from kernelatlas.schema import validate
 from kernelatlas.sizes import studied_sizes
-from kernelatlas.zoo import load_zoo, lock_of
+from kernelatlas.zoo import load_dynamics, load_zoo, lock_of
 
 
 def stop(message):
@@ -41,6 +42,15 @@ try:
         model.name: settled(model, f"results/kernels/{model.name}.parquet")
         for model in load_zoo(config["zoo"], config["tags"] == "all")
     }
+    # States on the way of trainings: labelled, but never part of a corpus or of `all`.
+    DYNAMICS = {
+        model.name: model
+        for model in (
+            load_dynamics(config["dynamics"], list(MODELS.values()))
+            if config["dynamics"]
+            else []
+        )
+    }
 except KernelAtlasError as error:
     stop(error)
 if Path("results").exists() and not os.access("results", os.W_OK):
@@ -56,7 +66,10 @@ FIRST_SEED = config["seeds"][0]
 TARGETS = {
     r"results/figures/(.+)_(?:clusters|layers)\.\w+": ("family", FAMILIES),
     r"results/tables/(.+)_(?:clusters|members)\.\w+": ("family", FAMILIES),
-    r"results/(?:kernels|labels)/(.+)\.parquet": ("model", sorted(MODELS)),
+    r"results/(?:kernels|labels)/(.+)\.parquet": (
+        "model",
+        sorted({**MODELS, **DYNAMICS}),
+    ),
 }
 for target in sys.argv[1:]:
     for pattern, (kind, known) in TARGETS.items():
@@ -69,7 +82,7 @@ for target in sys.argv[1:]:
 
 
 wildcard_constraints:
-    model="|".join(map(re.escape, MODELS)),
+    model="|".join(map(re.escape, [*MODELS, *DYNAMICS])),
     family="|".join(map(re.escape, FAMILIES)),
     network=r"[A-Za-z0-9][A-Za-z0-9._-]*",
     k=r"[1-9][0-9]*",
@@ -82,8 +95,8 @@ def fingerprint(script):
 
 
 def model_of(wildcards):
-    """The zoo's entry of {model}."""
-    return MODELS[wildcards.model]
+    """The entry of {model} in the zoo, or among the states of trainings."""
+    return MODELS.get(wildcards.model) or DYNAMICS[wildcards.model]
 
 
 def checkpoint_of(wildcards):
@@ -92,6 +105,14 @@ def checkpoint_of(wildcards):
     if not model.trained:
         return f"results/untrained/{model.name}.safetensors"
     return [model.file, *shards_of(model.file)] if model.file else []
+
+
+def recipe_of(path):
+    """The files that a recipe is made of; none without one."""
+    try:
+        return [str(file) for file in recipe_files(path)] if path else []
+    except KernelAtlasError as error:
+        stop(error)
 
 
 def layers_of(wildcards):
@@ -112,10 +133,15 @@ def sizes_of_models(path, changed):
 
 
 def studied(models=None):
-    """Sorted kernel sizes under study that these models (all without it) have."""
-    path = checkpoints.sizes.get().output.parquet
+    """Sorted kernel sizes under study that these models (the zoo's without it) have.
+
+    They are either all of the zoo or all states of trainings.
+    """
+    names = list(MODELS if models is None else models)
+    of_zoo = not set(names) & set(DYNAMICS)
+    tables = checkpoints.sizes if of_zoo else checkpoints.dynamics_sizes
+    path = tables.get().output.parquet
     known = sizes_of_models(path, os.stat(path).st_mtime_ns)
-    names = MODELS if models is None else models
     return sorted({k for name in names for k in known.get(name, [])})
 
 
@@ -141,6 +167,14 @@ def describe(models):
     return [
         [m.name, m.family, m.trained, m.trained_on]
         for m in (MODELS[name] for name in models)
+    ]
+
+
+def describe_dynamics():
+    """What tables say of the states of trainings, in the order of network and step."""
+    return [
+        [m.name, m.family, m.trained, m.trained_on, m.network, m.step]
+        for m in DYNAMICS.values()
     ]
 
 
@@ -178,4 +212,53 @@ def all_results(wildcards):
             "results/tables/{name}.{suffix}", name=tables, suffix=["parquet", "csv"]
         ),
         *expand("results/figures/{name}.{suffix}", name=figures, suffix=["pdf", "png"]),
+    ]
+
+
+def last_states():
+    """The last state of each network whose training is followed."""
+    return {model.network: model for model in DYNAMICS.values()}.values()
+
+
+def history_of(model):
+    """Where `network` writes a network's history: beside its weights."""
+    return Path(model.file).with_name(f"{Path(model.file).stem}_history.parquet")
+
+
+def documented():
+    """Those last states whose history is there: networks that were trained by a recipe."""
+    return [m for m in last_states() if m.file and history_of(m).is_file()]
+
+
+def recipes_by_data():
+    """A recipe for each kind of training data: of the first network that has one."""
+    found = {}
+    known = {model.network: model.trained_on for model in last_states()}
+    for model in DYNAMICS.values():
+        if model.recipe and known[model.network]:
+            found.setdefault(known[model.network], model.recipe)
+    return found
+
+
+def dynamics_results(wildcards):
+    """Everything that `dynamics` makes."""
+    if not DYNAMICS:
+        stop(
+            "config.yaml: dynamics: none: name a zoo of states on the way of trainings"
+        )
+    tables = ["dynamics_sizes", "emergence", "emergence_composition", "seeds"]
+    tables += ["networks", "learning"] if documented() else []
+    tables += ["data_spectra", "data_samples"] if recipes_by_data() else []
+    return [
+        *expand(
+            "results/{what}/{model}.parquet", what=["kernels", "labels"], model=DYNAMICS
+        ),
+        *expand(
+            "results/tables/{name}.{suffix}", name=tables, suffix=["parquet", "csv"]
+        ),
+        *expand(
+            "results/figures/{name}.{suffix}",
+            name=["emergence", "seeds", "data"],
+            suffix=["pdf", "png"],
+        ),
     ]
