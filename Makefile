@@ -2,7 +2,7 @@
 # `make dynamics`: the networks trained here, followed through their training.
 # `make check`: format, lint, types. `make report`: the HTML report of the results.
 # `make lock`: regenerate the pins. `make registry`: regenerate the registry of timm.
-# `make benchmark`: autoencoder against k-means, extraction against timm.
+# `make benchmark`: autoencoder against k-means, extraction against timm, training speed.
 # `make verify-hub`: compare with timm's own loading from the real hub; needs a network.
 PYTHON ?= python3
 CORES ?= all
@@ -54,6 +54,7 @@ registry: setup
 benchmark: all
 	python benchmarks/autoencoder.py
 	python benchmarks/extraction.py
+	python benchmarks/network.py
 
 verify-hub: setup
 	python tests/hub/verify.py

@@ -31,6 +31,7 @@ ZOO = {
 }
 CONFIG = {
     "zoo": "zoo.yaml",
+    "dynamics": None,
     "minimum_kernels": 50,
     "seeds": [0],
     "device": "cpu",
@@ -82,6 +83,10 @@ class Run:
     @property
     def errors(self) -> list[str]:
         return [line for line in self.text.splitlines() if line.startswith("ERROR ")]
+
+
+def nothing_to_do(run: Run) -> bool:
+    return "Nothing to be done" in run.text and run.code == 0
 
 
 @dataclass

@@ -8,17 +8,13 @@ import pandas as pd
 import pytest
 import yaml
 
-from project import ROOT, Project, planted
+from project import ROOT, Project, nothing_to_do, planted
 
 AFTER_CLUSTERS = [
     "all", "clusters", "figure_family_clusters", "figure_family_layers", "figure_models",
     "figure_pca", "figure_spectrum", "figure_weightsum", "labels", "tables_family",
     "tables_models", "tables_pca", "tables_spectrum", "tables_weightsum",
 ]  # fmt: skip
-
-
-def nothing_to_do(run):
-    return "Nothing to be done" in run.text and run.code == 0
 
 
 def test_a_second_run_has_nothing_to_do(finished):
@@ -134,7 +130,7 @@ def test_a_single_figure_can_be_asked_for(fresh):
     assert not any(job.startswith(("figure_models", "figure_pca")) for job in run.jobs)
 
 
-@pytest.mark.parametrize("arguments", [(), ("all",), ("zoo",)])
+@pytest.mark.parametrize("arguments", [(), ("all",), ("zoo",), ("dynamics",)])
 def test_the_real_project_plans_without_error(arguments):
     """The default config, zoo and recipes of the repository."""
     run = Project(ROOT).snakemake("--dry-run", "--nolock", *arguments)

@@ -106,7 +106,7 @@ def train(
     crops = Crops(**recipe["data"], device=place)
     model = architectures.from_recipe(recipe)
     model.to(place).to(memory_format=torch.channels_last)
-    optimiser = torch.optim.AdamW(parameter_groups(model, **_decays(options)))
+    optimiser = adamw(model, options)
     generator = torch.Generator().manual_seed(seed)
     held_out = crops.held_out(recipe["test"]["per_subject"])
     every, steps = recipe["test"]["every"], options["steps"]
@@ -131,17 +131,10 @@ def train(
         rate = learning_rate(step, steps, options["warmup"], options["learning_rate"])
         for group in optimiser.param_groups:
             group["lr"] = rate
-        images, shown = crops.batch(options["batch"], generator)
-        model.train()
-        scores = model(images.contiguous(memory_format=torch.channels_last))
-        loss = both_losses(scores, shown, options["label_smoothing"])
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), options["gradient_clip"])
-        optimiser.step()
+        loss, share = update(model, optimiser, *crops.batch(options["batch"], generator), options)
         done.step = step
-        done.loss += loss.item()
-        done.right += right(scores, shown).all(1).float().mean().item()
+        done.loss += loss
+        done.right += share
         if step in kept:
             done.trajectory[step] = _half(architectures.depthwise(model))
         if step % every == 0 or step == steps:
@@ -174,6 +167,38 @@ def train(
     return Trained(state, metadata, done.history, done.trajectory)
 
 
+def update(
+    model: torch.nn.Module,
+    optimiser: torch.optim.Optimizer,
+    images: torch.Tensor,
+    shown: torch.Tensor,
+    options: dict[str, Any],
+) -> tuple[float, float]:
+    """Take one step of training; return the loss and the share of images answered right.
+
+    Parameters
+    ----------
+    images, shown
+        As `kernelatlas.pictures.Crops.batch` returns them.
+    options
+        Of the recipe: label_smoothing and gradient_clip.
+    """
+    model.train()
+    scores = model(images.contiguous(memory_format=torch.channels_last))
+    loss = both_losses(scores, shown, options["label_smoothing"])
+    optimiser.zero_grad(set_to_none=True)
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(model.parameters(), options["gradient_clip"])
+    optimiser.step()
+    return loss.item(), right(scores, shown).all(1).float().mean().item()
+
+
+def adamw(model: torch.nn.Module, options: dict[str, Any]) -> torch.optim.Optimizer:
+    """Return the optimiser of a recipe; its learning rate is set step by step."""
+    decays = {key: options[key] for key in ("weight_decay", "depthwise_weight_decay")}
+    return torch.optim.AdamW(parameter_groups(model, **decays), lr=options["learning_rate"])
+
+
 def parameter_groups(
     model: torch.nn.Module, weight_decay: float, depthwise_weight_decay: float
 ) -> list[dict[str, Any]]:
@@ -191,10 +216,6 @@ def parameter_groups(
         {"params": others, "weight_decay": weight_decay},
         {"params": vectors, "weight_decay": 0.0},
     ]
-
-
-def _decays(options: dict[str, Any]) -> dict[str, float]:
-    return {key: options[key] for key in ("weight_decay", "depthwise_weight_decay")}
 
 
 def trajectory_steps(points: int, steps: int) -> list[int]:
