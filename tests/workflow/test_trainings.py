@@ -143,6 +143,25 @@ def test_trainings_are_followed(trained):
     assert not any("step" in line for line in project.snakemake("all", "-n", "-q").text.split())
 
 
+def test_trainings_of_others_are_followed(fresh):
+    """Without recipes, histories, or the untrained network; the data said of the last state."""
+    state = {"network": "x", "file": "nets/a.safetensors"}
+    zoo = [
+        {"name": "x.1", "step": 1, **state},
+        {"name": "x.9", "step": 9, **state, "file": "nets/b.safetensors", "trained_on": "theirs"},
+    ]
+    (fresh.path / "theirs.yaml").write_text(yaml.safe_dump({"families": {"f": zoo}}))
+    run = fresh.snakemake("--config", "dynamics=theirs.yaml", "--", "dynamics")
+    assert run.code == 0, run.text
+    table = pd.read_parquet(fresh.path / "results/tables/emergence.parquet")
+    assert table["step"].to_list() == [1, 9]
+    assert set(table["trained_on"]) == {"theirs"}
+    assert table["initial_energy"].isna().all()
+    assert not (fresh.path / "results/tables/networks.parquet").exists()
+    for name in ("emergence", "seeds", "data"):
+        assert (fresh.path / f"results/figures/{name}.pdf").stat().st_size > 10_000
+
+
 def test_without_trainings_dynamics_says_so(fresh):
     run = fresh.snakemake("dynamics")
     assert run.code != 0
@@ -202,7 +221,7 @@ def test_the_committed_networks_are_of_their_recipes():
         content = read_recipe(recipe)
         assert metadata["recipe"] == content
         steps = trajectory_steps(content["trajectory"], content["optimiser"]["steps"])
-        kept = sorted(path.with_name(f"{path.stem}_trajectory").glob("*"))
+        kept = sorted(path.with_name(f"{path.stem}_trajectory").glob("*.safetensors"))
         assert [file.name for file in kept] == [f"step{step:05d}.safetensors" for step in steps]
 
 

@@ -170,10 +170,16 @@ def describe(models):
     ]
 
 
+def last_states():
+    """The last state of each network whose training is followed."""
+    return {model.network: model for model in DYNAMICS.values()}.values()
+
+
 def describe_dynamics():
     """What tables say of the states of trainings, in the order of network and step."""
+    data = {model.network: model.trained_on for model in last_states()}
     return [
-        [m.name, m.family, m.trained, m.trained_on, m.network, m.step]
+        [m.name, m.family, m.trained, data[m.network], m.network, m.step]
         for m in DYNAMICS.values()
     ]
 
@@ -215,11 +221,6 @@ def all_results(wildcards):
     ]
 
 
-def last_states():
-    """The last state of each network whose training is followed."""
-    return {model.network: model for model in DYNAMICS.values()}.values()
-
-
 def history_of(model):
     """Where `network` writes a network's history: beside its weights."""
     return Path(model.file).with_name(f"{Path(model.file).stem}_history.parquet")
@@ -233,10 +234,10 @@ def documented():
 def recipes_by_data():
     """A recipe for each kind of training data: of the first network that has one."""
     found = {}
-    known = {model.network: model.trained_on for model in last_states()}
+    data = {model.network: model.trained_on for model in last_states()}
     for model in DYNAMICS.values():
-        if model.recipe and known[model.network]:
-            found.setdefault(known[model.network], model.recipe)
+        if model.recipe and data[model.network]:
+            found.setdefault(data[model.network], model.recipe)
     return found
 
 
