@@ -89,8 +89,9 @@ def _samples(figure: Figure, cell: SubplotSpec, samples: pd.DataFrame, kinds: li
             ax = figure.add_subplot(grid[row, column])
             ax.imshow(np.asarray(crop.pixels, np.uint8).reshape(crop.side, crop.side, 3))
             ax.set(xticks=[], yticks=[])
-            if column == 0:  # not in the layout, or it would widen the first column
-                ax.set_title(kind).set_in_layout(False)
+            ax.set_title(" ")
+            if column == 0:  # no title, which would widen the first column
+                ax.text(0, 1.06, kind, transform=ax.transAxes, weight="bold", in_layout=False)
             sns.despine(ax=ax, left=True, bottom=True)
 
 
@@ -127,7 +128,7 @@ def _bars(ax: Axes, rows: pd.DataFrame, seeds: pd.DataFrame) -> list[str]:
         ax.text(101, place, text, size=style.SMALL, va="center_baseline")
     for kind, place in zip(rows["trained_on"], places, strict=True):
         if place == places[(rows["trained_on"] == kind).to_numpy()][0]:
-            ax.text(0, place - 0.95, f"trained on {kind}", weight="bold", va="center_baseline")
+            ax.text(0.5, place - 0.95, f"trained on {kind}", weight="bold", va="center_baseline")
     ax.set_yticks(places, names)
     ax.set_ylim(places[-1] + 0.6, places[0] - 1.6)
     style.percent_axis(ax, "kernels of the network, %")

@@ -8,7 +8,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, PercentFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator, PercentFormatter
 
 from kernelatlas.figures import style
 from kernelatlas.shares import shares_by_shape
@@ -61,6 +61,8 @@ def draw(
     energy.set(title="energy explained by the initial kernels", yscale="log")
     for chance in sorted(states["initial_energy_chance"].unique()):
         energy.axhline(chance, color=style.FAINT, linewidth=0.9, linestyle=(0, (4, 3)))
+    energy.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    energy.yaxis.set_minor_locator(NullLocator())
     energy.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:g} %"))
     for ax in rest:
         _lines(ax, learning, "accuracy", colours)
