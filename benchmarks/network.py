@@ -3,7 +3,7 @@
 Prints a row a recipe and device (the CPU on one thread, CUDA where there is one): images a second
 of our loop, the time to its end with all tests, and images a second of the same steps on crops
 from a DataLoader, one crop an item, with no and with two workers. All three take turns; medians
-of five turns. Timings compare within one run only.
+of three turns. Timings compare within one run only.
 """
 
 import argparse
@@ -25,7 +25,7 @@ from kernelatlas.pictures import Crops
 from kernelatlas.recipes import read_recipe
 
 ROOT = Path(__file__).parents[1]
-TURNS, STEPS = 5, 4
+TURNS, STEPS = 3, 4
 
 Batches = Iterator[tuple[torch.Tensor, torch.Tensor]]
 
