@@ -152,7 +152,6 @@ def test_sizes_of_states_are_those_studied_of_the_zoo(tmp_path):
     random = np.random.default_rng(0)
     layers = [Layer(f"l{k}", random.normal(size=(2, k, k)).astype(np.float32)) for k in (3, 7)]
     write_kernels(tmp_path / "a.parquet", "a0", layers, {})
-    write_frame(pd.DataFrame({"kh": [7, 9, 3], "studied": [True, True, False]}), tmp_path / "z.csv")
     write_frame(
         pd.DataFrame({"kh": [7, 9, 3], "studied": [True, True, False]}), tmp_path / "z.parquet"
     )

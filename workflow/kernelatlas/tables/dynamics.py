@@ -10,8 +10,9 @@ from safetensors import safe_open
 
 from kernelatlas.kernels import read_square
 from kernelatlas.shares import shares_by_shape
+from kernelatlas.tables.models import KNOWN, read_labels
 
-COLUMNS = ["model", "family", "trained", "trained_on", "network", "step"]
+COLUMNS = (*KNOWN, "network", "step")
 STATE = ["family", "network", "trained_on", "step", "k"]
 
 
@@ -23,11 +24,7 @@ def read_states(paths: Sequence[str | Path], models: Sequence[Sequence]) -> pd.D
     models
         name, family, trained, training data, network and step of each state.
     """
-    known = pd.DataFrame(models, columns=COLUMNS)
-    labels = pd.concat([pd.read_parquet(path) for path in paths], ignore_index=True)
-    for column in ("model", "layer", "label"):
-        labels[column] = labels[column].astype(str)
-    return labels.merge(known, on="model")
+    return read_labels(paths, models, COLUMNS)
 
 
 def emergence_table(

@@ -7,12 +7,23 @@ import pandas as pd
 
 from kernelatlas.labels import threshold
 
+KNOWN = ("model", "family", "trained", "trained_on")
 MODEL = ["family", "model", "trained", "k"]
 
 
-def read_labels(paths: Sequence[str | Path], models: Sequence[Sequence]) -> pd.DataFrame:
-    """Return label tables as one, with the family and whether trained beside each model."""
-    known = pd.DataFrame(models, columns=["model", "family", "trained", "trained_on"])
+def read_labels(
+    paths: Sequence[str | Path], models: Sequence[Sequence], columns: Sequence[str] = KNOWN
+) -> pd.DataFrame:
+    """Return label tables as one, with what is known of each model beside it.
+
+    Parameters
+    ----------
+    models
+        A row a model.
+    columns
+        Names of what the rows tell, `model` among them.
+    """
+    known = pd.DataFrame(models, columns=list(columns))
     labels = pd.concat([pd.read_parquet(path) for path in paths], ignore_index=True)
     for column in ("model", "layer", "label"):
         labels[column] = labels[column].astype(str)
