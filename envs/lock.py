@@ -43,6 +43,7 @@ if __name__ == "__main__":
             "--universal",
             "--python-version=3.11",
             "--generate-hashes",
+            "--extra=cluster",
             "--extra=dev",
             "--quiet",
             "--no-header",

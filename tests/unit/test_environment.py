@@ -1,5 +1,6 @@
 import re
 import sys
+from itertools import chain
 from pathlib import Path
 
 import yaml
@@ -33,7 +34,7 @@ def test_the_pins_meet_the_bounds_of_the_project():
     from packaging.utils import canonicalize_name
 
     project = tomllib.loads((ENVS.parent / "pyproject.toml").read_text())["project"]
-    bounds = [*project["dependencies"], *project["optional-dependencies"]["dev"]]
+    bounds = [*project["dependencies"], *chain(*project["optional-dependencies"].values())]
     pins = [Requirement(pin) for pin in lock.pins((ENVS / "requirements.txt").read_text())]
     for bound in map(Requirement, bounds):
         found = [
