@@ -1,5 +1,12 @@
 """Where tensors live: one `device: auto` for CUDA, MPS and CPU."""
 
+import fcntl
+import functools
+import os
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
 import torch
 
 from kernelatlas.errors import KernelAtlasError
@@ -7,6 +14,9 @@ from kernelatlas.errors import KernelAtlasError
 
 def resolve(name: str = "auto") -> torch.device:
     """Return the device of that name; `auto` is CUDA, else MPS, else the CPU.
+
+    `auto` and `cuda` take a CUDA device that no other process of this user and machine has
+    taken, if there is one: Snakemake counts GPUs, but gives none of them to a job.
 
     Raises
     ------
@@ -24,7 +34,35 @@ def resolve(name: str = "auto") -> torch.device:
         raise KernelAtlasError(
             f"device '{name}' is not on this machine: set `device: auto` in config.yaml"
         )
-    return torch.device(name)
+    return torch.device("cuda", _own_cuda()) if name == "cuda" else torch.device(name)
+
+
+@functools.cache
+def _own_cuda() -> int:
+    devices = range(torch.cuda.device_count())
+    return claim([str(torch.cuda.get_device_properties(i).uuid) for i in devices])
+
+
+_claims: list[int] = []
+
+
+def claim(names: Sequence[str]) -> int:
+    """Return the index of the first name that no other process has claimed; 0 if all are.
+
+    A claim is a locked file of this user in the folder for temporary files, and ends with the
+    process.
+    """
+    for index, name in enumerate(names):
+        path = Path(tempfile.gettempdir()) / f"kernelatlas-{os.getuid()}-{name}.lock"
+        file = os.open(path, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW, 0o600)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(file)
+        else:
+            _claims.append(file)
+            return index
+    return 0
 
 
 def describe(device: torch.device) -> str:
