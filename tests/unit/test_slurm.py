@@ -1,0 +1,54 @@
+"""What is read from Slurm's answers and from log files; a real Slurm: tests/slurm."""
+
+import os
+
+import pytest
+
+from kernelatlas.errors import KernelAtlasError
+from kernelatlas.slurm import errors_in, jobs_of, refuse_orphans
+
+
+@pytest.fixture
+def broken(tmp_path, monkeypatch):
+    """A squeue that has lost its Slurm."""
+    tool = tmp_path / "bin/squeue"
+    tool.parent.mkdir()
+    tool.write_text("#!/bin/sh\necho 'slurm_load_jobs error: Unable to contact' >&2\nexit 1\n")
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tool.parent), prepend=os.pathsep)
+
+
+def test_without_slurm_there_are_no_jobs(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert jobs_of(tmp_path) == []
+    refuse_orphans(tmp_path, required=True)
+
+
+def test_a_slurm_that_does_not_answer_stops_only_runs_that_need_it(broken, tmp_path, caplog):
+    with pytest.raises(KernelAtlasError, match="squeue: slurm_load_jobs error: Unable to contact"):
+        refuse_orphans(tmp_path, required=True)
+    refuse_orphans(tmp_path, required=False)
+    assert "in the queue is unknown" in caplog.text
+
+
+def test_errors_are_gathered_once_and_old_files_left_out(tmp_path):
+    logs = {
+        "a.log": "INFO x\nERROR one: mend it\nTraceback\n",
+        "deep/b.log": "ERROR one: mend it\nERROR two: mend it\n",
+        "slurm/7.log": "slurmstepd: error: *** JOB 7 ON n1 CANCELLED AT 12:00 DUE TO TIME LIMIT ***\n",  # noqa: E501
+        "slurm/8.log": "slurmstepd-n1: error: Exceeded job memory limit\nERRORS are no errors\n",
+        "old.log": "ERROR three\n",
+        "other.txt": "ERROR four\n",
+    }
+    for name, text in logs.items():
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+        os.utime(path, (100, 10 if name == "old.log" else 100))
+    assert errors_in(tmp_path, since=50) == [
+        "ERROR one: mend it",
+        "ERROR two: mend it",
+        f"ERROR {tmp_path}/slurm/7.log: JOB 7 ON n1 CANCELLED AT 12:00 DUE TO TIME LIMIT",
+        f"ERROR {tmp_path}/slurm/8.log: Exceeded job memory limit",
+    ]
+    assert errors_in(tmp_path / "none", since=0) == []
