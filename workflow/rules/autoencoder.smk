@@ -7,15 +7,19 @@ rule autoencoder:
     log:
         "results/logs/autoencoders/k{k}_seed{seed}.log",
     benchmark:
-        "results/benchmarks/autoencoders/k{k}_seed{seed}.tsv"
+        benchmark_of(
+            "autoencoder", "results/benchmarks/autoencoders/k{k}_seed{seed}.tsv"
+        )
     conda:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=60,
+        mem_mb=memory(1000, 10),
+        runtime=minutes(60),
+        gpu=GPU,
     params:
         code=fingerprint("autoencoder"),
+        seed=lambda wildcards: int(wildcards.seed),
         device=config["device"],
         settings=config["autoencoder"],
     message:

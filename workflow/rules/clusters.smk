@@ -8,12 +8,14 @@ rule clusters:
         "results/logs/clusters/k{k}_seed{seed}.log",
     benchmark:
         "results/benchmarks/clusters/k{k}_seed{seed}.tsv"
+    group:
+        "results"
     conda:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=10,
+        mem_mb=memory(1000, 10),
+        runtime=minutes(5),
     params:
         code=fingerprint("clusters"),
         price=config["clusters"]["price"],

@@ -1,8 +1,10 @@
 import functools
 import json
+import math
 import os
 import re
 import sys
+import time
 from pathlib import Path
 
 from snakemake.logging import logger
@@ -24,6 +26,7 @@ from kernelatlas.recipes import recipe_files
 from kernelatlas.registry import digest as registry_digest
 from kernelatlas.schema import validate
 from kernelatlas.sizes import studied_sizes
+from kernelatlas.slurm import errors_in, refuse_orphans
 from kernelatlas.zoo import load_dynamics, load_zoo, lock_of
 
 
@@ -56,10 +59,42 @@ except KernelAtlasError as error:
 if Path("results").exists() and not os.access("results", os.W_OK):
     stop(f"{Path('results').absolute()} cannot be written: check its permissions")
 
+
+STARTED = time.time()
+
+
+# Snakemake holds the folder's lock by then, and nothing has been submitted.
+onstart:
+    try:
+        refuse_orphans(
+            os.getcwd(), required=workflow.executor_plugin.name == "slurm"
+        )
+    except KernelAtlasError as error:
+        stop(error)
+
+
+# Where jobs run here, their errors have been told.
+onerror:
+    if not workflow.local_exec:
+        for line in errors_in("results/logs", STARTED):
+            logger.error(line)
+
+
+if config["container"]:
+
+    container: config["container"]
+
+
 FAMILIES = sorted({model.family for model in MODELS.values()})
 TRAINED = [name for name, model in MODELS.items() if model.trained]
 REMOTE = [name for name, model in MODELS.items() if model.remote]
 FIRST_SEED = config["seeds"][0]
+# A job takes one GPU, unless there is nothing for it to do there. A profile that limits `gpu`
+# to none, as profiles/default does where there is none, makes this 0.
+GPU = 0 if config["device"] in ("cpu", "mps") else 1
+NESTED_MB = 500
+# Whether checkpoints are read in jobs of their own, or where Snakemake runs.
+NODES_EXTRACT = config["extract_on"] == "nodes"
 
 
 # A name that is not in the zoo is told as such; Snakemake would know of no rule.
@@ -92,6 +127,32 @@ wildcard_constraints:
 def fingerprint(script):
     """Digest of what a script and the modules it imports mean: a rule's `code`."""
     return fingerprint_of(WORKFLOW / "scripts" / f"{script}.py")
+
+
+def memory(mb, per_mb=0):
+    """`mem_mb` of a rule: `mb`, and `per_mb` for each MB of its input.
+
+    A job that was tried before gets more. NESTED_MB are for the Snakemake processes that
+    a cluster runs around a job.
+    """
+    return lambda wildcards, input, attempt: (
+        NESTED_MB + math.ceil(attempt * (mb + per_mb * input.size_mb))
+    )
+
+
+def minutes(fixed, per_mb=0):
+    """`runtime` of a rule, likewise."""
+    return lambda wildcards, input, attempt: math.ceil(
+        attempt * (fixed + per_mb * input.size_mb)
+    )
+
+
+def benchmark_of(rule, path):
+    """Where Snakemake writes a rule's time and memory; nowhere if the rule is cached.
+
+    Snakemake refuses `--cache` for rules that have a benchmark.
+    """
+    return None if rule in (workflow.workflow_settings.cache or ()) else path
 
 
 def model_of(wildcards):

@@ -11,8 +11,8 @@ rule corpus:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=10,
+        mem_mb=memory(500, 20),
+        runtime=minutes(5),
     params:
         code=fingerprint("corpus"),
         minimum=config["minimum_kernels"],

@@ -13,12 +13,13 @@ checkpoint dynamics_sizes:
         "results/logs/tables/dynamics_sizes.log",
     benchmark:
         "results/benchmarks/tables/dynamics_sizes.tsv"
+    localrule: True
     conda:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=memory(300),
+        runtime=minutes(5),
     params:
         code=fingerprint("dynamics_sizes"),
         models=describe_dynamics(),
@@ -43,12 +44,14 @@ rule tables_emergence:
         "results/logs/tables/emergence.log",
     benchmark:
         "results/benchmarks/tables/emergence.tsv"
+    group:
+        "results"
     conda:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=10,
+        mem_mb=memory(500, 10),
+        runtime=minutes(5),
     params:
         code=fingerprint("tables_emergence"),
         models=describe_dynamics(),
@@ -71,12 +74,14 @@ rule tables_networks:
         "results/logs/tables/networks.log",
     benchmark:
         "results/benchmarks/tables/networks.tsv"
+    group:
+        "results"
     conda:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=memory(500, 10),
+        runtime=minutes(5),
     params:
         code=fingerprint("tables_networks"),
         networks=[[m.network, m.family, m.trained_on] for m in documented()],
@@ -100,12 +105,14 @@ rule tables_data:
         "results/logs/tables/data.log",
     benchmark:
         "results/benchmarks/tables/data.tsv"
+    group:
+        "results"
     conda:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=10,
+        mem_mb=memory(500, 10),
+        runtime=minutes(5),
     params:
         code=fingerprint("tables_data"),
         recipes=[list(pair) for pair in recipes_by_data().items()],
@@ -132,12 +139,14 @@ rule figure_emergence:
         "results/logs/figures/emergence.log",
     benchmark:
         "results/benchmarks/figures/emergence.tsv"
+    group:
+        "results"
     conda:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=memory(500, 10),
+        runtime=minutes(5),
     params:
         code=fingerprint("figure_emergence"),
         seed=FIRST_SEED,
@@ -162,12 +171,14 @@ rule figure_seeds:
         "results/logs/figures/seeds.log",
     benchmark:
         "results/benchmarks/figures/seeds.tsv"
+    group:
+        "results"
     conda:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=memory(500, 10),
+        runtime=minutes(5),
     params:
         code=fingerprint("figure_seeds"),
         seed=FIRST_SEED,
@@ -195,12 +206,14 @@ rule figure_data:
         "results/logs/figures/data.log",
     benchmark:
         "results/benchmarks/figures/data.tsv"
+    group:
+        "results"
     conda:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=memory(500, 10),
+        runtime=minutes(5),
     params:
         code=fingerprint("figure_data"),
         seed=FIRST_SEED,

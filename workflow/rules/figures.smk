@@ -16,12 +16,14 @@ rule figure_family_clusters:
         "results/logs/figures/{family}_clusters.log",
     benchmark:
         "results/benchmarks/figures/{family}_clusters.tsv"
+    group:
+        "results"
     conda:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=memory(500, 10),
+        runtime=minutes(5),
     params:
         code=fingerprint("figure_family_clusters"),
         seed=FIRST_SEED,
@@ -46,12 +48,14 @@ rule figure_family_layers:
         "results/logs/figures/{family}_layers.log",
     benchmark:
         "results/benchmarks/figures/{family}_layers.tsv"
+    group:
+        "results"
     conda:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=memory(500, 10),
+        runtime=minutes(5),
     params:
         code=fingerprint("figure_family_layers"),
         seed=FIRST_SEED,
@@ -77,12 +81,14 @@ rule figure_models:
         "results/logs/figures/models.log",
     benchmark:
         "results/benchmarks/figures/models.tsv"
+    group:
+        "results"
     conda:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=memory(500, 10),
+        runtime=minutes(5),
     params:
         code=fingerprint("figure_models"),
         seed=FIRST_SEED,
@@ -108,12 +114,14 @@ rule figure_spectrum:
         "results/logs/figures/spectrum_k{k}.log",
     benchmark:
         "results/benchmarks/figures/spectrum_k{k}.tsv"
+    group:
+        "results"
     conda:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=memory(500, 10),
+        runtime=minutes(5),
     params:
         code=fingerprint("figure_spectrum"),
         seed=FIRST_SEED,
@@ -139,12 +147,14 @@ rule figure_pca:
         "results/logs/figures/pca_k{k}.log",
     benchmark:
         "results/benchmarks/figures/pca_k{k}.tsv"
+    group:
+        "results"
     conda:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=memory(500, 10),
+        runtime=minutes(5),
     params:
         code=fingerprint("figure_pca"),
     message:
@@ -168,12 +178,14 @@ rule figure_weightsum:
         "results/logs/figures/weightsum_k{k}.log",
     benchmark:
         "results/benchmarks/figures/weightsum_k{k}.tsv"
+    group:
+        "results"
     conda:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=memory(500, 10),
+        runtime=minutes(5),
     params:
         code=fingerprint("figure_weightsum"),
     message:
@@ -197,12 +209,14 @@ rule figure_training:
         "results/logs/figures/training_k{k}.log",
     benchmark:
         "results/benchmarks/figures/training_k{k}.tsv"
+    group:
+        "results"
     conda:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=memory(500, 10),
+        runtime=minutes(5),
     params:
         code=fingerprint("figure_training"),
     message:

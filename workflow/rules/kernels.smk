@@ -7,12 +7,15 @@ rule untrained:
         "results/logs/untrained/{model}.log",
     benchmark:
         "results/benchmarks/untrained/{model}.tsv"
+    group:
+        "kernels" if NODES_EXTRACT else None
+    localrule: not NODES_EXTRACT
     conda:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=10,
+        mem_mb=memory(1000),
+        runtime=minutes(5),
     params:
         code=fingerprint("untrained"),
         architecture=lambda wildcards: model_of(wildcards).init,
@@ -34,16 +37,20 @@ rule kernels:
     log:
         "results/logs/kernels/{model}.log",
     benchmark:
-        "results/benchmarks/kernels/{model}.tsv"
+        benchmark_of("kernels", "results/benchmarks/kernels/{model}.tsv")
+    group:
+        "kernels" if NODES_EXTRACT else None
+    localrule: not NODES_EXTRACT
     conda:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=30,
+        mem_mb=memory(300),
+        runtime=minutes(5),
         downloads=lambda wildcards: 1 if model_of(wildcards).remote else 0,
     params:
         code=fingerprint("kernels"),
+        model="{model}",
         remote=lambda wildcards: json.dumps(model_of(wildcards).remote, sort_keys=True),
         architecture=lambda wildcards: model_of(wildcards).architecture,
         layers=layers_of,
@@ -62,12 +69,13 @@ rule lock:
         "results/logs/lock.log",
     benchmark:
         "results/benchmarks/lock.tsv"
+    localrule: True
     conda:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=memory(300),
+        runtime=minutes(5),
     params:
         code=fingerprint("lock"),
     message:
@@ -85,12 +93,15 @@ checkpoint sizes:
         "results/logs/tables/sizes.log",
     benchmark:
         "results/benchmarks/tables/sizes.tsv"
+    group:
+        "kernels" if NODES_EXTRACT else None
+    localrule: not NODES_EXTRACT
     conda:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=memory(300),
+        runtime=minutes(5),
     params:
         code=fingerprint("sizes"),
         models=describe(MODELS),

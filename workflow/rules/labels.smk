@@ -9,12 +9,14 @@ rule labels:
         "results/logs/labels/{model}.log",
     benchmark:
         "results/benchmarks/labels/{model}.tsv"
+    group:
+        "results"
     conda:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=10,
+        mem_mb=memory(1000, 10),
+        runtime=minutes(2),
     params:
         code=fingerprint("labels"),
         thresholds=config["thresholds"],

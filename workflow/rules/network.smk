@@ -23,8 +23,9 @@ rule network:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=240,
+        mem_mb=memory(3500),
+        runtime=minutes(240),
+        gpu=GPU,
     params:
         code=fingerprint("network"),
         device=config["device"],

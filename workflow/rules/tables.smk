@@ -10,12 +10,14 @@ rule tables_models:
         "results/logs/tables/models.log",
     benchmark:
         "results/benchmarks/tables/models.tsv"
+    group:
+        "results"
     conda:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=memory(500, 10),
+        runtime=minutes(5),
     params:
         code=fingerprint("tables_models"),
         models=describe(MODELS),
@@ -40,12 +42,14 @@ rule tables_family:
         "results/logs/tables/{family}.log",
     benchmark:
         "results/benchmarks/tables/{family}.tsv"
+    group:
+        "results"
     conda:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=memory(500, 10),
+        runtime=minutes(5),
     params:
         code=fingerprint("tables_family"),
         models=lambda wildcards: describe(models_of(wildcards.family)),
@@ -67,12 +71,14 @@ rule tables_spectrum:
         "results/logs/tables/spectrum_k{k}.log",
     benchmark:
         "results/benchmarks/tables/spectrum_k{k}.tsv"
+    group:
+        "results"
     conda:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=memory(500, 10),
+        runtime=minutes(5),
     params:
         code=fingerprint("tables_spectrum"),
     message:
@@ -94,12 +100,14 @@ rule tables_pca:
         "results/logs/tables/pca_k{k}.log",
     benchmark:
         "results/benchmarks/tables/pca_k{k}.tsv"
+    group:
+        "results"
     conda:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=10,
+        mem_mb=memory(500, 10),
+        runtime=minutes(5),
     params:
         code=fingerprint("tables_pca"),
     message:
@@ -119,12 +127,14 @@ rule tables_weightsum:
         "results/logs/tables/weightsum_k{k}.log",
     benchmark:
         "results/benchmarks/tables/weightsum_k{k}.tsv"
+    group:
+        "results"
     conda:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=memory(500, 10),
+        runtime=minutes(5),
     params:
         code=fingerprint("tables_weightsum"),
     message:
@@ -146,12 +156,14 @@ rule tables_training:
         "results/logs/tables/training_k{k}.log",
     benchmark:
         "results/benchmarks/tables/training_k{k}.tsv"
+    group:
+        "results"
     conda:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=memory(500, 10),
+        runtime=minutes(5),
     params:
         code=fingerprint("tables_training"),
         seeds=config["seeds"],

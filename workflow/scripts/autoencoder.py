@@ -10,7 +10,7 @@ from kernelatlas.job import logged
 
 with logged(snakemake.log[0]):
     torch.set_num_threads(snakemake.threads)
-    seed, settings = int(snakemake.wildcards.seed), dict(snakemake.params.settings)
+    seed, settings = snakemake.params.seed, dict(snakemake.params.settings)
     settings["widths"] = tuple(settings["widths"])
     _, kernels = read_corpus(snakemake.input[0])
     model, history = fit(kernels, Settings(**settings), seed, snakemake.params.device, logging.info)

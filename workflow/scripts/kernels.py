@@ -6,7 +6,7 @@ from kernelatlas.job import logged
 with logged(snakemake.log[0]):
     extract(
         snakemake.output[0],
-        snakemake.wildcards.model,
+        snakemake.params.model,
         snakemake.input[0] if snakemake.input else None,
         json.loads(snakemake.params.remote),
         snakemake.params.architecture,
