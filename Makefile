@@ -1,4 +1,5 @@
 # `make`: set up .venv and build everything. `make test`: set up and test.
+# `make test-slurm`: the workflow through a real Slurm of one node; installs it, needs root.
 # `make dynamics`: the networks trained here, followed through their training.
 # `make check`: format, lint, types. `make report`: the HTML report of the results.
 # `make lock`: regenerate the pins. `make registry`: regenerate the registry of timm.
@@ -9,7 +10,7 @@ CORES ?= all
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: all setup test test-library test-workflow check report lock registry benchmark dynamics verify-hub clean
+.PHONY: all setup test test-library test-workflow test-slurm check report lock registry benchmark dynamics verify-hub clean
 all: setup
 	snakemake --cores $(CORES) all
 
@@ -31,6 +32,10 @@ test-library: setup
 
 test-workflow: setup
 	pytest tests/workflow tests/faults
+
+test-slurm: setup
+	python tests/slurm/cluster.py install
+	pytest tests/slurm
 
 check: setup
 	ruff format --check workflow tests benchmarks envs
