@@ -7,9 +7,7 @@ rule autoencoder:
     log:
         "results/logs/autoencoders/k{k}_seed{seed}.log",
     benchmark:
-        benchmark_of(
-            "autoencoder", "results/benchmarks/autoencoders/k{k}_seed{seed}.tsv"
-        )
+        "results/benchmarks/autoencoders/k{k}_seed{seed}.tsv"
     conda:
         ENVIRONMENT
     threads: 1
@@ -26,3 +24,6 @@ rule autoencoder:
         "Training the autoencoder of {wildcards.k}x{wildcards.k} kernels, seed {wildcards.seed}"
     script:
         "../scripts/autoencoder.py"
+
+
+cacheable("autoencoder")

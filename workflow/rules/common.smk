@@ -147,12 +147,10 @@ def minutes(fixed, per_mb=0):
     )
 
 
-def benchmark_of(rule, path):
-    """Where Snakemake writes a rule's time and memory; nowhere if the rule is cached.
-
-    Snakemake refuses `--cache` for rules that have a benchmark.
-    """
-    return None if rule in (workflow.workflow_settings.cache or ()) else path
+def cacheable(name):
+    """Let `--cache` take a rule: Snakemake refuses it for one that has a benchmark."""
+    if name in (workflow.workflow_settings.cache or ()):
+        workflow.get_rule(name)._benchmark = None
 
 
 def model_of(wildcards):

@@ -37,7 +37,7 @@ rule kernels:
     log:
         "results/logs/kernels/{model}.log",
     benchmark:
-        benchmark_of("kernels", "results/benchmarks/kernels/{model}.tsv")
+        "results/benchmarks/kernels/{model}.tsv"
     group:
         "kernels" if NODES_EXTRACT else None
     localrule: not NODES_EXTRACT
@@ -58,6 +58,9 @@ rule kernels:
         "Extracting the depthwise kernels of {wildcards.model}"
     script:
         "../scripts/kernels.py"
+
+
+cacheable("kernels")
 
 
 rule lock:
