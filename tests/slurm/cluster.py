@@ -17,9 +17,10 @@ import time
 from pathlib import Path
 
 PACKAGES = ["slurm-wlm", "munge"]
-CPUS = 4  # whatever the machine has: the profile asks for up to 4
+# Whatever the machine has: the profile asks for jobs of up to 4 cores.
+CPUS = 4
 GPUS = 2
-MEMORY_MB = 6000
+MEMORY_MB = 16000
 # Jobs lose SLURM_CONF on their way, so the files have to be where Slurm looks.
 ETC = Path("/etc/slurm")
 

@@ -12,8 +12,8 @@ rule autoencoder:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=memory(1000, 10),
-        runtime=minutes(60),
+        mem_mb=memory(1300, 8),
+        runtime=minutes(10, config["autoencoder"]["epochs"] / 60),
         gpu=GPU,
     params:
         code=fingerprint("autoencoder"),

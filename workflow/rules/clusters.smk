@@ -14,8 +14,8 @@ rule clusters:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=memory(1000, 10),
-        runtime=minutes(5),
+        mem_mb=memory(1300, 8),
+        runtime=minutes(2, 0.01),
     params:
         code=fingerprint("clusters"),
         price=config["clusters"]["price"],

@@ -129,21 +129,27 @@ def fingerprint(script):
     return fingerprint_of(WORKFLOW / "scripts" / f"{script}.py")
 
 
-def memory(mb, per_mb=0):
-    """`mem_mb` of a rule: `mb`, and `per_mb` for each MB of its input.
+def size_mb(files):
+    """Megabytes of those files that are there: in a group, some are made by its first jobs."""
+    return sum(os.path.getsize(file) for file in files if os.path.exists(file)) / 1e6
+
+
+def memory(mb, per_mb=0, of=None):
+    """`mem_mb` of a rule: `mb`, and `per_mb` for each MB of its input, or of other files.
 
     A job that was tried before gets more. NESTED_MB are for the Snakemake processes that
-    a cluster runs around a job.
+    a cluster runs around a job. The numbers are what `benchmarks/resources.py` found for the
+    paper's zoo, rounded up.
     """
     return lambda wildcards, input, attempt: (
-        NESTED_MB + math.ceil(attempt * (mb + per_mb * input.size_mb))
+        NESTED_MB + math.ceil(attempt * (mb + per_mb * size_mb(of or input)))
     )
 
 
 def minutes(fixed, per_mb=0):
-    """`runtime` of a rule, likewise."""
+    """`runtime` of a rule, likewise, with a margin for slow disks and nodes."""
     return lambda wildcards, input, attempt: math.ceil(
-        attempt * (fixed + per_mb * input.size_mb)
+        attempt * (fixed + per_mb * size_mb(input))
     )
 
 

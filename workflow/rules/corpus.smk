@@ -11,8 +11,8 @@ rule corpus:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=memory(500, 20),
-        runtime=minutes(5),
+        mem_mb=memory(500, 7),
+        runtime=minutes(2, 0.01),
     params:
         code=fingerprint("corpus"),
         minimum=config["minimum_kernels"],

@@ -18,7 +18,7 @@ checkpoint dynamics_sizes:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=memory(300),
+        mem_mb=memory(300, 0.3),
         runtime=minutes(5),
     params:
         code=fingerprint("dynamics_sizes"),
@@ -50,8 +50,8 @@ rule tables_emergence:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=memory(500, 10),
-        runtime=minutes(5),
+        mem_mb=memory(1000, 7),
+        runtime=minutes(2, 0.02),
     params:
         code=fingerprint("tables_emergence"),
         models=describe_dynamics(),
@@ -80,8 +80,8 @@ rule tables_networks:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=memory(500, 10),
-        runtime=minutes(5),
+        mem_mb=memory(500, 5),
+        runtime=minutes(2),
     params:
         code=fingerprint("tables_networks"),
         networks=[[m.network, m.family, m.trained_on] for m in documented()],
@@ -111,7 +111,7 @@ rule tables_data:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=memory(500, 10),
+        mem_mb=memory(1500),
         runtime=minutes(5),
     params:
         code=fingerprint("tables_data"),
@@ -145,8 +145,8 @@ rule figure_emergence:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=memory(500, 10),
-        runtime=minutes(5),
+        mem_mb=memory(500),
+        runtime=minutes(2),
     params:
         code=fingerprint("figure_emergence"),
         seed=FIRST_SEED,
@@ -177,8 +177,8 @@ rule figure_seeds:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=memory(500, 10),
-        runtime=minutes(5),
+        mem_mb=memory(500),
+        runtime=minutes(2),
     params:
         code=fingerprint("figure_seeds"),
         seed=FIRST_SEED,
@@ -212,8 +212,8 @@ rule figure_data:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=memory(500, 10),
-        runtime=minutes(5),
+        mem_mb=memory(500),
+        runtime=minutes(2),
     params:
         code=fingerprint("figure_data"),
         seed=FIRST_SEED,

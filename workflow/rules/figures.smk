@@ -22,7 +22,7 @@ rule figure_family_clusters:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=memory(500, 10),
+        mem_mb=memory(1000),
         runtime=minutes(5),
     params:
         code=fingerprint("figure_family_clusters"),
@@ -54,8 +54,8 @@ rule figure_family_layers:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=memory(500, 10),
-        runtime=minutes(5),
+        mem_mb=memory(600),
+        runtime=minutes(2),
     params:
         code=fingerprint("figure_family_layers"),
         seed=FIRST_SEED,
@@ -87,8 +87,8 @@ rule figure_models:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=memory(500, 10),
-        runtime=minutes(5),
+        mem_mb=memory(500),
+        runtime=minutes(2),
     params:
         code=fingerprint("figure_models"),
         seed=FIRST_SEED,
@@ -120,8 +120,8 @@ rule figure_spectrum:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=memory(500, 10),
-        runtime=minutes(5),
+        mem_mb=memory(500),
+        runtime=minutes(2),
     params:
         code=fingerprint("figure_spectrum"),
         seed=FIRST_SEED,
@@ -153,8 +153,8 @@ rule figure_pca:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=memory(500, 10),
-        runtime=minutes(5),
+        mem_mb=memory(500),
+        runtime=minutes(2),
     params:
         code=fingerprint("figure_pca"),
     message:
@@ -184,8 +184,8 @@ rule figure_weightsum:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=memory(500, 10),
-        runtime=minutes(5),
+        mem_mb=memory(500),
+        runtime=minutes(2),
     params:
         code=fingerprint("figure_weightsum"),
     message:
@@ -215,8 +215,8 @@ rule figure_training:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=memory(500, 10),
-        runtime=minutes(5),
+        mem_mb=memory(500),
+        runtime=minutes(2),
     params:
         code=fingerprint("figure_training"),
     message:

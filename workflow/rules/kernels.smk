@@ -45,7 +45,7 @@ rule kernels:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=memory(300),
+        mem_mb=memory(300, 2),
         runtime=minutes(5),
         downloads=lambda wildcards: 1 if model_of(wildcards).remote else 0,
     params:
@@ -103,7 +103,7 @@ checkpoint sizes:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=memory(300),
+        mem_mb=memory(300, 0.3),
         runtime=minutes(5),
     params:
         code=fingerprint("sizes"),

@@ -15,8 +15,8 @@ rule labels:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=memory(1000, 10),
-        runtime=minutes(2),
+        mem_mb=memory(1200, 65),
+        runtime=minutes(1, 0.02),
     params:
         code=fingerprint("labels"),
         thresholds=config["thresholds"],

@@ -16,8 +16,10 @@ rule tables_models:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=memory(500, 10),
-        runtime=minutes(5),
+        mem_mb=memory(
+            900, 4, of=expand("results/kernels/{model}.parquet", model=MODELS)
+        ),
+        runtime=minutes(2, 0.05),
     params:
         code=fingerprint("tables_models"),
         models=describe(MODELS),
@@ -48,8 +50,8 @@ rule tables_family:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=memory(500, 10),
-        runtime=minutes(5),
+        mem_mb=memory(1100, 7),
+        runtime=minutes(2, 0.02),
     params:
         code=fingerprint("tables_family"),
         models=lambda wildcards: describe(models_of(wildcards.family)),
@@ -77,8 +79,8 @@ rule tables_spectrum:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=memory(500, 10),
-        runtime=minutes(5),
+        mem_mb=memory(1300, 8),
+        runtime=minutes(2, 0.01),
     params:
         code=fingerprint("tables_spectrum"),
     message:
@@ -106,8 +108,8 @@ rule tables_pca:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=memory(500, 10),
-        runtime=minutes(5),
+        mem_mb=memory(800, 7),
+        runtime=minutes(2, 0.01),
     params:
         code=fingerprint("tables_pca"),
     message:
@@ -133,8 +135,8 @@ rule tables_weightsum:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=memory(500, 10),
-        runtime=minutes(5),
+        mem_mb=memory(400, 1),
+        runtime=minutes(2, 0.01),
     params:
         code=fingerprint("tables_weightsum"),
     message:
@@ -162,8 +164,8 @@ rule tables_training:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=memory(500, 10),
-        runtime=minutes(5),
+        mem_mb=memory(300),
+        runtime=minutes(1),
     params:
         code=fingerprint("tables_training"),
         seeds=config["seeds"],
