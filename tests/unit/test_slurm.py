@@ -36,7 +36,8 @@ def test_errors_are_gathered_once_and_old_files_left_out(tmp_path):
         "a.log": "INFO x\nERROR one: mend it\nTraceback\n",
         "deep/b.log": "ERROR one: mend it\nERROR two: mend it\n",
         "slurm/7.log": "slurmstepd: error: *** JOB 7 ON n1 CANCELLED AT 12:00 DUE TO TIME LIMIT ***\n",  # noqa: E501
-        "slurm/8.log": "slurmstepd-n1: error: Exceeded job memory limit\nERRORS are no errors\n",
+        "slurm/8.log": "slurmstepd-n1: error: StepId=8.0 exceeded memory limit\n"
+        "slurmstepd-n1: error: Exceeded job memory limit\nERRORS are no errors\n",
         "old.log": "ERROR three\n",
         "other.txt": "ERROR four\n",
     }
@@ -49,6 +50,6 @@ def test_errors_are_gathered_once_and_old_files_left_out(tmp_path):
         "ERROR one: mend it",
         "ERROR two: mend it",
         f"ERROR {tmp_path}/slurm/7.log: JOB 7 ON n1 CANCELLED AT 12:00 DUE TO TIME LIMIT",
-        f"ERROR {tmp_path}/slurm/8.log: Exceeded job memory limit",
+        f"ERROR {tmp_path}/slurm/8.log: StepId=8.0 exceeded memory limit",
     ]
     assert errors_in(tmp_path / "none", since=0) == []

@@ -101,9 +101,9 @@ def errors_in(folder: str | Path, since: float) -> list[str]:
         if path.stat().st_mtime >= since:
             lines = path.read_text(errors="replace").splitlines()
             found |= dict.fromkeys(line for line in lines if line.startswith("ERROR "))
-            for line in lines:
-                if ended := re.fullmatch(r"slurmstepd\S*: error: \**\s*(.*?)\s*\**", line):
-                    found[f"ERROR {path}: {ended[1]}"] = None
+            said = (re.fullmatch(r"slurmstepd\S*: error: \**\s*(.*?)\s*\**", x) for x in lines)
+            if ended := next(filter(None, said), None):  # others follow from the first
+                found[f"ERROR {path}: {ended[1]}"] = None
     return list(found)
 
 
