@@ -1,0 +1,219 @@
+"""How much memory and time each rule needs, by the size of its input.
+
+`python benchmarks/resources.py --fractions 0.03 0.1 0.3` runs the real Snakefile in a copy of the
+project, once for each share of a zoo's networks (default: the paper's), on one core and without a
+network: in place of each network stands a file of noisy templates in the depthwise layers that the
+registry says it has. One epoch and one seed tell what a training needs: each further one takes
+as long again, and no more memory.
+
+Prints two tables. A row a rule and share: its jobs and what the largest of them took: MB and
+kernels of the input, peak RSS in MB, what Snakemake's benchmark says of it (it looks twice a second
+for 15 s, then twice a minute), seconds, and those on a core. A row a rule: least squares over all
+its jobs, MB and CPU seconds as base + slope · input MB, and by how much any job exceeds them. MB
+are 2**20 bytes. Linux only.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import yaml
+from safetensors.numpy import save_file
+
+from kernelatlas.registry import expected_layers, tags
+from kernelatlas.templates import bank
+from kernelatlas.zoo import Model, load_zoo
+
+ROOT = Path(__file__).parents[1]
+SOURCES = ("Snakefile", "config.yaml", "envs", "profiles", "workflow")
+NOISE = 0.03  # of each weight of a template, whose norm is 1
+MB = 2**20
+# Runs when a script ends, and writes down its peak, its time on a core and its input.
+AT_END = """
+import atexit, json, os, sys
+
+def note():
+    job = getattr(sys.modules["__main__"], "snakemake", None)
+    if job is None:
+        return
+    with open("/proc/self/status") as file:
+        peak = next(int(line.split()[1]) for line in file if line.startswith("VmHWM"))
+    row = {"rule": job.rule, "log": job.log[0], "peak": peak / 1024, "cpu": sum(os.times()[:4]),
+           "input": list(job.input), "output": list(job.output)}
+    with open(os.environ["KERNELATLAS_JOBS"], "a") as file:
+        print(json.dumps(row), file=file)
+
+atexit.register(note)
+"""
+
+
+def thinned(zoo: Path, every_tag: bool, fraction: float) -> list[Model]:
+    """Return every 1/fraction-th trained model of each family, by kernels, and their controls."""
+    models = load_zoo(zoo, every_tag)
+    trained = [model for model in models if model.architecture]
+    trained.sort(key=lambda model: (model.family, tags()[model.name].kernels))
+    ends = np.floor(0.5 + fraction * np.arange(len(trained) + 1))
+    chosen = [m for m, more in zip(trained, np.diff(ends), strict=True) if more]
+    families = {model.family for model in chosen}
+    return chosen + [m for m in models if not m.trained and m.family in families]
+
+
+def write_checkpoint(path: Path, architecture: str, random: np.random.Generator) -> None:
+    state = {}
+    for row in expected_layers(architecture):
+        n, kh, kw = row["channels"], row["kh"], row["kw"]
+        values = random.normal(0, NOISE, (n, kh * kw))
+        if kh == kw > 2:
+            templates = bank(kh).weights
+            values += templates[random.integers(len(templates), size=n)]
+        state[f"{row['layer']}.weight"] = values.astype(np.float32).reshape(n, 1, kh, kw)
+    save_file(state, path)
+
+
+def make_project(path: Path, models: Sequence[Model], epochs: int, batch: int) -> None:
+    path.mkdir(parents=True)
+    for name in SOURCES:
+        if (ROOT / name).is_dir():
+            shutil.copytree(ROOT / name, path / name)
+        else:
+            shutil.copy2(ROOT / name, path / name)
+    (path / "nets").mkdir()
+    (path / "customised").mkdir()
+    (path / "customised/sitecustomize.py").write_text(AT_END)
+    random = np.random.default_rng(0)
+    families: dict[str, list[dict[str, Any]]] = {}
+    for model in models:
+        entry: dict[str, Any] = {"name": model.name}
+        if model.trained:
+            entry |= {"file": f"nets/{model.name}.safetensors", "architecture": model.architecture}
+            write_checkpoint(path / entry["file"], model.architecture or "", random)
+        else:
+            entry |= {"init": model.init, "seed": model.seed, "arguments": model.arguments}
+        families.setdefault(model.family, []).append(entry)
+    (path / "zoo.yaml").write_text(yaml.safe_dump({"families": families}))
+    config = yaml.safe_load((path / "config.yaml").read_text())
+    config |= {"zoo": "zoo.yaml", "dynamics": None, "seeds": config["seeds"][:1], "device": "cpu"}
+    config["autoencoder"] |= {"epochs": epochs, "batch": batch}
+    (path / "config.yaml").write_text(yaml.safe_dump(config))
+
+
+def run(path: Path) -> float:
+    """Run `all` and return its seconds; SystemExit if it fails."""
+    variables = {"PYTHONPATH": str(path / "customised"), "KERNELATLAS_JOBS": str(path / "jobs")}
+    command = [sys.executable, "-m", "snakemake", "--cores", "1", "--nocolor", "all"]
+    began = time.perf_counter()
+    with open(path / "log", "w") as log:
+        done = subprocess.run(
+            command, cwd=path, env={**os.environ, **variables}, stdout=log, stderr=log
+        )
+    if done.returncode:
+        raise SystemExit(f"Snakemake failed:\n{(path / 'log').read_text()[-4000:]}")
+    return time.perf_counter() - began
+
+
+def measured(path: Path) -> list[dict[str, Any]]:
+    """Return a row a job."""
+    rows = []
+    for line in (path / "jobs").read_text().splitlines():
+        job = json.loads(line)
+        times = path / job["log"].replace("/logs/", "/benchmarks/").replace(".log", ".tsv")
+        said = pd.read_csv(times, sep="\t").iloc[0]
+        inputs = {path / file for file in job["input"]}
+        rows.append(
+            {
+                "rule": job["rule"],
+                "job": times.stem,
+                "input MB": sum(file.stat().st_size for file in inputs) / MB,
+                "kernels": kernels(inputs) or kernels({path / job["output"][0]}),
+                "peak MB": job["peak"],
+                "max_rss": said["max_rss"],
+                "s": said["s"],
+                "CPU s": job["cpu"],
+            }
+        )
+    return rows
+
+
+def kernels(paths: set[Path]) -> int:
+    """Return the rows in kernel tables, or in label tables, or in corpora."""
+    counts = {"kernels": 0, "labels": 0, "corpora": 0}
+    for path in paths:
+        if path.parent.name in counts:
+            counts[path.parent.name] += pq.read_metadata(path).num_rows
+    return max(counts.values())
+
+
+def largest(jobs: pd.DataFrame) -> pd.DataFrame:
+    """Return a row a rule and share: the number of jobs, the greatest of each column."""
+    groups = jobs.groupby(["rule", "share"], sort=False)
+    columns = ["input MB", "kernels", "peak MB", "max_rss", "s", "CPU s"]
+    return groups[columns].max().assign(jobs=groups.size()).reset_index()
+
+
+def fits(jobs: pd.DataFrame) -> pd.DataFrame:
+    """Return a row a rule: lines through its jobs, and how far any is above them."""
+    rows = []
+    for rule, group in jobs.groupby("rule", sort=False):
+        row: dict[str, Any] = {"rule": rule, "jobs": len(group)}
+        size = group["input MB"].to_numpy()
+        for name, values in (("MB", group["peak MB"]), ("s", group["CPU s"])):
+            slope, base = np.polyfit(size, values, 1) if np.ptp(size) > 1 else (0, values.mean())
+            above = (values - base - slope * size).max()
+            row |= {f"{name} base": base, f"{name} / MB": slope, f"{name} above": above}
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--zoo", type=Path, default=ROOT / "workflow/zoos/paper.yaml")
+    parser.add_argument("--tags", choices=["default", "all"], default="default")
+    parser.add_argument("--fractions", type=float, nargs="+", default=[0.03, 0.1, 0.3])
+    parser.add_argument("--epochs", type=int, default=1)
+    parser.add_argument("--batch", type=int, default=8192)
+    parser.add_argument("--folder", type=Path, help="to work in and keep; default: a temporary one")
+    arguments = parser.parse_args()
+    parts = []
+    with tempfile.TemporaryDirectory(prefix="kernelatlas-") as temporary:
+        folder = (arguments.folder or Path(temporary)).absolute()
+        for fraction in arguments.fractions:
+            path = folder / f"share{fraction:g}"
+            models = thinned(arguments.zoo, arguments.tags == "all", fraction)
+            make_project(path, models, arguments.epochs, arguments.batch)
+            seconds = run(path)
+            part = pd.DataFrame(measured(path)).assign(share=fraction)
+            parts.append(part)
+            total = part.loc[part["rule"] == "kernels", "kernels"].sum()
+            print(
+                f"{fraction:g}: {len(models)} networks, {total:,} kernels; {len(part)} jobs of "
+                f"{part['s'].sum():.0f} s in all, {seconds:.0f} s with Snakemake",
+                flush=True,
+            )
+            if not arguments.folder:
+                shutil.rmtree(path)
+    jobs = pd.concat(parts, ignore_index=True)
+    print(f"\n{largest(jobs).to_string(index=False, float_format='{:.4g}'.format)}")
+    print(f"\n{fits(jobs).to_string(index=False, float_format='{:.4g}'.format)}")
+    training = jobs[jobs["rule"] == "autoencoder"]
+    passes = training["kernels"] * arguments.epochs / 1e6
+    for k, group in training.groupby(training["job"].str.split("_").str[0]):
+        if len(group) > 1:
+            slope, base = np.polyfit(passes[group.index], group["CPU s"], 1)
+            print(f"autoencoder {k}: {base:.0f} s + {slope:.0f} s per million kernels and epoch")
+    if arguments.folder:
+        jobs.to_csv(folder / "jobs.csv", index=False)
+
+
+if __name__ == "__main__":
+    main()
