@@ -137,13 +137,18 @@ def size_mb(files):
 def memory(mb, per_mb=0, of=None):
     """`mem_mb` of a rule: `mb`, and `per_mb` for each MB of its input, or of other files.
 
+    `mb` may be a function of the wildcards.
+
     A job that was tried before gets more. NESTED_MB are for the Snakemake processes that
     a cluster runs around a job. The numbers are what `benchmarks/resources.py` found for the
     paper's zoo, rounded up.
     """
-    return lambda wildcards, input, attempt: (
-        NESTED_MB + math.ceil(attempt * (mb + per_mb * size_mb(of or input)))
-    )
+
+    def asked(wildcards, input, attempt):
+        fixed = mb(wildcards) if callable(mb) else mb
+        return NESTED_MB + math.ceil(attempt * (fixed + per_mb * size_mb(of or input)))
+
+    return asked
 
 
 def minutes(fixed, per_mb=0):

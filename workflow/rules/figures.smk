@@ -22,7 +22,7 @@ rule figure_family_clusters:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=memory(1000),
+        mem_mb=memory(lambda wildcards: 400 + 20 * len(models_of(wildcards.family))),
         runtime=minutes(5),
     params:
         code=fingerprint("figure_family_clusters"),
@@ -54,7 +54,7 @@ rule figure_family_layers:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=memory(600),
+        mem_mb=memory(lambda wildcards: 400 + 8 * len(models_of(wildcards.family))),
         runtime=minutes(2),
     params:
         code=fingerprint("figure_family_layers"),
