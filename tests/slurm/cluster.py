@@ -110,13 +110,18 @@ class Cluster:
 
     def start(self) -> None:
         refuse_elsewhere()
+        try:
+            self._start()
+        except BaseException:
+            self.stop()
+            raise
+
+    def _start(self) -> None:
         folder = self.folder
         for name in ("munge", "state", "spool"):
             (folder / name).mkdir(parents=True)
-        for path in (
-            folder,
-            *folder.parents,
-        ):  # munged is not root, and pytest's folders are closed
+        # munged is not root, and pytest's folders are closed.
+        for path in (folder, *folder.parents):
             path.chmod(path.stat().st_mode | 0o001)
         self._munge()
         for index in range(GPUS):
@@ -157,7 +162,7 @@ class Cluster:
     def state(self) -> str:
         try:
             return self.command("sinfo", "-h", "-p", "cpu", "-o", "%T").strip()
-        except subprocess.SubprocessError:
+        except (OSError, subprocess.SubprocessError):
             return "unknown"
 
     def completed(self) -> list[dict[str, str]]:

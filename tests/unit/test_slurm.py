@@ -31,6 +31,25 @@ def test_a_slurm_that_does_not_answer_stops_only_runs_that_need_it(broken, tmp_p
     assert "in the queue is unknown" in caplog.text
 
 
+def test_only_jobs_that_snakemake_sent_from_this_folder_are_its(tmp_path, monkeypatch):
+    rows = [
+        f"7|ada|RUNNING|{tmp_path}|rule_corpus_wildcards_7",
+        f"8_2|bob|PENDING|{tmp_path}/.|group_kernels",
+        f"9|ada|RUNNING|{tmp_path}|my own job",
+        f"10|ada|RUNNING|{tmp_path}|",
+        f"11|ada|RUNNING|{tmp_path.parent}|rule_corpus",
+        "a second line of a comment",
+    ]
+    tool = tmp_path / "bin/squeue"
+    tool.parent.mkdir()
+    tool.write_text("#!/bin/sh\ncat <<END\n" + "\n".join(rows) + "\nEND\n")
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tool.parent), prepend=os.pathsep)
+    assert [(job.id, job.user) for job in jobs_of(tmp_path)] == [("7", "ada"), ("8_2", "bob")]
+    with pytest.raises(KernelAtlasError, match=r"2 Slurm jobs .*of ada, bob,.*`scancel 7 8_2`"):
+        refuse_orphans(tmp_path, required=False)
+
+
 def test_errors_are_gathered_once_and_old_files_left_out(tmp_path):
     logs = {
         "a.log": "INFO x\nERROR one: mend it\nTraceback\n",

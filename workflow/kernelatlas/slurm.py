@@ -52,9 +52,11 @@ def jobs_of(folder: str | Path) -> list[Job]:
     here = os.path.realpath(folder)
     rows = [line.split("|", 4) for line in done.stdout.splitlines()]
     return [
-        Job(job, user, state)
-        for job, user, state, directory, comment in rows
-        if comment.startswith(("rule_", "group_")) and os.path.realpath(directory) == here
+        Job(*row[:3])
+        for row in rows  # a comment may have lines
+        if len(row) == 5
+        and row[4].startswith(("rule_", "group_"))
+        and os.path.realpath(row[3]) == here
     ]
 
 
