@@ -23,12 +23,12 @@ setup: .venv/ready
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation -e .
 	touch $@
 
-# Two at once, each told as a whole when it ends.
+# Two at once, each told as a whole when it ends; the first has time for tests/slurm (ALSO).
 test: setup
 	$(MAKE) --no-print-directory -j2 -Otarget test-library test-workflow
 
 test-library: setup
-	pytest tests/unit tests/hub
+	pytest tests/unit tests/hub $(ALSO)
 
 test-workflow: setup
 	pytest tests/workflow tests/faults

@@ -47,7 +47,8 @@ def jobs_of(folder: str | Path) -> list[Job]:
     except subprocess.TimeoutExpired:
         raise KernelAtlasError("squeue: no answer within 60 s: is Slurm well?") from None
     if done.returncode:
-        reason = " ".join(done.stderr.split()) or f"exit status {done.returncode}"
+        said = done.stderr.strip().splitlines()
+        reason = said[-1].removeprefix("squeue: ") if said else f"exit status {done.returncode}"
         raise KernelAtlasError(f"squeue: {reason}: is Slurm well?")
     here = os.path.realpath(folder)
     rows = [line.split("|", 4) for line in done.stdout.splitlines()]
@@ -115,5 +116,5 @@ def _jobs_of(folder: str | Path, required: bool) -> list[Job]:
     except KernelAtlasError as error:
         if required:
             raise
-        log.warning("%s Whether jobs of an earlier run are in the queue is unknown", error)
+        log.warning("%s It is not known whether jobs of an earlier run are in the queue", error)
         return []
