@@ -16,6 +16,12 @@ include: "workflow/rules/labels.smk"
 include: "workflow/rules/tables.smk"
 include: "workflow/rules/figures.smk"
 include: "workflow/rules/dynamics.smk"
+include: "workflow/rules/fits.smk"
+include: "workflow/rules/nulls.smk"
+include: "workflow/rules/baselines.smk"
+include: "workflow/rules/masterkeys.smk"
+include: "workflow/rules/distances.smk"
+include: "workflow/rules/release.smk"
 
 
 rule all:

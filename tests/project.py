@@ -45,6 +45,14 @@ CONFIG = {
         "weight_decay": 0.0001,
         "curve_points": 128,
     },
+    "evidence": {
+        "sample": 100,
+        "r2": 0.8,
+        "false_positives": 0.01,
+        "resamples": 50,
+        "codes": 20,
+        "keys": 8,
+    },
 }
 
 
