@@ -333,3 +333,42 @@ def dynamics_results(wildcards):
             suffix=["pdf", "png"],
         ),
     ]
+
+
+def evidence_results(wildcards):
+    """Everything that `evidence` makes."""
+    sizes, fitted = studied(), fitted_sizes()
+    tested = ["replacements"] if evaluated() else []
+    by_size = ["baselines", "masterkeys", "distances"]
+    figures = [
+        *("accuracy", "offsets", *tested),
+        *expand("{what}_k{k}", what=by_size, k=sizes),
+        *expand("{what}_k{k}", what=["fits", "nulls"], k=fitted),
+    ]
+    tables = [
+        *("layer_statistics", "accuracy", "accuracy_correlations", "offsets", *tested),
+        *expand(
+            "{what}_k{k}",
+            what=[
+                *by_size,
+                *("agreement", "baseline_prototypes"),
+                *("masterkeys_filters", "masterkeys_models"),
+            ],
+            k=sizes,
+        ),
+        *expand(
+            "{what}_k{k}",
+            what=["functions", "prototype_fits", "nulls", "null_curves"],
+            k=fitted,
+        ),
+    ]
+    return [
+        *expand("results/fits/{model}.parquet", model=MODELS),
+        *expand("results/nulls/k{k}.parquet", k=fitted),
+        *expand("results/masterkeys/k{k}.safetensors", k=sizes),
+        *expand("results/replacements/{model}.parquet", model=evaluated()),
+        *expand(
+            "results/tables/{name}.{suffix}", name=tables, suffix=["parquet", "csv"]
+        ),
+        *expand("results/figures/{name}.{suffix}", name=figures, suffix=["pdf", "png"]),
+    ]

@@ -1,0 +1,113 @@
+rule evidence:
+    input:
+        evidence_results,
+
+
+SMALLEST_FIT = 3  # kernels below have too few pixels for analytic fits
+
+
+def fitted_sizes(models=None):
+    """Studied kernel sizes of these models that analytic functions are fitted to."""
+    return [k for k in studied(models) if k >= SMALLEST_FIT]
+
+
+def kernels_to_fit(wildcards):
+    """The kernels of {model}; its sizes, a parameter, are known after the checkpoint only."""
+    fitted_sizes([wildcards.model])
+    return f"results/kernels/{wildcards.model}.parquet"
+
+
+rule fits:
+    input:
+        kernels_to_fit,
+    output:
+        "results/fits/{model}.parquet",
+    log:
+        "results/logs/fits/{model}.log",
+    benchmark:
+        "results/benchmarks/fits/{model}.tsv"
+    group:
+        "results"
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=memory(1200, 10),
+        runtime=minutes(2, 1),
+    params:
+        code=fingerprint("fits"),
+        sizes=lambda wildcards: fitted_sizes([wildcards.model]),
+    message:
+        "Fitting analytic functions to the kernels of {wildcards.model}"
+    script:
+        "../scripts/fits.py"
+
+
+rule tables_fits:
+    input:
+        labels=expand("results/labels/{model}.parquet", model=MODELS),
+        fits=expand("results/fits/{model}.parquet", model=MODELS),
+        clusters=expand(
+            "results/clusters/k{{k}}_seed{seed}.parquet", seed=config["seeds"]
+        ),
+    output:
+        functions="results/tables/functions_k{k}.parquet",
+        functions_csv="results/tables/functions_k{k}.csv",
+        prototypes="results/tables/prototype_fits_k{k}.parquet",
+        prototypes_csv="results/tables/prototype_fits_k{k}.csv",
+    log:
+        "results/logs/tables/fits_k{k}.log",
+    benchmark:
+        "results/benchmarks/tables/fits_k{k}.tsv"
+    group:
+        "results"
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=memory(1200, 10),
+        runtime=minutes(2, 0.05),
+    params:
+        code=fingerprint("tables_fits"),
+        models=describe(MODELS),
+        seeds=config["seeds"],
+        k=lambda wildcards: int(wildcards.k),
+        bound=config["evidence"]["r2"],
+    message:
+        "Counting the analytic functions of {wildcards.k}x{wildcards.k} kernels"
+    script:
+        "../scripts/tables_fits.py"
+
+
+rule figure_fits:
+    input:
+        functions="results/tables/functions_k{k}.parquet",
+        prototypes="results/tables/prototype_fits_k{k}.parquet",
+    output:
+        pdf="results/figures/fits_k{k}.pdf",
+        png=report(
+            "results/figures/fits_k{k}.png",
+            caption="../report/fits.rst",
+            category="Evidence",
+            labels={"size": "{k}", "figure": "analytic fits"},
+        ),
+    log:
+        "results/logs/figures/fits_k{k}.log",
+    benchmark:
+        "results/benchmarks/figures/fits_k{k}.tsv"
+    group:
+        "results"
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=memory(500),
+        runtime=minutes(2),
+    params:
+        code=fingerprint("figure_fits"),
+        seed=FIRST_SEED,
+        bound=config["evidence"]["r2"],
+    message:
+        "Drawing the analytic fits of {wildcards.k}x{wildcards.k} kernels"
+    script:
+        "../scripts/figure_fits.py"
