@@ -1,0 +1,200 @@
+"""Master keys beside the idealised eight, and how much of the kernels each set explains."""
+
+from typing import Any
+
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
+
+from kernelatlas.figures import style
+from kernelatlas.figures.spectrum import spread
+
+ACROSS = 8  # keys in a row
+LEFT, WIDTH, RIGHT = 0.65, 10.0, 1.75  # inches
+HEAD, ROW, IMAGE = 0.5, 2.65, 0.9  # inches
+CURVES, GAP, AXIS = 2.4, 0.7, 0.4  # inches
+PITCH = 0.2  # inches from model to model
+# After Okabe and Ito; lines and markers tell them apart without colours too.
+SETS: dict[str, dict[str, Any]] = {
+    "master keys": {"color": "#333333", "marker": "o"},
+    "prototypes": {"color": "#0072B2", "marker": "^"},
+    "idealised": {"color": "#D55E00", "marker": "D"},
+    "idealised, refitted": {"color": "#E69F00", "marker": "s"},
+    "random": {"color": "#9A9A9A", "marker": "v"},
+}
+SOURCES: dict[str, dict[str, Any]] = {
+    "curve": {"color": "#333333", "linestyle": "-"},
+    "k-means": {"color": "#009E73", "linestyle": "--"},
+    "random": {"color": "#9A9A9A", "linestyle": "-."},
+}
+BOUNDS = {"share_r2_50": "0.5", "share_r2_70": "0.7", "share_r2_80": "0.8", "share_r2_90": "0.9"}
+SHOWN = "share_r2_80"  # of each network
+
+
+def draw(search: pd.DataFrame, filters: pd.DataFrame, models: pd.DataFrame, k: int) -> Figure:
+    """Draw the keys over their idealised partners, the search, and the models.
+
+    Parameters
+    ----------
+    search
+        Columns source, filters, mean_r2 and `BOUNDS` (in [0, 1]).
+    filters
+        Columns filters (the set), name, share, mean_r2, matched, matched_cosine, nearest_cosine,
+        nearest_refitted_cosine, weights; master keys and idealised are among the sets.
+    models
+        Columns family, model, trained, filters (the set), number, kernels, mean_r2 and `SHOWN`.
+    k
+        Size of the kernels.
+    """
+    keys = filters[filters["filters"] == "master keys"]
+    partners = filters[filters["filters"] == "idealised"].set_index("name")["weights"]
+    rows = -(-len(keys) // ACROSS)
+    names = models[["family", "model", "trained"]].drop_duplicates()
+    names = names.sort_values(["family", "trained"], ascending=[True, False], kind="stable")
+    bars = PITCH * max(len(names), 3)
+    height = HEAD + rows * ROW + GAP + CURVES + GAP + bars + AXIS
+    across = LEFT + WIDTH + RIGHT
+    figure = style.new_figure(across, height, f"Master keys of {k}×{k} kernels", fixed=True)
+    bottom = style.caption(figure, _caption(keys, models, k))
+    height += bottom
+    for place, key in enumerate(style.rows_of(keys)):
+        left = LEFT + (place % ACROSS) * WIDTH / ACROSS
+        _key(figure, key, partners, k, left, height - HEAD - (place // ACROSS) * ROW)
+
+    lower = bottom + AXIS + bars + GAP
+    half = (WIDTH - 0.8) / 2
+    means = style.axes_at(figure, LEFT, lower, half, CURVES)
+    shares = style.axes_at(figure, LEFT + half + 0.8, lower, half, CURVES)
+    _search(means, shares, search, len(keys))
+    handles = [Line2D([], [], label=source, **looks) for source, looks in SOURCES.items()]
+    _legend(figure, handles, "search from", lower + CURVES)
+
+    labels = max(style.text_width(str(name), style.SMALL) for name in names["model"])
+    indent = max(labels + 0.2 - LEFT, 0.0)
+    wide = (WIDTH - indent - 0.4) / 2
+    mean, share = (
+        style.axes_at(figure, LEFT + indent + column * (wide + 0.4), bottom + AXIS, wide, bars)
+        for column in range(2)
+    )
+    _models(mean, models, names, "mean_r2")
+    mean.set(title="mean R²", xlim=(0, 1), xlabel="of the kernels of the network")
+    _models(share, models, names, SHOWN)
+    share.set_title(f"kernels with R² ≥ {BOUNDS[SHOWN]}")
+    style.percent_axis(share, "kernels of the network, %")
+    share.tick_params(axis="y", labelleft=False)
+    _legend(figure, _handles(models), "filters", bottom + AXIS + bars)
+    return figure
+
+
+def _caption(keys: pd.DataFrame, models: pd.DataFrame, k: int) -> str:
+    kernels = models.drop_duplicates("model").query("trained")["kernels"].sum()
+    return (
+        f"Each of the {style.count(int(kernels), 'kernel')} of {k}×{k} of the trained networks is "
+        "replaced by its best a·f + b, with f from a set of filters, centred and of unit norm, and "
+        f"a of either sign. Above: the {len(keys)} master keys, those left of kernels sampled on "
+        "the decoded curve when the one that is missed least is removed again and again; the share "
+        "of kernels that each explains best, and their mean R². Below each the idealised filter of "
+        "arXiv 2509.12746 that is paired with it (one to one, for the greatest sum of |cos|), at "
+        "its published scale, and the |cos| to the nearest of the eight, at published and refitted "
+        "scales. Middle: mean R² over kernels against the number of filters left, "
+        "beside the same search among k-means centroids and among random filters; right, the share "
+        "of kernels with R² above a bound. Below: network by network; hollow markers are "
+        "untrained controls. Refitted: the idealised filters at the scales best for these kernels; "
+        "random: mean of several sets of white noise, as many filters as there are keys."
+    )
+
+
+def _key(figure: Figure, key: Any, partners: pd.Series, k: int, left: float, upper: float) -> None:
+    """Show a key and its partner, from `upper` inches downwards."""
+    width, height = figure.get_size_inches()
+    middle = left + IMAGE / 2
+
+    def text(down: float, words: str, **options: Any) -> None:
+        figure.text(
+            middle / width, (upper - down) / height, words, ha="center", va="top", **options
+        )
+
+    text(0.0, f"{100 * key.share:.1f} %", weight="bold")
+    text(0.16, f"R² {key.mean_r2:.2f}", size=style.SMALL)
+    show = style.axes_at(figure, left, upper - 0.34 - IMAGE, IMAGE, IMAGE)
+    style.show_kernel(show, key.weights, k)
+    if isinstance(key.matched, str):
+        text(0.43 + IMAGE, f"{key.matched}   {key.matched_cosine:.2f}", size=style.SMALL)
+        show = style.axes_at(figure, left, upper - 0.6 - 2 * IMAGE, IMAGE, IMAGE)
+        style.show_kernel(show, partners[key.matched], k)
+    near, refitted = key.nearest_cosine, key.nearest_refitted_cosine
+    text(0.68 + 2 * IMAGE, f"nearest {near:.2f}, {refitted:.2f}", size=style.SMALL)
+
+
+def _search(means: Axes, shares: Axes, search: pd.DataFrame, keys: int) -> None:
+    for source, looks in SOURCES.items():
+        rows = search[search["source"] == source]
+        means.plot(rows["filters"], rows["mean_r2"], linewidth=1.1, **looks)
+    rows = search[search["source"] == "curve"]
+    last = rows["filters"].max()
+    for column in BOUNDS:
+        shares.plot(rows["filters"], 100 * rows[column], color=style.INK, linewidth=1.1)
+    ends = rows.loc[rows["filters"] == last, list(BOUNDS)].iloc[0].sort_values()
+    for column, place in zip(ends.index, spread(ends.to_numpy(), 0.055), strict=True):
+        shares.annotate(
+            BOUNDS[str(column)],
+            (last, 100 * place),
+            (4, 0),
+            textcoords="offset points",
+            va="center",
+            size=style.SMALL,
+        )
+    means.set(title="mean R²", ylim=(0, 1))
+    shares.set(title="kernels with R² of at least …, %", ylim=(0, 100))
+    ticks = [n for n in (1, 2, 4, 8, 16, 32, 64, 128, 256) if n < 0.75 * last]
+    for ax in (means, shares):
+        ax.axvline(keys, color=style.FAINT, linewidth=0.6, linestyle=(0, (4, 2)))
+        ax.set(xscale="log", xlabel="number of filters")
+        ax.xaxis.set_major_locator(FixedLocator([*ticks, last]))
+        ax.xaxis.set_minor_locator(NullLocator())
+        ax.xaxis.set_major_formatter(StrMethodFormatter("{x:.0f}"))
+        ax.yaxis.grid(True, color="#E5E5E5", linewidth=0.5)
+        sns.despine(ax=ax)
+
+
+def _models(ax: Axes, models: pd.DataFrame, names: pd.DataFrame, column: str) -> None:
+    places = dict(zip(names["model"], range(len(names)), strict=True))
+    for name, looks in SETS.items():
+        for trained, rows in models[models["filters"] == name].groupby("trained"):
+            ax.plot(
+                rows[column] * (100 if column in BOUNDS else 1),
+                rows["model"].map(places),
+                linestyle="",
+                markersize=4,
+                markerfacecolor=looks["color"] if trained else "none",
+                markeredgewidth=0.8,
+                clip_on=False,
+                zorder=3,
+                **looks,
+            )
+    ax.set_yticks(list(places.values()), [str(name) for name in places])
+    ax.set_ylim(max(len(names), 3) - 0.4, -0.6)
+    ax.tick_params(axis="y", length=0)
+    ax.grid(True, color="#E5E5E5", linewidth=0.5)
+    ax.set_axisbelow(True)
+    sns.despine(ax=ax)
+
+
+def _handles(models: pd.DataFrame) -> list[Line2D]:
+    numbers = models.groupby("filters")["number"].first()
+    return [
+        Line2D([], [], linestyle="", markersize=4, label=f"{name} ({numbers[name]})", **looks)
+        for name, looks in SETS.items()
+        if name in numbers
+    ]
+
+
+def _legend(figure: Figure, handles: list[Line2D], title: str, upper: float) -> None:
+    width, height = figure.get_size_inches()
+    place = ((LEFT + WIDTH + 0.15) / width, (upper + 0.05) / height)
+    figure.legend(
+        handles=handles, title=title, alignment="left", loc="upper left", bbox_to_anchor=place
+    )
