@@ -1,0 +1,133 @@
+"""Analytic functions beside the prototypes that they were fitted to, and what kernels are."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from kernelatlas.figures import style
+from kernelatlas.names import LABELS, OTHER
+
+COLUMNS = 10  # prototypes in a row
+CELL, GAP, TEXT = 0.72, 0.22, 0.5  # inches: a kernel's side, between kernels, of three lines
+LEFT, RIGHT = 1.0, 0.3
+FUNCTIONS = ("gaussian", "dog", "elongated", "first", "second", "cross", "square", "shifted")
+
+
+def draw(functions: pd.DataFrame, prototypes: pd.DataFrame, seed: int, bound: float) -> Figure:
+    """Draw prototypes over their fits, and which functions each label's kernels are.
+
+    Parameters
+    ----------
+    functions, prototypes
+        Tables functions_k{k} and prototype_fits_k{k}.
+    seed
+        Of the autoencoder whose prototypes are drawn.
+    bound
+        R² at which a kernel counts as described.
+    """
+    shown = prototypes[prototypes["seed"] == seed].reset_index(drop=True)
+    k = int(shown["k"].iloc[0])
+    rows = -(-len(shown) // COLUMNS)
+    band = 2 * CELL + 0.08 + TEXT
+    trained = functions[functions["trained"]]
+    shares = _by_label(trained[trained["identified"]])
+    table = max(len(shares), 4) * 0.2 + 0.9
+    width = LEFT + COLUMNS * (CELL + GAP) + RIGHT
+    height = 0.5 + rows * band + 0.45 + table
+    title = f"Analytic functions of {k}×{k} kernels"
+    figure = style.new_figure(width, height, title, fixed=True)
+    bottom = style.caption(figure, _caption(trained, shown, k, seed, bound))
+    for index, row in enumerate(style.rows_of(shown)):
+        top = bottom + height - 0.55 - (index // COLUMNS) * band
+        left = LEFT + (index % COLUMNS) * (CELL + GAP)
+        _pair(figure, row, k, left, top, first=index % COLUMNS == 0)
+    heat = style.axes_at(figure, 2.1, bottom + 0.75, 4.0, table - 0.9)
+    _heat(heat, shares)
+    bars = style.axes_at(figure, 7.3, bottom + 0.75, width - 7.3 - RIGHT, table - 0.9)
+    _described(bars, functions)
+    return figure
+
+
+def _caption(trained: pd.DataFrame, shown: pd.DataFrame, k: int, seed: int, bound: float) -> str:
+    kernels, described = int(trained["kernels"].sum()), int(trained["described"].sum())
+    discrete = trained.loc[trained["form"] == "discrete", "kernels"].sum() / kernels
+    return (
+        f"Top: the prototypes of the {style.count(len(shown), 'cluster')} (seed {seed}) with their "
+        "labels, below each the analytic function selected by the Bayesian information criterion, "
+        "and R². Left: identified kernels of trained networks by label and by the function selected "
+        "for the kernel itself, per cent of the label. Right: share of all kernels whose selected "
+        f"function has R² of at least {bound:g}, trained and untrained networks by function. Of "
+        f"{style.count(kernels, 'trained kernel')} {described / kernels:.1%} are described so well; "
+        f"for {discrete:.0%} the discrete form of the function is the better one."
+    )
+
+
+def _pair(figure: Figure, row: Any, k: int, left: float, top: float, first: bool) -> None:
+    for place, (weights, word) in enumerate(((row.prototype, "prototype"), (row.fitted, "fit"))):
+        ax = style.axes_at(figure, left, top - (place + 1) * (CELL + 0.04), CELL, CELL)
+        style.show_kernel(ax, weights, k)
+        if first:
+            ax.set_ylabel(word, rotation=0, ha="right", va="center")
+    lines = [
+        style.shorten(str(row.label).replace("derivative", "der."), CELL + GAP - 0.03, style.SMALL),
+        f"{row.function}{'*' if row.form == 'discrete' else ''}",
+        f"R² {row.r2:.2f}",
+    ]
+    ax.set_xlabel("\n".join(lines), size=style.SMALL, labelpad=2)
+
+
+def _by_label(identified: pd.DataFrame) -> pd.DataFrame:
+    """Return per label the percentage of its kernels with each function."""
+    counts = identified.pivot_table(
+        index="label", columns="function", values="kernels", aggfunc="sum", observed=True
+    )
+    order = [label for label in LABELS if label in counts.index and label != OTHER]
+    counts = counts.reindex(index=order, columns=list(FUNCTIONS)).fillna(0)
+    return 100 * counts.div(counts.sum(axis=1), axis=0)
+
+
+def _heat(ax: Axes, shares: pd.DataFrame) -> None:
+    ax.set_title("Identified kernels: label and function")
+    if shares.empty:
+        ax.text(0.5, 0.5, "no kernel is identified", ha="center", transform=ax.transAxes)
+        ax.axis("off")
+        return
+    sns.heatmap(
+        shares,
+        ax=ax,
+        cmap="Greys",
+        vmin=0,
+        vmax=130,  # numbers stay readable
+        cbar=False,
+        annot=shares.map(lambda share: f"{share:.0f}" if share >= 0.5 else ""),
+        fmt="",
+        annot_kws={"size": style.SMALL},
+        linewidths=0.4,
+        linecolor="white",
+    )
+    ax.set(xlabel="function", ylabel="")
+    ax.tick_params(axis="both", length=0, labelsize=style.SMALL)
+    ax.tick_params(axis="x", rotation=35)
+    for text in ax.get_xticklabels():
+        text.set_horizontalalignment("right")
+
+
+def _described(ax: Axes, functions: pd.DataFrame) -> None:
+    totals = functions.groupby("trained")["kernels"].sum()
+    counts = functions.groupby(["function", "trained"])["described"].sum().unstack(fill_value=0)
+    shares = 100 * counts.div(totals, axis=1).reindex(FUNCTIONS).fillna(0)
+    places = np.arange(len(FUNCTIONS))
+    if True in shares:
+        ax.barh(places - 0.18, shares[True], height=0.36, facecolor=style.INK)
+    if False in shares:
+        ax.barh(places + 0.18, shares[False], height=0.36, **style.control_style())
+    ax.set_yticks(places, FUNCTIONS)
+    ax.set_ylim(len(FUNCTIONS) - 0.4, -0.6)
+    ax.set(title="Described kernels", xlabel="share of all kernels, %")
+    ax.legend(handles=style.trained_handles(True in shares, False in shares), loc="upper right")
+    ax.tick_params(axis="y", length=0)
+    sns.despine(ax=ax)
