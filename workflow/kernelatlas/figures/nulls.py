@@ -1,0 +1,154 @@
+"""Shares of kernels that pass a rule at every threshold, trained ones beside nulls."""
+
+from typing import Any
+
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from kernelatlas.figures import style
+
+ALL, TRAINED = "all families", "trained"
+LOOKS: dict[str, dict[str, Any]] = {
+    TRAINED: {"color": style.INK, "linestyle": "-", "linewidth": 1.8},
+    "untrained": {"color": "#009E73", "linestyle": "-", "linewidth": 1.2},
+    "shuffled": {"color": "#D55E00", "linestyle": "-", "linewidth": 1.2},
+    "white": {"color": "#56B4E9", "linestyle": "--", "linewidth": 1.2},
+    "covariance": {"color": "#CC79A7", "linestyle": "-", "linewidth": 1.2},
+}
+WORDS = {
+    TRAINED: "trained networks",
+    "untrained": "untrained networks",
+    "shuffled": "trained, pixels shuffled",
+    "white": "white noise",
+    "covariance": "noise of the trained kernels' covariance",
+}
+RULES = {
+    "identified": ("Identified by the autoencoder's curve", "dissimilarity below"),
+    "r2": ("Described by an analytic function", "R² above"),
+}
+
+
+def draw(shares: pd.DataFrame, curves: pd.DataFrame, k: int, rate: float) -> Figure:
+    """Draw the share of kernels against the threshold, and the shares at it with intervals.
+
+    Parameters
+    ----------
+    shares, curves
+        Tables nulls_k{k} and null_curves_k{k}.
+    k
+        Side of the kernels.
+    rate
+        False positives of calibrated thresholds, for the caption.
+    """
+    figure = style.new_figure(11.5, 6.6, f"{k}×{k} kernels beside chance")
+    panels = figure.subplots(2, 2, height_ratios=(3, 2))
+    present = [name for name in LOOKS if (curves["set"] == name).any()]
+    for column, rule in enumerate(RULES):
+        own = shares[shares["rule"] == rule]
+        _curves(panels[0, column], curves[curves["rule"] == rule], own, rule)
+        _points(panels[1, column], own[own["family"] == ALL], present, rule)
+    handles = [Line2D([], [], label=WORDS[name], **LOOKS[name]) for name in present]
+    handles += [
+        Line2D([], [], color=style.INK, linewidth=0.7, alpha=0.5, label="one family's trained"),
+        Line2D([], [], color=style.FAINT, linestyle=(0, (4, 2)), label="threshold in use"),
+        Line2D([], [], color=style.INK, marker="v", linestyle="", label="calibrated threshold"),
+    ]
+    style.legend(figure, handles, "kernels")
+    style.caption(figure, _caption(shares, k, rate))
+    return figure
+
+
+def _caption(shares: pd.DataFrame, k: int, rate: float) -> str:
+    trained = shares[(shares["family"] == ALL) & (shares["set"] == TRAINED)].iloc[0]
+    nulls = shares[shares["set"] != TRAINED]
+    same = nulls[~nulls["distinguishable"].astype(bool)]
+    pairs = [
+        f"{row.family} from {WORDS[row.set]} (by {RULES[row.rule][1].split()[0]})"
+        for row in style.rows_of(same)
+    ]
+    return (
+        f"Left: share of all {k}×{k} kernels whose cluster has a name and whose dissimilarity "
+        "(1 − cos) to the autoencoder's curve is below a threshold. Right: share whose best analytic "
+        "function has R² above one. Kernels without structure go the same way. Triangles: the "
+        f"threshold that {rate:.0%} of a null pass. Below: shares at the threshold in use, with 95 % "
+        "bootstrap intervals over layers; hollow: the trained kernels' share at the null's "
+        f"calibrated threshold. {style.count(int(trained.kernels), 'trained kernel')} in "
+        f"{style.count(int(trained.layers), 'layer')}. "
+        + (
+            f"Not distinguishable: {style.listed(pairs)}."
+            if pairs
+            else "Every family is distinguishable from every null."
+        )
+    )
+
+
+def _curves(ax: Axes, curves: pd.DataFrame, shares: pd.DataFrame, rule: str) -> None:
+    for name, look in LOOKS.items():
+        part = curves[(curves["set"] == name) & (curves["family"] == ALL)]
+        ax.plot(part["threshold"], 100 * part["share"], **look)
+    families = curves[curves["family"] != ALL]
+    if families["family"].nunique() > 1:
+        for _, part in families.groupby("family"):
+            ax.plot(
+                part["threshold"], 100 * part["share"], color=style.INK, linewidth=0.7, alpha=0.5
+            )
+    ax.axvline(shares["threshold"].iloc[0], color=style.FAINT, linewidth=1, linestyle=(0, (4, 2)))
+    nulls = shares[(shares["family"] == ALL) & shares["calibrated_threshold"].between(0, 1)]
+    for row in style.rows_of(nulls):
+        ax.plot(
+            row.calibrated_threshold,
+            0,
+            marker="v",
+            markersize=6,
+            color=LOOKS[row.set]["color"],
+            markeredgecolor="white",
+            clip_on=False,
+            zorder=3,
+        )
+    ax.set(xlim=(0, 1), ylim=(0, 100), ylabel="kernels, %", xlabel=RULES[rule][1])
+    ax.set_title(RULES[rule][0])
+    sns.despine(ax=ax)
+
+
+def _points(ax: Axes, shares: pd.DataFrame, present: list[str], rule: str) -> None:
+    for place, name in enumerate(present):
+        for row in style.rows_of(shares[shares["set"] == name]):
+            colour = LOOKS[name]["color"]
+            ax.plot([100 * row.low, 100 * row.high], [place, place], color=colour, linewidth=1.4)
+            ax.plot(100 * row.share, place, "o", color=colour, markersize=5)
+            text = f"{100 * row.share:.1f} %"
+            if name != TRAINED:
+                below = place + 0.32
+                ax.plot(
+                    [100 * row.trained_low, 100 * row.trained_high],
+                    [below, below],
+                    color=style.INK,
+                    linewidth=0.8,
+                )
+                ax.plot(
+                    100 * row.trained_share,
+                    below,
+                    "o",
+                    markersize=4,
+                    markerfacecolor="white",
+                    markeredgecolor=style.INK,
+                )
+                text += (
+                    f"; trained at {row.calibrated_threshold:.2f}: {100 * row.trained_share:.1f} %"
+                )
+            ax.text(
+                1.02,
+                place,
+                text,
+                size=style.SMALL,
+                va="center_baseline",
+                transform=ax.get_yaxis_transform(),
+            )
+    ax.set_yticks(range(len(present)), [WORDS[name] for name in present])
+    ax.set_ylim(len(present) - 0.3, -0.6)
+    style.percent_axis(ax, f"kernels that pass ({RULES[rule][1]} the threshold in use), %")
+    ax.tick_params(axis="y", length=0, labelleft=rule == "identified")
+    sns.despine(ax=ax)
