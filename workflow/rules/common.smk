@@ -346,7 +346,8 @@ def evidence_results(wildcards):
         *expand("{what}_k{k}", what=["fits", "nulls"], k=fitted),
     ]
     tables = [
-        *("layer_statistics", "accuracy", "accuracy_correlations", "offsets", *tested),
+        *("layer_statistics", "accuracy", "accuracy_correlations", *tested),
+        *("offsets", "offsets_layers", "offsets_histogram"),
         *expand(
             "{what}_k{k}",
             what=[

@@ -1,0 +1,102 @@
+"""How far the kernels of models and families are from each other: a heat map."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.colors import LogNorm
+from matplotlib.figure import Figure
+
+from kernelatlas.figures import style
+
+MOST = 36  # sets, with numbers one can read; of more, each family's first is shown
+CELL, BAR, GAP, LEAST = 0.42, 0.16, 0.14, 1.2  # inches
+COLOURS = "mako_r"
+
+
+def draw(distances: pd.DataFrame, k: int) -> Figure:
+    """Draw the divergence of every two sets; on the diagonal the noise floor of each.
+
+    Parameters
+    ----------
+    distances
+        As `kernelatlas.tables.distances.distance_table` returns it.
+    """
+    sets = distances[distances["set_a"] == distances["set_b"]]
+    everything = len(sets)
+    if everything > MOST:
+        sets = sets.drop_duplicates("family_a")
+    names = sets["set_a"].tolist()
+    n, number = len(names), {name: place for place, name in enumerate(names)}
+    matrix = np.zeros((n, n))
+    for row in style.rows_of(distances[["set_a", "set_b", "divergence", "floor"]]):
+        if row.set_a in number and row.set_b in number:
+            a, b = number[row.set_a], number[row.set_b]
+            matrix[a, b] = matrix[b, a] = row.floor if a == b else row.divergence
+
+    texts = [f"{row.set_a}  ({row.n_a:,})" for row in style.rows_of(sets)]
+    words = max(style.text_width(text, style.SMALL) for text in texts) + 0.1
+    below = max(style.text_width(name, style.SMALL) for name in names) + 0.1
+    side = CELL * n
+    high = min(max(side, LEAST), 2.0)
+    width = max(style.MARGIN + words + side + GAP + BAR + 1.0, 6.5)
+    height = 0.5 + max(side + below, high) + 0.1
+    title = f"Distances between sets of {k}×{k} kernels"
+    figure = style.new_figure(width, height, title, fixed=True)
+    bottom = style.caption(figure, _caption(k, n < everything))
+    top = bottom + height - 0.5
+    ax = style.axes_at(figure, style.MARGIN + words, top - side, side, side)
+    low = max(float(np.diag(matrix).min()), 1e-4)
+    norm = LogNorm(low, max(float(matrix.max()), 10 * low), clip=True)
+    image = ax.imshow(matrix, cmap=COLOURS, norm=norm, aspect="auto")
+    _numbers(ax, matrix, norm)
+    _frames(ax, sets["family_a"].tolist())
+    ax.set_xticks(range(n), names, rotation=90)
+    ax.set_yticks(range(n), texts)
+    for labels in (ax.get_xticklabels(), ax.get_yticklabels()):
+        for label, trained in zip(labels, sets["trained_a"], strict=True):
+            label.set_color(style.INK if trained else style.FAINT)
+    ax.tick_params(length=0, pad=3)
+    scale = style.axes_at(figure, style.MARGIN + words + side + GAP, top - high, BAR, high)
+    bar = figure.colorbar(image, cax=scale)
+    bar.set_label("divergence, nats")
+    bar.ax.yaxis.set_major_formatter("{x:g}")
+    bar.ax.yaxis.set_minor_formatter("")
+    return figure
+
+
+def _numbers(ax: Axes, matrix: np.ndarray, norm: LogNorm) -> None:
+    for (a, b), value in np.ndenumerate(matrix):
+        dark = norm(value) > 0.45
+        ax.text(
+            b,
+            a,
+            f"{value:.2f}" if value < 10 else f"{value:.0f}",
+            ha="center",
+            va="center_baseline",
+            size=style.SMALL,
+            color="white" if dark else style.INK,
+            style="italic" if a == b else "normal",
+        )
+
+
+def _frames(ax: Axes, families: Sequence[str]) -> None:
+    """Separate families by white lines."""
+    for place in range(1, len(families)):
+        if families[place] != families[place - 1]:
+            ax.axhline(place - 0.5, color="white", linewidth=2.5)
+            ax.axvline(place - 0.5, color="white", linewidth=2.5)
+
+
+def _caption(k: int, cut: bool) -> str:
+    return (
+        f"Symmetric Kullback–Leibler divergence between the {k}×{k} kernels of two sets (their "
+        "numbers in brackets; normalised, degenerate ones left out): in each principal "
+        "coordinate of the trained models' kernels between histograms of 70 bins, half a kernel "
+        "added to each, then summed with the explained variance ratios as weights (Gavrikov & "
+        "Keuper, CVPR 2022). On the diagonal, in italics: what two samples of this size from the "
+        "set's own distribution come to on average; values near it say nothing, and a family and "
+        "its members share kernels. The colours are logarithmic; untrained controls are grey."
+        + (" Only one set of each family is shown; the table has all." if cut else "")
+    )

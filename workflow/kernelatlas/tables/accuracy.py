@@ -1,0 +1,157 @@
+"""Whether networks with more identified kernels are more accurate."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from safetensors import SafetensorError, safe_open
+from scipy.stats import permutation_test, rankdata
+
+from kernelatlas.errors import KernelAtlasError
+
+HELD_OUT, IMAGENET = "held-out subject accuracy", "ImageNet top-1"
+FEWEST = 4  # networks worth a correlation
+PERMUTATIONS = 9999  # all of them where there are no more
+COLUMNS = ("model", "family", "k", "kernels", "share_identified", "accuracy", "measure")
+
+
+def accuracy_table(
+    models: pd.DataFrame,
+    networks: Sequence[str],
+    weights: Sequence[str | Path],
+    imagenet: str | Path,
+) -> pd.DataFrame:
+    """Put the accuracy of trained networks beside their share of identified kernels.
+
+    Parameters
+    ----------
+    models
+        As `kernelatlas.tables.models.model_table` returns them.
+    networks, weights
+        Names and files of networks that `kernelatlas.network.train` made.
+    imagenet
+        Path of a CSV file with the columns name and top1, in percent; lines with # are comments.
+
+    Returns
+    -------
+    DataFrame
+        The columns of `COLUMNS`, accuracy from 0 to 1; no row for a network whose accuracy is not
+        known.
+
+    Raises
+    ------
+    KernelAtlasError
+        If a file does not tell an accuracy, or is not such a table.
+    """
+    held_out = {name: _held_out(path) for name, path in zip(networks, weights, strict=True)}
+    known = [(HELD_OUT, held_out), (IMAGENET, _imagenet(imagenet))]
+    trained = models[models["trained"]]
+    parts = [
+        trained.assign(accuracy=trained["model"].map(accuracies).astype("float64"), measure=measure)
+        for measure, accuracies in known
+    ]
+    table = pd.concat(parts).dropna(subset="accuracy")[list(COLUMNS)]
+    return table.sort_values(["measure", "k", "family", "model"], ignore_index=True)
+
+
+def _held_out(path: str | Path) -> float:
+    try:
+        with safe_open(path, "np") as opened:
+            metadata = json.loads((opened.metadata() or {})["kernelatlas"])
+        return float(metadata["held_out"]["accuracy_subject"])
+    except (SafetensorError, OSError, KeyError, ValueError) as error:
+        raise KernelAtlasError(
+            f"{path}: does not tell its held-out accuracy ({error!r}): it must be a network that "
+            f"`snakemake zoo` trained; without {Path(path).stem}_history.parquet beside it, it is "
+            "not taken for one"
+        ) from error
+
+
+def _imagenet(path: str | Path) -> dict[str, float]:
+    try:
+        table = pd.read_csv(path, comment="#")
+        found = dict(zip(table["name"].astype(str), table["top1"].astype(float) / 100, strict=True))
+    except (OSError, ValueError, KeyError) as error:
+        raise KernelAtlasError(
+            f"{path}: not a table of the accuracy on ImageNet ({error}): it needs the columns name "
+            "and top1; restore it from the repository"
+        ) from error
+    return found
+
+
+def correlation_table(accuracy: pd.DataFrame, resamples: int) -> pd.DataFrame:
+    """Correlate ranks of share and accuracy, for each kernel size and over all.
+
+    Over all sizes a network counts once, with its share of the kernels of all sizes.
+
+    Parameters
+    ----------
+    accuracy
+        As `accuracy_table` returns it.
+    resamples
+        Of the bootstrap over networks.
+
+    Returns
+    -------
+    DataFrame
+        measure, k (empty over all sizes), networks, rho (Spearman), low, high (a 95 % percentile
+        interval) and p, two-sided, of a permutation test; empty for fewer than 4 networks, or if
+        all have one share or one accuracy.
+    """
+    table = accuracy.assign(identified=accuracy["share_identified"] * accuracy["kernels"])
+    groups = [*table.groupby(["measure", "k"])]
+    for measure, rows in table.groupby("measure"):
+        sums = rows.groupby("model")[["identified", "kernels"]].sum()
+        merged = pd.DataFrame(
+            {
+                "share_identified": sums["identified"] / sums["kernels"],
+                "accuracy": rows.groupby("model")["accuracy"].first(),
+            }
+        )
+        groups.append(((measure, None), merged))
+    columns = ["measure", "k", "networks", "rho", "low", "high", "p"]
+    found = [
+        {
+            **{"measure": measure, "k": k, "networks": len(rows)},
+            **correlate(rows["share_identified"], rows["accuracy"], resamples),
+        }
+        for (measure, k), rows in groups
+    ]
+    kinds = {"k": "Int16", "networks": "int64", **dict.fromkeys(columns[3:], "float64")}
+    result = pd.DataFrame(found, columns=columns).astype(kinds)
+    return result.sort_values(["measure", "k"], ignore_index=True)
+
+
+def correlate(first: Sequence, second: Sequence, resamples: int) -> dict[str, float]:
+    """Return Spearman's rho with a bootstrap interval and the p of a permutation test.
+
+    Resamples in which one of the two is constant are left out.
+    """
+    x, y = (np.asarray(values, dtype=float) for values in (first, second))
+    blank: dict[str, Any] = dict.fromkeys(("rho", "low", "high", "p"), np.nan)
+    if len(x) < FEWEST or np.ptp(x) == 0 or np.ptp(y) == 0:
+        return blank
+    drawn = np.random.default_rng(0).integers(len(x), size=(resamples, len(x)))
+    with np.errstate(invalid="ignore"):
+        rhos = _spearman(x[drawn], y[drawn])
+    low, high = np.nanquantile(rhos, (0.025, 0.975))
+    test = permutation_test(
+        (x,),
+        lambda sample, axis: _spearman(sample, y),
+        permutation_type="pairings",
+        vectorized=True,
+        n_resamples=PERMUTATIONS,
+        rng=np.random.default_rng(0),
+    )
+    rho = float(test.statistic)
+    return {"rho": rho, "low": float(low), "high": float(high), "p": float(test.pvalue)}
+
+
+def _spearman(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Return Pearson's correlation of ranks along the last axis."""
+    x, y = (rankdata(values, axis=-1) for values in (x, y))
+    x, y = (values - values.mean(axis=-1, keepdims=True) for values in (x, y))
+    return (x * y).sum(axis=-1) / np.sqrt((x**2).sum(axis=-1) * (y**2).sum(axis=-1))

@@ -1,0 +1,188 @@
+"""Where the centres of kernels are: are squares centres shifted by half a pixel?"""
+
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+
+from kernelatlas.errors import KernelAtlasError
+from kernelatlas.normalise import normalise
+from kernelatlas.templates import bank, gaussian
+
+CENTRED = ("on-centre", "off-centre", "on-cross", "off-cross", "on-square", "off-square")
+TOGETHER = "all with a centre"
+NEAR = 0.1  # pixels
+REACH = 0.5 + NEAR  # of shares, so that all of what is near half a pixel is in it
+# Bins of a tenth of a pixel: 0 and ±0.5 are the middles of some.
+EDGES = np.linspace(-1.05, 1.05, 22)
+PLANTED, SIGMAS, FEWEST = 20000, (0.5, 1.4), 100
+KEYS = ["layer_index", "channel", "k"]
+SHARES = ("centred", "half_one", "half_both")
+
+
+def offset_tables(
+    fits: Sequence[str | Path],
+    labels: Sequence[str | Path],
+    kernels: Sequence[str | Path],
+    models: Sequence[Sequence],
+    r2: float,
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Tell where the best shifted Gaussians of identified kernels with a centre are.
+
+    Parameters
+    ----------
+    fits, labels, kernels
+        Tables of `models`, in their order.
+    r2
+        Least R² of the shifted Gaussian.
+
+    Returns
+    -------
+    offsets : DataFrame
+        A row a kernel size, label (and all together) and stride, see results/README.md.
+    layers : DataFrame
+        The same by layer, without what chance would give.
+    histogram : DataFrame
+        k, label, x, y and kernels of bins of a tenth of a pixel; empty bins are left out, and
+        what is more than a pixel from the centre.
+
+    Raises
+    ------
+    KernelAtlasError
+        If the rows of a model's fits and labels are not of the same kernels.
+    """
+    parts = [
+        read_offsets(*paths).assign(family=family, model=name)
+        for *paths, (name, family, *_) in zip(fits, labels, kernels, models, strict=True)
+    ]
+    rows = pd.concat(parts, ignore_index=True)
+    rows["fitted"] = rows["r2"] >= r2
+    layers = _describe(rows, ["family", "model", "k", "layer_index", "layer", "stride", "label"])
+    pooled = pd.concat([rows, rows.assign(label=TOGETHER)], ignore_index=True)
+    offsets = _describe(pooled, ["k", "label", "stride"])
+    chances = [
+        chance(int(k)).loc[label].to_dict()
+        for k, label in zip(offsets["k"], offsets["label"], strict=True)
+    ]
+    names = [f"chance_{share}" for share in SHARES]
+    offsets = offsets.join(pd.DataFrame(chances, columns=names, index=offsets.index))
+    return offsets, layers, _histogram(rows[rows["fitted"]])
+
+
+def read_offsets(fits: str | Path, labels: str | Path, kernels: str | Path) -> pd.DataFrame:
+    """Return the identified kernels with a centre of one model.
+
+    Columns k, layer_index, layer, channel, stride (empty where it is not known), label, x, y, r2.
+    """
+    known = ["shifted_x", "shifted_y", "shifted_r2"]
+    fitted = pd.read_parquet(fits, columns=[*KEYS, *known])
+    frame = pd.read_parquet(labels, columns=[*KEYS, "layer", "label", "identified"])
+    frame = frame[frame["k"].isin(fitted["k"])]  # 2×2 kernels are labelled but not fitted
+    if not fitted[KEYS].reset_index(drop=True).equals(frame[KEYS].reset_index(drop=True)):
+        raise KernelAtlasError(
+            f"{fits}: {len(fitted)} fits, not of the {len(frame)} kernels of {labels} in their "
+            "order: delete both files and run again"
+        )
+    x, y, r2 = fitted[known].to_numpy().T
+    frame = frame.assign(x=x, y=y, r2=r2)
+    frame = frame[frame["identified"] & frame["label"].isin(CENTRED)]
+    strides = pd.read_parquet(kernels, columns=["layer_index", "stride"]).drop_duplicates()
+    strides["stride"] = strides["stride"].astype("Int16")
+    frame = frame.merge(strides, how="left", on="layer_index")
+    texts = {"layer": "str", "label": "str"}
+    return frame.drop(columns="identified").astype(texts)
+
+
+def lattice(x: ArrayLike, y: ArrayLike) -> dict[str, np.ndarray]:
+    """Tell which offsets are within a tenth of a pixel of a point of the half-pixel lattice.
+
+    Returns
+    -------
+    dict of ndarray of bool
+        centred: of the kernel's centre; half_one: of half a pixel from it along one axis and of
+        none along the other; half_both: of half a pixel along both.
+    """
+    dx, dy = (np.abs(np.asarray(values, dtype=float)) for values in (x, y))
+    (none_x, none_y), (half_x, half_y) = (
+        [np.abs(values - at) <= NEAR for values in (dx, dy)] for at in (0.0, 0.5)
+    )
+    return {
+        "centred": none_x & none_y,
+        "half_one": (half_x & none_y) | (none_x & half_y),
+        "half_both": half_x & half_y,
+    }
+
+
+@cache
+def chance(k: int) -> pd.DataFrame:
+    """Return what the shares of `lattice` would be for offsets that know no lattice.
+
+    20,000 Gaussians of either sign, with σ from 0.5 to 1.4 pixels and offsets uniform in
+    [−0.6, 0.6]², labelled by their best template: a label alone says something of the offset.
+
+    Returns
+    -------
+    DataFrame
+        A row a label (and all together); empty for labels that fewer than 100 of them have.
+    """
+    random = np.random.default_rng(0)
+    x, y = random.uniform(-REACH, REACH, (2, PLANTED))
+    sigma, sign = random.uniform(*SIGMAS, PLANTED), random.choice([-1.0, 1.0], PLANTED)
+    axis = np.arange(k) - (k - 1) / 2
+    columns, rows = np.meshgrid(axis, -axis)
+    weights = np.stack(
+        [
+            s * gaussian(columns - dx, rows - dy, d).ravel()
+            for dx, dy, d, s in zip(x, y, sigma, sign, strict=True)
+        ]
+    )
+    templates = bank(k)
+    index, _ = templates.match(normalise(weights))
+    label = np.array(templates.labels)[index]
+    masks = {**{name: label == name for name in CENTRED}, TOGETHER: np.isin(label, CENTRED)}
+    table = {
+        name: {
+            f"chance_{share}": found[mask].mean() if mask.sum() >= FEWEST else np.nan
+            for share, found in lattice(x, y).items()
+        }
+        for name, mask in masks.items()
+    }
+    return pd.DataFrame.from_dict(table, orient="index")
+
+
+def _describe(rows: pd.DataFrame, by: list[str]) -> pd.DataFrame:
+    """Count by group; the order of labels is that of `CENTRED`."""
+    size = rows[["x", "y"]].abs()
+    near = rows["fitted"] & (size <= REACH).all(axis=1)
+    shares = pd.DataFrame(lattice(size["x"], size["y"])).astype(float)
+    values = rows[by].assign(
+        label=pd.Categorical(rows["label"], [*CENTRED, TOGETHER]),
+        fitted=rows["fitted"],
+        near=near,
+        x=size["x"].where(rows["fitted"]),
+        y=size["y"].where(rows["fitted"]),
+        **{f"share_{share}": shares[share].where(near) for share in SHARES},
+    )
+    groups = values.groupby(by, observed=True, dropna=False, sort=True)
+    sums = {"identified": ("fitted", "size"), "kernels": ("fitted", "sum"), "near": ("near", "sum")}
+    medians = {"median_x": ("x", "median"), "median_y": ("y", "median")}
+    means = {f"share_{share}": (f"share_{share}", "mean") for share in SHARES}
+    table = groups.agg(**sums, **medians, **means).reset_index()
+    return table.astype({"label": "str", "kernels": "int64", "near": "int64"})
+
+
+def _histogram(rows: pd.DataFrame) -> pd.DataFrame:
+    middles = (EDGES[:-1] + EDGES[1:]) / 2
+    parts = []
+    for (k, label), group in rows.groupby(["k", "label"]):
+        counts, _, _ = np.histogram2d(group["x"], group["y"], [EDGES, EDGES])
+        x, y = np.nonzero(counts)
+        place = {"x": middles[x].round(1), "y": middles[y].round(1)}
+        parts.append(pd.DataFrame({"k": k, "label": label, **place, "kernels": counts[x, y]}))
+    columns = ["k", "label", "x", "y", "kernels"]
+    table = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
+    kinds = {"k": "int16", "label": "str", "x": "float64", "y": "float64", "kernels": "int64"}
+    return table.astype(kinds)
