@@ -301,6 +301,15 @@ def documented():
     return [m for m in last_states() if m.file and history_of(m).is_file()]
 
 
+def of_known_accuracy():
+    """Trained models of the zoo whose history is there: their files tell their accuracy."""
+    return [
+        model
+        for model in MODELS.values()
+        if model.trained and model.file and history_of(model).is_file()
+    ]
+
+
 def recipes_by_data():
     """A recipe for each kind of training data: of the first network that has one."""
     found = {}

@@ -1,12 +1,3 @@
-def of_known_accuracy():
-    """Trained models of the zoo whose history is there: their files tell their accuracy."""
-    return [
-        model
-        for model in MODELS.values()
-        if model.trained and model.file and history_of(model).is_file()
-    ]
-
-
 rule tables_distances:
     input:
         corpus="results/corpora/k{k}.parquet",

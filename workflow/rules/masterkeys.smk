@@ -99,17 +99,8 @@ rule figure_masterkeys:
 
 
 def evaluated():
-    """Trained networks that can be tested: the recipe that made them left a history beside.
-
-    For input functions: it asks for the studied sizes.
-    """
-    return [
-        name
-        for name in TRAINED
-        if str(MODELS[name].file or "").endswith(".safetensors")
-        and history_of(MODELS[name]).is_file()
-        and studied([name])
-    ]
+    """Networks that can be tested with other kernels; asks for the studied sizes."""
+    return [model.name for model in of_known_accuracy() if fitted_sizes([model.name])]
 
 
 rule replacements:
