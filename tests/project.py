@@ -161,6 +161,8 @@ def new_project(path: Path) -> Project:
             shutil.copytree(source, path / name, ignore=shutil.ignore_patterns("__pycache__"))
         else:
             shutil.copy2(source, path / name)
+    (path / "results").mkdir()
+    shutil.copy2(ROOT / "results/README.md", path / "results")  # the columns, for a release
     planted(path / "nets/a.safetensors", 1)
     planted(path / "nets/b.safetensors", 2)
     (path / "zoo.yaml").write_text(yaml.safe_dump(ZOO))

@@ -1,3 +1,30 @@
-"""Depthwise convolution kernels of trained networks: extraction, codes, clusters, figures."""
+"""Depthwise convolution kernels of trained networks: extraction, codes, clusters, figures.
+
+For kernels of one's own:
+
+load_release(path)
+    Open a release, a folder that `snakemake release` made (`classification.load_release`).
+classify(weights, release)
+    Labels and analytic fits of an array, a state dict or a checkpoint
+    (`classification.classify`).
+Release
+    What `load_release` returns.
+"""
+
+import importlib
+from typing import Any
 
 __version__ = "0.1.0"
+__all__ = ["Release", "classify", "load_release"]
+
+
+# Extraction does without torch and pandas. The module is named by a text: a fingerprint of
+# whatever imports this package must not depend on it.
+def __getattr__(name: str) -> Any:
+    if name in __all__:
+        return getattr(importlib.import_module("kernelatlas.classification"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

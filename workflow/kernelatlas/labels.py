@@ -13,7 +13,7 @@ from kernelatlas.autoencoder import Autoencoder
 from kernelatlas.clusters import assign
 from kernelatlas.files import write_parquet
 from kernelatlas.kernels import read_square
-from kernelatlas.normalise import normalise
+from kernelatlas.normalise import degenerate, normalise
 
 SCHEMA = pa.schema(
     {
@@ -43,18 +43,12 @@ def threshold(k: int, thresholds: Mapping[str, float]) -> float:
 def label_kernels(
     kernels: str | Path, autoencoder: Autoencoder, clusters: pd.DataFrame, below: float
 ) -> pd.DataFrame:
-    """Label the kernels of one model and of the autoencoder's size.
-
-    A kernel is identified (arXiv 2401.14469) if its dissimilarity to its
-    reconstruction, the decoded curve at its projected code, is below `below` and its
-    cluster has a name other than "other". Degenerate kernels have no code.
+    """Label the kernels of one model and of the autoencoder's size, as `label_weights` does.
 
     Parameters
     ----------
     kernels
         Path of a kernel table.
-    clusters
-        As `kernelatlas.clusters.cluster_table` returns them, of the same autoencoder.
 
     Returns
     -------
@@ -62,7 +56,32 @@ def label_kernels(
         With the columns of `SCHEMA`.
     """
     frame, weights = read_square(kernels, autoencoder.k)
-    sound = ~frame["degenerate"].to_numpy()
+    keys = frame[["model", "layer", "layer_index", "channel"]]
+    return pd.concat([keys, label_weights(weights, autoencoder, clusters, below)], axis=1)
+
+
+def label_weights(
+    weights: np.ndarray, autoencoder: Autoencoder, clusters: pd.DataFrame, below: float
+) -> pd.DataFrame:
+    """Label kernels of the autoencoder's size.
+
+    A kernel is identified (arXiv 2401.14469) if its dissimilarity to its
+    reconstruction, the decoded curve at its projected code, is below `below` and its
+    cluster has a name other than "other". Degenerate kernels have no code.
+
+    Parameters
+    ----------
+    weights : ndarray of shape (n, k * k)
+        Raw.
+    clusters
+        As `kernelatlas.clusters.cluster_table` returns them, of the same autoencoder.
+
+    Returns
+    -------
+    DataFrame of n rows
+        With the columns of `SCHEMA` from k on.
+    """
+    sound = ~degenerate(weights)
     data = torch.from_numpy(normalise(weights[sound]))
     code, dissimilarity = (values.numpy() for values in autoencoder.project(data))
     code_encoder, dissimilarity_encoder = (v.numpy() for v in autoencoder.reconstruct(data))
@@ -70,20 +89,22 @@ def label_kernels(
     label = clusters["label"].to_numpy()[cluster]
 
     def spread(values: np.ndarray, missing: object, dtype: str) -> pd.Series:
-        column = pd.Series(missing, index=frame.index, dtype=dtype)
+        column = pd.Series(missing, index=range(len(weights)), dtype=dtype)
         column[sound] = values
         return column
 
-    return frame[["model", "layer", "layer_index", "channel"]].assign(
-        k=autoencoder.k,
-        code=spread(code, pd.NA, "Float32"),
-        code_encoder=spread(code_encoder, pd.NA, "Float32"),
-        cluster=spread(cluster, pd.NA, "Int16"),
-        label=spread(label, names.DEGENERATE, "object"),
-        dissimilarity=spread(dissimilarity, pd.NA, "Float32"),
-        dissimilarity_encoder=spread(dissimilarity_encoder, pd.NA, "Float32"),
-        identified=spread((dissimilarity < below) & (label != names.OTHER), False, "bool"),
-        degenerate=frame["degenerate"],
+    return pd.DataFrame(
+        {
+            "k": autoencoder.k,
+            "code": spread(code, pd.NA, "Float32"),
+            "code_encoder": spread(code_encoder, pd.NA, "Float32"),
+            "cluster": spread(cluster, pd.NA, "Int16"),
+            "label": spread(label, names.DEGENERATE, "object"),
+            "dissimilarity": spread(dissimilarity, pd.NA, "Float32"),
+            "dissimilarity_encoder": spread(dissimilarity_encoder, pd.NA, "Float32"),
+            "identified": spread((dissimilarity < below) & (label != names.OTHER), False, "bool"),
+            "degenerate": ~sound,
+        }
     )
 
 

@@ -101,7 +101,7 @@ NODES_EXTRACT = config["extract_on"] == "nodes"
 TARGETS = {
     r"results/figures/(.+)_(?:clusters|layers)\.\w+": ("family", FAMILIES),
     r"results/tables/(.+)_(?:clusters|members)\.\w+": ("family", FAMILIES),
-    r"results/(?:kernels|labels)/(.+)\.parquet": (
+    r"results/(?:kernels|labels|fits|replacements)/(.+)\.parquet": (
         "model",
         sorted({**MODELS, **DYNAMICS}),
     ),

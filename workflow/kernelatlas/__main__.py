@@ -1,0 +1,107 @@
+"""Command line: labels and fits for the kernels of one checkpoint."""
+
+import argparse
+import importlib
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from kernelatlas.errors import KernelAtlasError
+
+TYPICAL = 8  # kernels shown of each label
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; return its exit status."""
+    options = _parser().parse_args(arguments)
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s", force=True)
+    try:
+        _classify(options.checkpoint, options.release, options.output, options.device)
+    except KernelAtlasError as error:
+        print("ERROR", " ".join(str(error).split()), file=sys.stderr)
+        return 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m kernelatlas",
+        description="Depthwise convolution kernels of trained networks.",
+    )
+    commands = parser.add_subparsers(title="commands", required=True, metavar="command")
+    command = commands.add_parser(
+        "classify",
+        help="labels, analytic fits and a figure for the kernels of a checkpoint",
+        description=(
+            "Give every depthwise kernel of a checkpoint the label that it has on the curve of a "
+            "release, and the analytic function that fits it best. Writes labels.csv, "
+            "labels.parquet, shapes.pdf and shapes.png, and prints the share of each shape. "
+            "Nothing in the checkpoint is executed."
+        ),
+    )
+    command.add_argument(
+        "checkpoint",
+        type=Path,
+        help=".safetensors (or the index of its shards), .pth, .pt or .bin",
+    )
+    command.add_argument(
+        "--release",
+        type=Path,
+        default=Path("results/release"),
+        metavar="FOLDER",
+        help="made by `snakemake release` (default: %(default)s)",
+    )
+    command.add_argument(
+        "--output",
+        type=Path,
+        metavar="FOLDER",
+        help="for the results (default: the checkpoint's name with _kernels, in this folder)",
+    )
+    command.add_argument(
+        "--device",
+        default="auto",
+        metavar="NAME",
+        help="for the fits: auto, cpu, cuda or mps (default: %(default)s)",
+    )
+    return parser
+
+
+def _classify(checkpoint: Path, release: Path, output: Path | None, device: str) -> None:
+    if not checkpoint.exists():  # else the reader of checkpoints speaks of a zoo
+        raise KernelAtlasError(f"{checkpoint}: no such file: check the path of the checkpoint")
+    # Named by texts, as in __init__.py; --help and errors need not wait for all of them.
+    classification = importlib.import_module("kernelatlas.classification")
+    known = classification.load_release(release)
+    layers = classification.layers_of(checkpoint)
+    name = checkpoint.stem
+    folder = output or Path(f"{name}_kernels")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise KernelAtlasError(
+            f"{folder}: no folder can be made there ({error.strerror}): choose another --output"
+        ) from error
+    table = known.classify(layers, device)
+    shapes = classification.shape_table(table)
+    typical = classification.typical(table, layers, known, TYPICAL)
+
+    figure = importlib.import_module("kernelatlas.figures.classified")
+    style = importlib.import_module("kernelatlas.figures.style")
+    files = importlib.import_module("kernelatlas.files")
+    files.write_frame(table, folder / "labels.parquet", folder / "labels.csv")
+    description = {"name": name, "settings": known.manifest["settings"]}
+    page = figure.draw(table, typical, description)
+    style.save(page, folder / "shapes.pdf", folder / "shapes.png")
+
+    counts = (len(table), "kernel"), (table["layer"].nunique(), "layer")
+    print(f"{checkpoint.name}:", " in ".join(style.count(*count) for count in counts))
+    shapes["share"] = shapes["share"].map("{:.1%}".format)
+    shapes["r2"] = shapes["r2"].map("{:.2f}".format, na_action="ignore")
+    heads = {"share": "of size k", "r2": "median R²", "function": "mostly fitted by"}
+    print(shapes.rename(columns=heads).to_string(index=False, na_rep=""))
+    print(f"Written: labels.csv, labels.parquet, shapes.pdf and shapes.png in {folder}/")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,201 @@
+"""The kernels of one checkpoint, classified: shapes by layer, typical kernels with their fits."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.figure import Figure
+
+from kernelatlas.figures import style
+from kernelatlas.labels import threshold
+from kernelatlas.names import LABELS
+from kernelatlas.shares import shares_by_shape
+
+PITCH, WIDEST = 0.15, 0.22  # inches from bar to bar, at least and at most
+BARS = 3.4  # width of the stacked bars
+NAMES = 1.9  # width of the names of layers
+TEXT = 1.75  # width of a label's description
+TILE = 0.44  # inches, side of a kernel's image
+ACROSS = 0.74  # inches from kernel to kernel: room for what is written under it
+DOWN = 0.72  # inches from label to label
+HEAD = 0.52  # inches over a block's bars
+FOOT = 0.5
+
+
+def draw(table: pd.DataFrame, typical: pd.DataFrame, description: Mapping[str, Any]) -> Figure:
+    """Draw a block per kernel size.
+
+    Parameters
+    ----------
+    table
+        Columns layer, layer_index, channel, k, label, identified, degenerate, r2, function.
+    typical
+        Columns k, label, rank (from 0), function, r2, weights; may be empty.
+    description
+        name, and settings of the release: thresholds, first_seed.
+    """
+    sizes = sorted(int(k) for k in table["k"].unique())
+    shown = int(typical["rank"].max()) + 1 if len(typical) else 1
+    left = style.MARGIN + NAMES
+    right = left + BARS + 0.55
+    width = right + TEXT + shown * ACROSS + style.MARGIN
+    depths = {k: _depth(table[table["k"] == k], typical[typical["k"] == k]) for k in sizes}
+    legend = 0.55
+    height = 0.4 + legend + sum(depths.values())
+    figure = style.new_figure(
+        width, height, f"{description['name']}: shapes of its depthwise kernels", fixed=True
+    )
+    groups = table.groupby(["k", "layer_index", "layer", "label"], observed=True)["identified"]
+    composition = groups.agg(kernels="size", identified="sum").reset_index()
+    every = shares_by_shape(composition, ["k"])
+    parts = [part for part in style.PARTS if every[part].any()]
+    figure.legend(
+        handles=style.part_handles(parts),
+        loc="upper left",
+        bbox_to_anchor=(style.MARGIN / width, 1 - 0.45 / height),
+        borderaxespad=0,
+        borderpad=0,
+        ncols=-(-len(parts) // 2) if width < 11 else len(parts),
+        columnspacing=1.2,
+    )
+    bottom = style.caption(figure, _caption(table, typical, description))
+    top = bottom + sum(depths.values())
+    for k in sizes:
+        here = table[table["k"] == k]
+        limit = threshold(k, description["settings"]["thresholds"])
+        _heading(figure, here, k, limit, top, width)
+        by_layer = shares_by_shape(composition[composition["k"] == k], ["layer_index", "layer"])
+        _layers(figure, left, top, depths[k], every.loc[[k]], by_layer)
+        _typical(figure, right, top, width, k, here, typical[typical["k"] == k])
+        top -= depths[k]
+    return figure
+
+
+def _depth(table: pd.DataFrame, typical: pd.DataFrame) -> float:
+    """Return the height of a block in inches."""
+    bars = (table["layer"].nunique() + 1.5) * PITCH
+    return HEAD + max(bars, typical["label"].nunique() * DOWN, 0.5) + FOOT
+
+
+def _caption(table: pd.DataFrame, typical: pd.DataFrame, description: Mapping[str, Any]) -> str:
+    settings = description["settings"]
+    sizes = sorted(table["k"].unique())
+    limits = pd.DataFrame({"k": sizes}).assign(
+        threshold=[threshold(k, settings["thresholds"]) for k in sizes]
+    )
+    text = (
+        f"{style.count(len(table), 'depthwise kernel')} of {style.sizes(sizes)}, of which "
+        f"{int(table['degenerate'].sum()):,} are degenerate (without a shape), were projected "
+        f"onto the curves of a release of Kernel Atlas (seed {settings['first_seed']}). A kernel "
+        "is identified if its dissimilarity (1 − cos) to its point of the curve is below the "
+        f"threshold, {style.thresholds(limits)}, and its cluster is not named “other”. Left: "
+        "share of all kernels of the layer and size by the shape that they are identified as."
+    )
+    if len(typical):
+        text += (
+            " Right: the identified kernels of each label that are nearest to the prototype of "
+            "their cluster, so more regular than most, with the analytic function that was "
+            "selected for each and its R². They are centred: red is above the kernel’s mean, blue "
+            "below, each on its own scale."
+        )
+    return text
+
+
+def _heading(
+    figure: Figure, table: pd.DataFrame, k: int, limit: float, top: float, width: float
+) -> None:
+    page = style.axes_at(figure, 0, top - HEAD, width, HEAD)
+    page.set(xlim=(0, width), ylim=(HEAD, 0))  # inches, downwards
+    page.axis("off")
+    text = (
+        f"{k}×{k} kernels · {style.count(len(table), 'kernel')} in "
+        f"{style.count(table['layer'].nunique(), 'layer')}: "
+        f"{100 * table['identified'].mean():.1f} % identified · threshold {limit:.2f}"
+    )
+    page.text(style.MARGIN, 0.22, text, size=style.NORMAL + 1.5, weight="bold", va="center")
+    edges = [style.MARGIN, width - style.MARGIN]
+    page.plot(edges, [0.38, 0.38], color="#DDDDDD", linewidth=0.6)
+
+
+def _layers(
+    figure: Figure,
+    left: float,
+    top: float,
+    depth: float,
+    every: pd.DataFrame,
+    by_layer: pd.DataFrame,
+) -> None:
+    by_layer = by_layer.sort_index()
+    rows = len(by_layer) + 1.5
+    high = min(depth - HEAD - FOOT, rows * WIDEST)
+    ax = style.axes_at(figure, left, top - HEAD - high, BARS, high)
+    places = [0.0, *(np.arange(len(by_layer)) + 1.5).tolist()]
+    style.stacked_bars(ax, places, pd.concat([every, by_layer]), horizontal=True)
+    style.percent_axis(ax, "kernels of the layer, %")
+    labels = [_from_the_end(str(name), NAMES - 0.1) for _, name in by_layer.index]
+    ax.set_yticks(places, ["all layers", *labels])
+    ax.set_ylim(rows - 0.5, -0.5)
+    ax.tick_params(axis="y", length=0, pad=3)
+    ax.get_yticklabels()[0].set_fontweight("bold")
+    sns.despine(ax=ax, left=True)
+
+
+def _from_the_end(name: str, width: float) -> str:
+    """Cut a layer's name at its beginning: networks tell their layers apart at the end."""
+    return style.shorten(name[::-1], width, style.SMALL)[::-1]
+
+
+def _typical(
+    figure: Figure,
+    left: float,
+    top: float,
+    width: float,
+    k: int,
+    table: pd.DataFrame,
+    typical: pd.DataFrame,
+) -> None:
+    labels = [label for label in LABELS if (typical["label"] == label).any()]
+    depth = max(len(labels) * DOWN, 0.5)
+    across = width - left
+    page = style.axes_at(figure, left, top - HEAD - depth, across, depth)
+    page.set(xlim=(0, across), ylim=(depth, 0))
+    page.axis("off")
+    if not labels:
+        page.text(0, 0.1, "no kernel is identified", size=style.NORMAL, color=style.FAINT)
+    for number, label in enumerate(labels):
+        rows = table[(table["label"] == label) & table["identified"]]
+        upper = number * DOWN
+        function = rows["function"].mode()
+        description = [
+            (style.shorten(label, TEXT - 0.1, style.NORMAL, "bold"), style.NORMAL, "bold"),
+            (
+                f"{style.count(len(rows), 'kernel')}, {100 * len(rows) / len(table):.1f} %",
+                *(style.SMALL, "normal"),
+            ),
+        ]
+        if len(function):
+            share = (rows["function"] == function[0]).mean()
+            # The commonest function, then how well the selected ones fit.
+            description += [
+                (f"{100 * share:.0f} % “{function[0]}”", style.SMALL, "normal"),
+                (f"median R² {rows['r2'].median():.2f}", style.SMALL, "normal"),
+            ]
+        for line, (text, size, weight) in enumerate(description):
+            place = upper + TILE / 2 + (line - (len(description) - 1) / 2) * 0.13
+            page.text(0, place, text, size=size, weight=weight, va="center_baseline")
+        here = typical[typical["label"] == label].sort_values("rank")
+        for row in style.rows_of(here):
+            start = TEXT + row.rank * ACROSS + (ACROSS - TILE) / 2
+            centred = row.weights - np.mean(row.weights)
+            style.show_kernel(page, centred, k, (start, start + TILE, upper + TILE, upper))
+            if isinstance(row.function, str):
+                page.text(
+                    start + TILE / 2,
+                    upper + TILE + 0.05,
+                    f"{row.function} {row.r2:.2f}",
+                    size=style.SMALL - 0.5,
+                    ha="center",
+                    va="top",
+                )
