@@ -1,9 +1,9 @@
 """Analytic functions fitted to kernels: which, with what parameters, and how well.
 
 A kernel w is modelled as a·f(θ) + b, where f is centred and has unit norm. For any
-shape parameters θ the best a = ⟨w, f⟩ and b = mean(w) are known, so that only θ is
-searched (variable projection: Golub & Pereyra, SIAM J. Numer. Anal. 10, 1973), and
-R² = cos²(w − mean(w), f).
+shape parameters θ the best a = ⟨w, f⟩ and b = mean(w) are known, and so is the weight γ of a
+surround, so that only the rest is searched (variable projection: Golub & Pereyra, SIAM J. Numer.
+Anal. 10, 1973), and R² = cos²(w − mean(w), f).
 
 x runs to the right and y upwards, in pixels from the kernel's centre; angles are in
 radians, anticlockwise from x. With the Gaussian g of standard deviation σ the functions are
@@ -27,7 +27,8 @@ their Fourier series on a ring of pixels a few times as wide as the kernel.
 
 Each fit begins at the best entry of a dictionary, that of the discrete form where the continuous
 one ended, and goes on by damped Newton steps on R² (Levenberg, Q. Appl. Math. 2, 1944; Marquardt,
-J. SIAM 11, 1963), thousands of kernels at once. Of the functions that leave
+J. SIAM 11, 1963), thousands of kernels at once; where R² of tiny functions has many maxima, a
+second time from a wider one. Of the functions that leave
 at least `FREE` degrees of freedom the one with the least Bayesian information criterion
 n·ln(1 − R²) + p·ln(n) is selected (Schwarz, Ann. Stat. 6, 1978): n pixels, p the number of
 shape parameters.
@@ -49,26 +50,43 @@ from kernelatlas.normalise import degenerate
 
 FORMS = ("continuous", "discrete")
 FREE = 3  # pixels more than a function's parameters, amplitude and offset among them
+SLOW = {("elongated", "continuous"), ("dog", "continuous"), ("dog", "discrete")}
+HS = float(__import__("os").environ.get("HS", 0.02))
+H = 2e-2
+LONGEST = 0.7
+AGAIN = 0.7
+SQ = float(__import__("os").environ.get("SQ", 0.5))
+SCALES = ("sigma", "ratio", "aspect", "width")  # searched by their logarithms
 SMALLEST = 3  # k of the smallest kernels that can be fitted
 BATCH = 32_768  # kernels at once
 BLOCK = 1024  # kernels evaluated at once: few enough for a processor's cache
 ROWS = 256  # kernels compared with a dictionary at once, likewise
-STEPS = 40
+STEPS = 25
+GAIN = 3e-6  # of R²/2: a kernel whose step promises less is done
+LONGEST = 0.7  # step, in pixels, radians or logarithms
+MOVE = 0.02  # the same, of the differences that stand for derivatives
+AGAIN = 0.7  # of the second start's σ: fits that start below it start again
 RATIO = 1.6  # of the elongated surround
-GAIN = 1e-6  # of R²: a kernel whose step gains less is done
+SURROUND = (0.0, 1.5)  # its weight
 PARAMETERS = ("sigma", "ratio", "surround", "aspect", "angle", "width", "x", "y")
+SCALES = ("sigma", "ratio", "aspect", "width")  # searched by their logarithms
 
 
 class Grid:
-    """The pixels of a k×k kernel, and a Gaussian and its derivatives along one axis.
+    """The pixels of a k×k kernel, and functions along one axis and in the plane.
 
-    Methods take a parameter of each of n kernels, (n,), and return (n, k), from left to right.
+    Methods take a parameter of each of n kernels, (n,), which stay the last axis: (k, n), from
+    left to right.
     """
 
     def __init__(self, k: int, discrete: bool, device: torch.device, dtype: torch.dtype):
         self.k, self.discrete, self.device, self.dtype = k, discrete, device, dtype
         # Differences are the same along y, which runs upwards: rows are flipped at the end.
         self.axis = torch.arange(k, device=device, dtype=dtype) - (k - 1) / 2
+        y, x = torch.meshgrid(self.axis, self.axis, indexing="ij")
+        # Of a function that is the same on both sides of the centre one half will do.
+        self.half = (k * k + 1) // 2
+        self._x, self._y = x.ravel()[: self.half], y.ravel()[: self.half]
 
     @cached_property
     def _frequencies(self) -> Tensor:
@@ -76,70 +94,68 @@ class Grid:
         return torch.arange(n // 2 + 1, device=self.device, dtype=self.dtype) * (2 * math.pi / n)
 
     @cached_property
-    def _waves(self) -> tuple[Tensor, Tensor]:
-        """Even and odd waves on the pixels, (frequencies, k), with the weights of a series."""
-        u = self._frequencies[:, None]
-        weight = torch.full_like(u, 2.0)
+    def _weights(self) -> Tensor:
+        weight = torch.full_like(self._frequencies, 2.0)
         weight[[0, -1]] = 1.0
-        weight = weight / (8 * self.k)
-        return weight * torch.cos(u * self.axis), weight * torch.sin(u * self.axis)
+        return weight / (8 * self.k)
 
     @cached_property
-    def _centred(self) -> Tensor:
+    def _differences(self) -> Tensor:
+        """The Fourier series of a Gaussian and its central differences, (3·k, frequencies)."""
+        u, t = self._frequencies, self.axis[:, None] * self._frequencies
         # The centre of an even kernel lies between two pixels: their mean.
-        return (
-            torch.cos(self._frequencies / 2)
-            if self.k % 2 == 0
-            else torch.ones_like(self._frequencies)
-        )
+        weight = self._weights * (torch.cos(u / 2) if self.k % 2 == 0 else 1.0)
+        even, odd = weight * torch.cos(t), weight * torch.sin(t)
+        return torch.cat([even, -torch.sin(u) * odd, (2 * torch.cos(u) - 2) * even])
+
+    @cached_property
+    def _impulse(self) -> Tensor:
+        """The Fourier series of a Gaussian on pixels 0, …, k − 1."""
+        places = torch.arange(self.k, device=self.device, dtype=self.dtype)
+        return self._weights * torch.cos(places[:, None] * self._frequencies)
 
     def _spectrum(self, sigma: Tensor) -> Tensor:
-        return torch.exp(-(sigma[:, None] ** 2) * (1 - torch.cos(self._frequencies)))
+        return torch.exp((torch.cos(self._frequencies) - 1)[:, None] * sigma**2)
 
-    def gaussian(self, sigma: Tensor) -> Tensor:
+    def gaussian(self, sigma: Tensor, order: int = 0) -> Tensor:
+        """A Gaussian and its first derivatives, or central differences, (order + 1, k, n)."""
         if self.discrete:
-            return (self._spectrum(sigma) * self._centred) @ self._waves[0]
-        variance = sigma[:, None] ** 2
-        return torch.exp(-(self.axis**2) / (2 * variance)) / (2 * math.pi * variance).sqrt()
-
-    def first(self, sigma: Tensor) -> Tensor:
-        """The first derivative, or central difference, of `gaussian`."""
-        if self.discrete:
-            slope = self._centred * torch.sin(self._frequencies)
-            return -(self._spectrum(sigma) * slope) @ self._waves[1]
-        return -self.axis / sigma[:, None] ** 2 * self.gaussian(sigma)
-
-    def second(self, sigma: Tensor) -> Tensor:
-        """The second derivative, or second central difference, of `gaussian`."""
-        if self.discrete:
-            bend = self._centred * (2 - 2 * torch.cos(self._frequencies))
-            return -(self._spectrum(sigma) * bend) @ self._waves[0]
-        variance = sigma[:, None] ** 2
-        return (self.axis**2 / variance**2 - 1 / variance) * self.gaussian(sigma)
+            series = self._differences[: (order + 1) * self.k]
+            return (series @ self._spectrum(sigma)).unflatten(0, (order + 1, self.k))
+        x, variance = self.axis[:, None], sigma**2
+        values = torch.exp(-(x**2) / (2 * variance)) / (2 * math.pi * variance).sqrt()
+        hermite = (torch.ones_like(values), -x / variance, (x**2 / variance - 1) / variance)
+        return torch.stack([factor * values for factor in hermite[: order + 1]])
 
     def box(self, centre: Tensor, width: Tensor, sigma: Tensor) -> Tensor:
-        """A box of height 1 smoothed by a Gaussian."""
-        low, high = (centre + side * width / 2 for side in (-1, 1))
+        """A box of height 1 smoothed by a Gaussian; `centre` may be of any shape (..., n)."""
+        low, high = centre - width / 2, centre + width / 2
+        axis = self.axis.view(-1, *[1] * centre.ndim)
         if not self.discrete:
-            edge = math.sqrt(2) * sigma[:, None]
-            upper = torch.erf((self.axis - low[:, None]) / edge)
-            return (upper - torch.erf((self.axis - high[:, None]) / edge)) / 2
-        covered = torch.minimum(high[:, None], self.axis + 0.5)
-        covered = (covered - torch.maximum(low[:, None], self.axis - 0.5)).clamp_min(0)
-        even, odd = self._waves
-        u = self._frequencies[:, None] * self.axis
-        spectrum = self._spectrum(sigma)
-        return (spectrum * (covered @ u.cos().T)) @ even + (spectrum * (covered @ u.sin().T)) @ odd
+            edge = math.sqrt(2) * sigma
+            return (torch.erf((axis - low) / edge) - torch.erf((axis - high) / edge)) / 2
+        covered = torch.minimum(high, axis + 0.5) - torch.maximum(low, axis - 0.5)
+        covered = covered.clamp_min(0)
+        impulse = self._impulse @ self._spectrum(sigma)
+        smooth = impulse[0] * covered
+        for lag in range(1, self.k):
+            smooth[lag:].addcmul_(impulse[lag], covered[:-lag])
+            smooth[:-lag].addcmul_(impulse[lag], covered[lag:])
+        return smooth
 
     def shifted(self, centre: Tensor, sigma: Tensor) -> Tensor:
-        """A Gaussian about `centre`."""
+        """A Gaussian about `centre`, of any shape (..., n)."""
         if self.discrete:
-            return self.box(centre, torch.ones_like(centre), sigma)
-        return torch.exp(-((self.axis - centre[:, None]) ** 2) / (2 * sigma[:, None] ** 2))
+            return self.box(centre, torch.ones_like(sigma), sigma)
+        axis = self.axis.view(-1, *[1] * centre.ndim)
+        return torch.exp(-((axis - centre) ** 2) / (2 * sigma**2))
 
     @cached_property
-    def _plane(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """1 − cos u, 1 − cos v, sin u sin v of half of all frequencies, and their waves."""
+    def _plane(self) -> tuple[Tensor, Tensor]:
+        """What an ellipse's exponent is linear in, (·, 3), and waves, (half, ·), if discrete."""
+        if not self.discrete:
+            x, y = self._x, self._y
+            return torch.stack([x**2 / 2, x * y, y**2 / 2], 1), torch.empty(0)
         n = 2 * self.k + 5  # odd: no frequency is its own mirror image but zero
         step = 2 * math.pi / n
         half = n // 2
@@ -147,71 +163,85 @@ class Grid:
         u, v = (torch.tensor(grid, device=self.device, dtype=self.dtype) * step).T
         centred = torch.cos(u / 2) * torch.cos(v / 2) if self.k % 2 == 0 else torch.ones_like(u)
         weight = torch.where((u == 0) & (v == 0), 1.0, 2.0) * centred / n**2
-        y, x = torch.meshgrid(self.axis, self.axis, indexing="ij")
-        waves = weight[:, None] * torch.cos(u[:, None] * x.ravel() + v[:, None] * y.ravel())
-        return 1 - torch.cos(u), 1 - torch.cos(v), torch.sin(u) * torch.sin(v), waves
+        waves = weight * torch.cos(self._x[:, None] * u + self._y[:, None] * v)
+        return torch.stack([1 - u.cos(), u.sin() * v.sin(), 1 - v.cos()], 1), waves
 
-    def ellipse(self, xx: Tensor, xy: Tensor, yy: Tensor, surround: Tensor) -> Tensor:
-        """A difference of Gaussians of covariances C and `RATIO`²·C, (n, k·k), y upwards."""
-        surround = surround[:, None]
+    def ellipse(self, matrix: Tensor, moves: Tensor) -> Tensor:
+        """Two Gaussians, the second `RATIO` times as wide, (2, half of all pixels, m, n).
+
+        `matrix`, (3, n), is xx, xy and yy of the covariance if discrete, else of its inverse. Its
+        exponential is a product, so that m moves of it, (m, 3), take no more exponentials.
+        """
+        linear, waves = self._plane
+        scale = RATIO**2 if self.discrete else RATIO**-2
+        exponent, moved = -linear @ matrix, -linear @ moves.T
+        inner, outer = exponent.exp(), (scale * exponent).exp()
         if self.discrete:
-            a, b, c, waves = self._plane
-            exponent = -(xx[:, None] * a + yy[:, None] * b + xy[:, None] * c)
-            return (exponent.exp() - surround * (RATIO**2 * exponent).exp()) @ waves
-        y, x = (t.ravel() for t in torch.meshgrid(self.axis, self.axis, indexing="ij"))
-        determinant = xx * yy - xy**2
-        quadratic = yy[:, None] * x**2 - 2 * xy[:, None] * (x * y) + xx[:, None] * y**2
-        exponent = -quadratic / (2 * determinant[:, None])
-        return exponent.exp() - surround / RATIO**2 * (exponent / RATIO**2).exp()
+            series = (waves[:, None] * factor.exp().T for factor in (moved, scale * moved))
+            both = [s @ values for s, values in zip(series, (inner, outer), strict=True)]
+        else:
+            both = [
+                inner[:, None] * moved.exp()[:, :, None],
+                outer[:, None] * (scale * moved).exp()[:, :, None] * scale,
+            ]
+        return torch.stack(both)
 
 
-# A separable function is Σ y_r(y)·x_r(x): the factors along y and along x, each (n, r, k).
+# A separable function is Σ y_r(y)·x_r(x): the factors along y and along x, each (r, k, n).
 Factors = tuple[Tensor, Tensor]
 
 
 def _gaussian(grid: Grid, sigma: Tensor) -> Factors:
-    profile = grid.gaussian(sigma)[:, None]
+    profile = grid.gaussian(sigma)
     return profile, profile
 
 
-def _dog(grid: Grid, sigma: Tensor, ratio: Tensor, surround: Tensor) -> Factors:
-    inner, outer = grid.gaussian(sigma), grid.gaussian(ratio * sigma)
-    return torch.stack([inner, -surround[:, None] * outer], 1), torch.stack([inner, outer], 1)
+def _dog(grid: Grid, sigma: Tensor, ratio: Tensor) -> Factors:
+    both = torch.cat([grid.gaussian(sigma), grid.gaussian(ratio * sigma)])
+    return both, both
 
 
-def _elongated(
-    grid: Grid, sigma: Tensor, surround: Tensor, aspect: Tensor, angle: Tensor
-) -> Tensor:
+def _elongated(grid: Grid, sigma: Tensor, aspect: Tensor, angle: Tensor) -> Tensor:
+    matrix = _covariance(grid, sigma, aspect, angle)
+    return grid.ellipse(matrix, matrix.new_zeros(1, 3))[:, :, 0]
+
+
+def _covariance(grid: Grid, sigma: Tensor, aspect: Tensor, angle: Tensor) -> Tensor:
+    """Return xx, xy and yy of an ellipse's covariance, of its inverse if continuous, (3, n)."""
     along, across = (aspect * sigma) ** 2, sigma**2
+    if not grid.discrete:
+        along, across = 1 / along, 1 / across
     mean, half = (along + across) / 2, (along - across) / 2
     cos, sin = torch.cos(2 * angle), torch.sin(2 * angle)
-    return grid.ellipse(mean + half * cos, half * sin, mean - half * cos, surround)
+    return torch.stack([mean + half * cos, half * sin, mean - half * cos])
 
 
 def _first(grid: Grid, sigma: Tensor, angle: Tensor) -> Factors:
-    zeroth, first = grid.gaussian(sigma), -grid.first(sigma)
-    cos, sin = torch.cos(angle)[:, None], torch.sin(angle)[:, None]
-    return torch.stack([zeroth, sin * first], 1), torch.stack([cos * first, zeroth], 1)
+    zeroth, first = grid.gaussian(sigma, 1)
+    cos, sin = torch.cos(angle), torch.sin(angle)
+    return torch.stack([zeroth, -sin * first]), torch.stack([-cos * first, zeroth])
 
 
 def _second(grid: Grid, sigma: Tensor, angle: Tensor) -> Factors:
-    zeroth, first, second = grid.gaussian(sigma), grid.first(sigma), grid.second(sigma)
-    cos, sin = torch.cos(angle)[:, None], torch.sin(angle)[:, None]
-    along_x = torch.stack([cos**2 * second, 2 * cos * sin * first, zeroth], 1)
-    return torch.stack([zeroth, first, sin**2 * second], 1), along_x
+    zeroth, first, second = grid.gaussian(sigma, 2)
+    cos, sin = torch.cos(angle), torch.sin(angle)
+    along_x = torch.stack([cos**2 * second, 2 * cos * sin * first, zeroth])
+    return torch.stack([zeroth, first, sin**2 * second]), along_x
 
 
 def _cross(grid: Grid, sigma: Tensor, ratio: Tensor) -> Factors:
-    narrow, wide = grid.gaussian(sigma), grid.gaussian(ratio * sigma)
-    return torch.stack([narrow, wide], 1), torch.stack([wide, narrow], 1)
+    both = torch.cat([grid.gaussian(sigma), grid.gaussian(ratio * sigma)])
+    return both, both.flip(0)
 
 
 def _square(grid: Grid, sigma: Tensor, width: Tensor, x: Tensor, y: Tensor) -> Factors:
-    return grid.box(y, width, sigma)[:, None], grid.box(x, width, sigma)[:, None]
+    along_y, along_x = grid.box(torch.stack([y, x]), width, sigma).unbind(1)
+    return along_y[None], along_x[None]
 
 
 def _shifted(grid: Grid, sigma: Tensor, x: Tensor, y: Tensor) -> Factors:
-    return grid.shifted(y, sigma)[:, None], grid.shifted(x, sigma)[:, None]
+    along_y, along_x = grid.shifted(torch.stack([y, x]), sigma).unbind(1)
+    return along_y[None], along_x[None]
 
 
 @dataclass(frozen=True)
@@ -221,17 +251,52 @@ class Function:
     Attributes
     ----------
     parameters
-        Names of `PARAMETERS`, in the order that `evaluate` takes them after the grid.
+        Names of `PARAMETERS`, in the order that `evaluate` takes them after the grid; but
+        for the weight of a surround, of which there is a closed form.
     limits
         Of each parameter, lowest and highest; lengths in pixels.
     starts
         Values of each parameter, whose combinations are the dictionary.
+    again
+        Values of some for a second start.
     """
 
     evaluate: Callable[..., Factors | Tensor]
     parameters: tuple[str, ...]
     limits: tuple[tuple[float, float], ...]
     starts: tuple[tuple[float, ...], ...]
+    again: tuple[tuple[str, float], ...] = ()
+
+    @cached_property
+    def shape(self) -> list[int]:
+        """Places of the parameters that `evaluate` takes."""
+        return [i for i, name in enumerate(self.parameters) if name != "surround"]
+
+    @cached_property
+    def _scales(self) -> list[int]:
+        """Places among them of those that are searched by their logarithms."""
+        names = [self.parameters[i] for i in self.shape]
+        return [i for i, name in enumerate(names) if name in SCALES]
+
+    def search(self, parameters: Tensor) -> Tensor:
+        """Return what is searched of parameters, (n, p), kernels last."""
+        values = parameters.T[self.shape]
+        values[self._scales] = values[self._scales].log()
+        return values
+
+    def natural(self, searched: Tensor) -> Tensor:
+        """Undo the logarithms."""
+        values = searched.clone()
+        values[self._scales] = values[self._scales].exp()
+        return values
+
+    def restore(self, searched: Tensor, surround: Tensor) -> Tensor:
+        """Return parameters, (n, p), within their limits."""
+        values = torch.empty(len(self.parameters), *surround.shape).to(searched)
+        values[[i for i in range(len(values)) if i not in self.shape]] = surround
+        values[self.shape] = self.natural(searched)
+        low, high = torch.tensor(self.limits, device=values.device, dtype=values.dtype).T
+        return torch.clamp(values.T, low, high)
 
 
 def _geometric(low: float, high: float, n: int) -> tuple[float, ...]:
@@ -256,24 +321,26 @@ def functions(k: int) -> dict[str, Function]:
             f"{k}×{k} kernels have too few pixels for analytic fits: fit those from 3×3"
         )
     widest = k / 2
-    sigma, ratio, surround = (0.2, widest), (1.1, 4.0), (0.0, 1.5)
+    sigma, ratio = (0.2, widest), (1.1, 4.0)
     any_angle, shift = (-math.inf, math.inf), (-1.5, 1.5)
     fine, sigmas, few = (_geometric(0.25, widest, n) for n in (32, 16, 8))
     ratios, shares = (1.2, 1.5, 2.0, 2.7, 3.7), (0.0, 0.4, 0.7, 0.9, 1.0, 1.1, 1.3, 1.5)
     widths = tuple(np.arange(1.5, min(k, 6), 0.5).tolist())
     shifts = tuple(np.linspace(-1.5, 1.5, 13).tolist())
+    coarse = tuple(np.linspace(-1.5, 1.5, 9).tolist())
     every = {
         "gaussian": Function(_gaussian, ("sigma",), (sigma,), (_geometric(0.2, widest, 100),)),
         "dog": Function(
             _dog,
             ("sigma", "ratio", "surround"),
-            (sigma, ratio, surround),
+            (sigma, ratio, SURROUND),
             (sigmas, ratios, shares),
+            (("sigma", 0.6), ("ratio", 1.2)),
         ),
         "elongated": Function(
             _elongated,
             ("sigma", "surround", "aspect", "angle"),
-            ((0.2, widest / 2), surround, (1.0, 4.0), any_angle),
+            ((0.2, widest / 2), SURROUND, (1.0, 4.0), any_angle),
             (
                 _geometric(0.3, widest / 2, 7),
                 shares,
@@ -294,7 +361,8 @@ def functions(k: int) -> dict[str, Function]:
             _square,
             ("sigma", "width", "x", "y"),
             ((0.1, 1.0), (1.0, k - 1.0), shift, shift),
-            ((0.1, 0.5, 1.0), widths, shifts, shifts),
+            ((0.1, 0.5, 1.0), widths, coarse, coarse),
+            (("sigma", 0.5),),
         ),
         "shifted": Function(
             _shifted, ("sigma", "x", "y"), (sigma, shift, shift), (few, shifts, shifts)
@@ -309,9 +377,9 @@ def functions(k: int) -> dict[str, Function]:
 
 def grid_of(k: int, name: str, form: str, device: torch.device) -> Grid:
     """Return the pixels on which a function is evaluated in one of `FORMS`."""
-    # Only the function that is no product of profiles needs its time more than its digits.
-    dtype = torch.float32 if name == "elongated" else torch.float64
-    return Grid(k, form == "discrete", device, dtype)
+    # What is left of a Gaussian less a similar one needs more digits.
+    double = name == "dog" or (name, form) == ("elongated", "continuous")
+    return Grid(k, form == "discrete", device, torch.float64 if double else torch.float32)
 
 
 def unit(values: Tensor) -> Tensor:
@@ -322,10 +390,17 @@ def unit(values: Tensor) -> Tensor:
 
 def evaluate(function: Function, grid: Grid, parameters: Tensor) -> Tensor:
     """Return a function of parameters, (n, p), on the grid: centred, unit norm, (n, k·k)."""
-    values = function.evaluate(grid, *parameters.unbind(1))
-    if not isinstance(values, Tensor):
-        values = (values[0].mT @ values[1]).flatten(1)
-    return unit(values).unflatten(1, (grid.k, grid.k)).flip(1).flatten(1)
+    values = function.evaluate(grid, *parameters.T[function.shape])
+    if isinstance(values, Tensor):
+        parts = torch.cat([values, values[:, : grid.k**2 // 2].flip(1)], 1)
+    else:
+        parts = (values[0][:, :, None] * values[1][:, None]).flatten(1, 2)
+    if "surround" in function.parameters:
+        surround = parameters[:, function.parameters.index("surround")]
+        image = parts[0] - surround * parts[1]
+    else:
+        image = parts.sum(0)
+    return unit(image.T).unflatten(1, (grid.k, grid.k)).flip(1).flatten(1)
 
 
 @cache
@@ -357,110 +432,214 @@ def refine(kernels: Tensor, function: Function, grid: Grid, start: Tensor) -> tu
     cosine : Tensor of shape (n,)
         Of each kernel and the function, of either sign; R² is its square.
     """
-    kernels = kernels.unflatten(1, (grid.k, grid.k)).flip(1).to(grid.axis.dtype)
-    low, high = torch.tensor(function.limits, device=kernels.device, dtype=kernels.dtype).T
-    here = torch.minimum(torch.maximum(start.to(kernels.dtype), low), high)
-    cosine, gradient, curvature = _expand(kernels, function, grid, here)
-    parameters, best = here.clone(), cosine.clone()
-    rows = torch.arange(len(kernels), device=kernels.device)
+    parameters, cosine = _climb(kernels, function, grid, start)
+    if function.again:
+        rows = (start[:, 0] < AGAIN * dict(function.again)["sigma"]).nonzero()[:, 0]
+        again = start[rows]
+        for name, value in function.again:
+            again[:, function.parameters.index(name)] = value
+        other, found = _climb(kernels[rows], function, grid, again)
+        better = found**2 > cosine[rows] ** 2
+        parameters[rows[better]], cosine[rows[better]] = other[better], found[better]
+    return parameters, cosine
+
+
+def _climb(kernels: Tensor, function: Function, grid: Grid, start: Tensor) -> tuple[Tensor, Tensor]:
+    """Do what `refine` does, from one start."""
+    # Kernels are the last axis: short sums run over whole vectors.
+    kernels = kernels.T.unflatten(0, (grid.k, grid.k)).flip(0).to(grid.dtype).contiguous()
+    limits = torch.tensor(function.limits, device=kernels.device, dtype=torch.float64)
+    low, high = function.search(limits.T).unbind(1)
+    low, high = low[:, None], high[:, None]
+    here = torch.clamp(function.search(start.double()), low, high)
+    cosine, surround, gradient, curvature = _expand(kernels, function, grid, here)
+    found = torch.cat([here, surround[None], cosine[None]])
+    rows = torch.arange(kernels.shape[2], device=kernels.device)
     damping = torch.full_like(cosine, 1e-3)
     for _ in range(STEPS):
-        # A parameter at its limit stays there while R² grows only beyond it.
-        free = ~(((here <= low) & (gradient < 0)) | ((here >= high) & (gradient > 0)))
-        masked = curvature * (free[:, :, None] & free[:, None, :])
-        step = _solve(masked, gradient * free, damping)
-        trial = torch.minimum(torch.maximum(here + step, low), high)
-        promised = ((trial - here) * gradient).sum(dim=1)  # of R², twice as much as a quadratic's
-        found = _expand(kernels, function, grid, trial)
-        gain = found[0] ** 2 - cosine**2
-        better = gain > 0
-        here = torch.where(better[:, None], trial, here)
-        cosine = torch.where(better, found[0], cosine)
-        gradient = torch.where(better[:, None], found[1], gradient)
-        curvature = torch.where(better[:, None, None], found[2], curvature)
-        parameters[rows], best[rows] = here, cosine
-        # A short step that gains little does not show that a long one would not.
-        enough = torch.where(better, gain, 100 * promised) > GAIN
-        going = (enough | (damping > 0.1)) & (damping < 1e3)
-        damping = torch.where(better, damping * 0.1, damping * 8).clamp_min(1e-6)
-        rows, kernels, here, damping = (t[going] for t in (rows, kernels, here, damping))
-        cosine, gradient, curvature = (t[going] for t in (cosine, gradient, curvature))
+        trial, promised = _step(here, gradient, curvature, damping, low, high)
+        going = (promised * (1 + damping) > GAIN) & (damping < 100)
+        if not going.all():
+            rows, kernels, here, trial, damping, cosine, gradient, curvature = (
+                t[..., going]
+                for t in (rows, kernels, here, trial, damping, cosine, gradient, curvature)
+            )
         if not len(rows):
             break
-    return parameters, best
+        new = _expand(kernels, function, grid, trial)
+        better = new[0] ** 2 > cosine**2
+        found[:, rows[better]] = torch.cat([trial, new[1][None], new[0][None]])[:, better]
+        here = torch.where(better, trial, here)
+        cosine = torch.where(better, new[0], cosine)
+        gradient = torch.where(better, new[2], gradient)
+        curvature = torch.where(better, new[3], curvature)
+        damping = torch.where(better, damping * 0.1, (damping * 8).clamp_min(0.05)).clamp_min(1e-6)
+    return function.restore(found[:-2], found[-2]), found[-1]
+
+
+def _step(
+    here: Tensor, gradient: Tensor, curvature: Tensor, damping: Tensor, low: Tensor, high: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Return parameters within the limits, (p, n), and half the gain of R² if without limits."""
+    # A parameter at its limit stays there while R² grows only beyond it.
+    free = ~(((here <= low) & (gradient < 0)) | ((here >= high) & (gradient > 0)))
+    step = _solve(curvature * (free[:, None] & free[None]), gradient * free, damping)
+    step = step * (LONGEST / step.abs().amax(0)).clamp_max(1)
+    promised = (step * gradient).sum(0) / 2
+    trial = torch.clamp(here + step, low, high)
+    # Those that a step would take beyond it go there, and the others are found once more.
+    beyond = free & (trial != here + step)
+    if beyond.any():
+        fixed = (trial - here) * beyond
+        free = free & ~beyond
+        rest = (gradient - (curvature * fixed).sum(1)) * free
+        step = _solve(curvature * (free[:, None] & free[None]), rest, damping)
+        step = step * (LONGEST / step.abs().amax(0)).clamp_max(1)
+        trial = torch.where(beyond, trial, torch.clamp(here + step, low, high))
+    return trial, promised
 
 
 def _expand(
     kernels: Tensor, function: Function, grid: Grid, parameters: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the cosine, (n,), and of cos²/2 the gradient, (n, p), and minus the Hessian, (n, p, p).
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return cosine and surround, (n,), and of cos²/2 the gradient, (p, n), and minus the Hessian.
 
     By central differences: in so few dimensions the Hessian is cheap, and where R² is far from 1
     Gauss and Newton's approximation of it converges slowly.
     """
-    p = parameters.shape[1]
-    h = 2e-2 if grid.dtype == torch.float32 else 1e-3
+    local = _expand_ellipse if function.evaluate is _elongated else _expand_block
+    blocks = zip(kernels.split(BLOCK, 2), parameters.split(BLOCK, 1), strict=True)
+    parts = [local(block, function, grid, values) for block, values in blocks]
+    cosine, surround, gradient, curvature = (torch.cat(t, -1) for t in zip(*parts, strict=True))
+    return cosine, surround, gradient, curvature
+
+
+def _expand_block(
+    kernels: Tensor, function: Function, grid: Grid, parameters: Tensor
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    moves = MOVE * _stencil(len(parameters)).to(parameters)
+    moved = parameters[:, None] + moves.T[:, :, None]
+    m, n = moved.shape[1:]
+    values = function.evaluate(grid, *function.natural(moved.flatten(1)).to(grid.dtype))
+    assert not isinstance(values, Tensor)
+    y, x = (t.unflatten(2, (m, n)) for t in values)
+    # Sums over pixels are products of sums along y and x.
+    along_x = kernels[:, 0, None] * x[:, None, 0]
+    for column in range(1, grid.k):
+        along_x.addcmul_(kernels[:, column, None], x[:, None, column])
+    inner, total = (along_x * y).sum(1), y.sum(1) * x.sum(1)
+    square = (y[:, None] * y).sum(2) * (x[:, None] * x).sum(2)
+    cosine, surround = _combine(inner, square, total, grid.k, "surround" in function.parameters)
+    gradient, curvature = _differentiate(cosine.double() ** 2 / 2, MOVE)
+    return cosine[0].double(), surround[0].double(), gradient, curvature
+
+
+def _expand_ellipse(
+    kernels: Tensor, function: Function, grid: Grid, parameters: Tensor
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """The same by way of a quadratic in the matrix, in which the exponent is linear."""
+    stencil = _stencil(3).to(parameters)
+    h = 0.1 if grid.discrete else 0.01  # pixels² or their inverse
+    fine = 1e-3
+    moved = parameters[:, None] + fine * stencil.T[:, :, None]
+    matrix = _covariance(grid, *function.natural(moved))
+    values = grid.ellipse(matrix[:, 0].to(grid.dtype), (h * stencil).to(grid.dtype))
+    weight = torch.full((grid.half, 1, 1), 2.0, device=values.device, dtype=values.dtype)
+    weight[grid.half - grid.k % 2 :] = 1.0  # of an odd kernel's centre
+    flat = kernels.flatten(0, 1)
+    folded = (flat + flat.flip(0))[: grid.half, None] * (weight / 2)
+    inner, total = (values * folded).sum(1), (values * weight).sum(1)
+    weighted = values * weight
+    own, cross = (weighted * values).sum(1), (weighted[0] * values[1]).sum(0)
+    square = torch.stack([own[0], cross, cross, own[1]]).unflatten(0, (2, 2))
+    cosine, surround = _combine(inner, square, total, grid.k, True)
+    gradient, curvature = _differentiate(cosine.double() ** 2 / 2, h)
+    away = matrix - matrix[:, :1]
+    slope = gradient[:, None] - (curvature[:, :, None] * away).sum(1) / 2
+    gradient, curvature = _differentiate((away * slope).sum(0), fine)
+    return cosine[0].double(), surround[0].double(), gradient, curvature
+
+
+@cache
+def _stencil(p: int) -> Tensor:
+    """Moves of p parameters: none, each up, each down, each two of them up."""
     one = torch.eye(p)
-    pairs = list(itertools.combinations(range(p), 2))
-    both = [one[i] + one[j] for i, j in pairs]
-    moves = h * torch.stack([torch.zeros(p), *one, *-one, *both]).to(parameters)
-    blocks = zip(kernels.split(BLOCK), parameters.split(BLOCK), strict=True)
-    cosines = torch.cat(
-        [_cosines(block, function, grid, values[:, None] + moves) for block, values in blocks]
-    )
-    f = cosines**2 / 2
-    up, down = f[:, 1 : p + 1], f[:, p + 1 : 2 * p + 1]
-    hessian = torch.diag_embed(2 * f[:, :1] - up - down)
-    for index, (i, j) in enumerate(pairs, start=2 * p + 1):
-        hessian[:, i, j] = hessian[:, j, i] = up[:, i] + up[:, j] - f[:, 0] - f[:, index]
-    return cosines[:, 0], (up - down) / (2 * h), hessian / h**2
+    both = [one[i] + one[j] for i, j in itertools.combinations(range(p), 2)]
+    return torch.stack([torch.zeros(p), *one, *-one, *both])
 
 
-def _cosines(kernels: Tensor, function: Function, grid: Grid, parameters: Tensor) -> Tensor:
-    """Return the cosines, (n, m), of kernels, (n, k, k), and functions of parameters, (n, m, p)."""
-    n, m, _ = parameters.shape
-    values = function.evaluate(grid, *parameters.flatten(0, 1).unbind(1))
-    if isinstance(values, Tensor):
-        inner = (values.unflatten(0, (n, m)) @ kernels.flatten(1)[:, :, None]).flatten()
-        square, total = (values * values).sum(1), values.sum(1)
-    else:
-        # Sums over pixels are products of sums along y and x.
-        y, x = values
-        along_x = x.unflatten(0, (n, m)).flatten(1, 2) @ kernels.mT
-        inner = (along_x.view_as(x) * y).sum((1, 2))
-        square = ((y @ y.mT) * (x @ x.mT)).sum((1, 2))
-        total = (y.sum(2) * x.sum(2)).sum(1)
-    norm = (square - total**2 / grid.k**2).clamp_min(
-        1e-60 if grid.dtype == torch.float64 else 1e-30
-    )
-    return (inner / norm.sqrt()).unflatten(0, (n, m))
+def _differentiate(f: Tensor, h: float) -> tuple[Tensor, Tensor]:
+    """Return the gradient and minus the Hessian of values, (m, n), at the moves of `_stencil`."""
+    p = math.isqrt(2 * len(f)) - 1  # of 1 + 2p + p(p − 1)/2 moves
+    up, down = f[1 : p + 1], f[p + 1 : 2 * p + 1]
+    hessian = torch.diag_embed((2 * f[0] - up - down).T).permute(1, 2, 0).contiguous()
+    for index, (i, j) in enumerate(itertools.combinations(range(p), 2), start=2 * p + 1):
+        hessian[i, j] = hessian[j, i] = up[i] + up[j] - f[0] - f[index]
+    return (up - down) / (2 * h), hessian / h**2
+
+
+def _combine(
+    inner: Tensor, square: Tensor, total: Tensor, k: int, surround: bool
+) -> tuple[Tensor, Tensor]:
+    """Return the cosine of kernel and function, and the best weight of a surround.
+
+    Parameters
+    ----------
+    inner, total : Tensor of shape (r, ...)
+        ⟨w, f_r⟩ and Σ f_r.
+    square : Tensor of shape (r, r, ...)
+        ⟨f_r, f_s⟩.
+
+    With a = ⟨w, f⟩ and G = ⟨f, f⟩ of centred f, (a₁ − γ a₂)² / (G₁₁ − 2γ G₁₂ + γ² G₂₂) has one
+    greatest value, at γ = (a₁ G₁₂ − a₂ G₁₁) / (a₁ G₂₂ − a₂ G₁₂), or at a limit.
+    """
+    square = square - total[:, None] * total / k**2
+    floor = 1e-60 if square.dtype == torch.float64 else 1e-30
+    if not surround:
+        norm = square.sum((0, 1)).clamp_min(floor).sqrt()
+        return inner.sum(0) / norm, torch.zeros_like(norm)
+    (a, b), (aa, ab, bb) = inner, (square[0, 0], square[0, 1], square[1, 1])
+    low, high = SURROUND
+    weight = torch.nan_to_num((a * ab - b * aa) / (a * bb - b * ab)).clamp(low, high)
+    cosine = torch.zeros_like(weight)
+    for value in (weight, low, high):
+        norm = (aa - 2 * value * ab + value**2 * bb).clamp_min(floor)
+        other = (a - value * b) * norm.rsqrt()
+        better = other.abs() > cosine.abs()
+        cosine = torch.where(better, other, cosine)
+        if value is not weight:
+            weight = torch.where(better, value, weight)
+    return cosine, weight
 
 
 def _solve(curvature: Tensor, gradient: Tensor, damping: Tensor) -> Tensor:
-    """Solve (H + λ |diag H|) step = gradient for many small H at once, by Cholesky's method.
+    """Solve (H + λ D) step = gradient for many small H at once, by Cholesky's method.
 
-    Where H is not positive, pivots are taken by their size. A library's solver takes
+    D is the sum of |H| along its rows and of |gradient|: with a large λ the sum is positive and
+    the step below 1 / λ.
+
+    Where it is not positive D takes the pivot's place. A library's solver takes
     matrices one by one on a CPU, which costs more than all the rest.
     """
-    p = gradient.shape[1]
-    h = [[curvature[:, i, j] for j in range(p)] for i in range(p)]
+    p = len(gradient)
+    h = curvature
     factor: list[list[Tensor]] = [[] for _ in range(p)]
     for i in range(p):
-        size = h[i][i].abs() + 1e-6
+        size = h[i].abs().sum(0) + gradient[i].abs() + 1e-6
         for j in range(i):
-            rest = h[i][j] - sum(factor[i][m] * factor[j][m] for m in range(j))
+            rest = h[i, j] - sum(factor[i][m] * factor[j][m] for m in range(j))
             factor[i].append(rest / factor[j][j])
-        rest = h[i][i] + damping * size - sum(value**2 for value in factor[i])
-        factor[i].append(torch.maximum(rest.abs(), 1e-3 * size).sqrt())
+        rest = h[i, i] + damping * size - sum(value**2 for value in factor[i])
+        factor[i].append(torch.where(rest > 1e-3 * size, rest, size).sqrt())
     forward: list[Tensor] = []
     for i in range(p):
-        rest = gradient[:, i] - sum(factor[i][m] * forward[m] for m in range(i))
+        rest = gradient[i] - sum(factor[i][m] * forward[m] for m in range(i))
         forward.append(rest / factor[i][i])
     step: list[Tensor] = [torch.empty(0)] * p
     for i in reversed(range(p)):
         rest = forward[i] - sum(factor[m][i] * step[m] for m in range(i + 1, p))
         step[i] = rest / factor[i][i]
-    return torch.stack(step, dim=1)
+    return torch.stack(step)
 
 
 NAMES = tuple(functions(5))

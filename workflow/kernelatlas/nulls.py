@@ -21,6 +21,7 @@ from kernelatlas.autoencoder import Autoencoder
 from kernelatlas.clusters import assign
 from kernelatlas.kernels import read_square
 from kernelatlas.normalise import normalise
+from kernelatlas.sampling import sample_of
 
 KEY = ["model", "layer", "layer_index"]
 NULLS = ("shuffled", "white", "covariance")
@@ -84,9 +85,8 @@ def null_table(
     key, raw = pd.concat(keys, ignore_index=True), np.concatenate(weights)
     units = normalise(raw)
     moments = units.T.astype(np.float64) @ units / len(units)
-    if len(raw) > sample:
-        chosen = np.sort(np.random.default_rng(SEED).choice(len(raw), sample, replace=False))
-        key, raw = key.iloc[chosen].reset_index(drop=True), raw[chosen]
+    chosen = sample_of(np.arange(len(raw)), sample, SEED)
+    key, raw = key.iloc[chosen].reset_index(drop=True), raw[chosen]
     parts = []
     for name in NULLS:
         drawn = generate(name, raw, moments)

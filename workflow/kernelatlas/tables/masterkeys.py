@@ -22,6 +22,7 @@ from kernelatlas.masterkeys import (
     search,
 )
 from kernelatlas.normalise import normalise
+from kernelatlas.sampling import sample_of
 from kernelatlas.templates import bank
 
 KEYS, IDEALISED, REFITTED = "master keys", "idealised", "idealised, refitted"
@@ -43,14 +44,6 @@ def corpus_energies(paths: Sequence[str | Path], k: int) -> np.ndarray:
         rows, weights = read_square(path, k)
         parts.append(energies(weights[~rows["degenerate"].to_numpy()]))
     return np.concatenate(parts)
-
-
-def sampled(kernels: np.ndarray, n: int) -> np.ndarray:
-    """Return n kernels at random, in their order; all if there are no more."""
-    if len(kernels) <= n:
-        return kernels
-    random = np.random.default_rng(SEED)
-    return kernels[np.sort(random.choice(len(kernels), n, replace=False))]
 
 
 def search_table(
@@ -78,7 +71,7 @@ def search_table(
     k = int(round(kernels.shape[1] ** 0.5))
     m = len(curve)
     found = search(kernels, curve, energy)
-    seen = sampled(kernels, sample)
+    seen = sample_of(kernels, sample)
     others = {
         "k-means": spherical_kmeans(seen, min(m, len(seen)), SEED),
         RANDOM: random_filters(m, k, SEED),
@@ -113,7 +106,7 @@ def filter_sets(
         See `kernelatlas.masterkeys.refit`.
     """
     k = int(round(keys.shape[1] ** 0.5))
-    sigmas = refit(sampled(kernels, sample), k)
+    sigmas = refit(sample_of(kernels, sample), k)
     sets = {
         KEYS: [keys],
         IDEALISED: [idealised(k)[1]],
