@@ -58,11 +58,11 @@ def _caption(trained: pd.DataFrame, shown: pd.DataFrame, k: int, seed: int, boun
     return (
         f"Top: the prototypes of the {style.count(len(shown), 'cluster')} (seed {seed}) with their "
         "labels, below each the analytic function selected by the Bayesian information criterion, "
-        "and R². Left: identified kernels of trained networks by label and by the function selected "
-        "for the kernel itself, per cent of the label. Right: share of all kernels whose selected "
-        f"function has R² of at least {bound:g}, trained and untrained networks by function. Of "
-        f"{style.count(kernels, 'trained kernel')} {described / kernels:.1%} are described so well; "
-        f"for {discrete:.0%} the discrete form of the function is the better one."
+        "and R². Left: identified kernels of trained networks by label and by the function "
+        "selected for the kernel itself, per cent of the label. Right: share of all kernels whose "
+        f"selected function has R² of at least {bound:g}, trained and untrained networks by function. Of "
+        f"{style.count(kernels, 'trained kernel')} {described / kernels:.1%} are described so "
+        f"well; for {discrete:.0%} the discrete form of the function is the better one."
     )
 
 
@@ -118,7 +118,9 @@ def _heat(ax: Axes, shares: pd.DataFrame) -> None:
 
 def _described(ax: Axes, functions: pd.DataFrame) -> None:
     totals = functions.groupby("trained")["kernels"].sum()
-    counts = functions.groupby(["function", "trained"])["described"].sum().unstack(fill_value=0)
+    counts = functions.pivot_table(
+        index="function", columns="trained", values="described", aggfunc="sum"
+    )
     shares = 100 * counts.div(totals, axis=1).reindex(FUNCTIONS).fillna(0)
     places = np.arange(len(FUNCTIONS))
     if True in shares:

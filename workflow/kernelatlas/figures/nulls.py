@@ -71,10 +71,10 @@ def _caption(shares: pd.DataFrame, k: int, rate: float) -> str:
     ]
     return (
         f"Left: share of all {k}×{k} kernels whose cluster has a name and whose dissimilarity "
-        "(1 − cos) to the autoencoder's curve is below a threshold. Right: share whose best analytic "
-        "function has R² above one. Kernels without structure go the same way. Triangles: the "
-        f"threshold that {rate:.0%} of a null pass. Below: shares at the threshold in use, with 95 % "
-        "bootstrap intervals over layers; hollow: the trained kernels' share at the null's "
+        "(1 − cos) to the autoencoder's curve is below a threshold. Right: share whose best "
+        "analytic function has R² above one. Kernels without structure go the same way. "
+        f"Triangles: the threshold that {rate:.0%} of a null pass. Below: shares at the threshold in use, with "
+        "95 % bootstrap intervals over layers; hollow: the trained kernels' share at the null's "
         f"calibrated threshold. {style.count(int(trained.kernels), 'trained kernel')} in "
         f"{style.count(int(trained.layers), 'layer')}. "
         + (
@@ -90,7 +90,7 @@ def _curves(ax: Axes, curves: pd.DataFrame, shares: pd.DataFrame, rule: str) -> 
         part = curves[(curves["set"] == name) & (curves["family"] == ALL)]
         ax.plot(part["threshold"], 100 * part["share"], **look)
     families = curves[curves["family"] != ALL]
-    if families["family"].nunique() > 1:
+    if len(families["family"].unique()) > 1:
         for _, part in families.groupby("family"):
             ax.plot(
                 part["threshold"], 100 * part["share"], color=style.INK, linewidth=0.7, alpha=0.5
