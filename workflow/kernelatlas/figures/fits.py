@@ -60,9 +60,9 @@ def _caption(trained: pd.DataFrame, shown: pd.DataFrame, k: int, seed: int, boun
         "labels, below each the analytic function selected by the Bayesian information criterion, "
         "and R². Left: identified kernels of trained networks by label and by the function "
         "selected for the kernel itself, per cent of the label. Right: share of all kernels whose "
-        f"selected function has R² of at least {bound:g}, trained and untrained networks by function. Of "
-        f"{style.count(kernels, 'trained kernel')} {described / kernels:.1%} are described so "
-        f"well; for {discrete:.0%} the discrete form of the function is the better one."
+        f"selected function has R² of at least {bound:g}, trained and untrained networks by "
+        f"function. Of {style.count(kernels, 'trained kernel')} {described / kernels:.1%} are "
+        f"described so well; for {discrete:.0%} the discrete form of the function is the better one."
     )
 
 

@@ -73,9 +73,10 @@ def _caption(shares: pd.DataFrame, k: int, rate: float) -> str:
         f"Left: share of all {k}×{k} kernels whose cluster has a name and whose dissimilarity "
         "(1 − cos) to the autoencoder's curve is below a threshold. Right: share whose best "
         "analytic function has R² above one. Kernels without structure go the same way. "
-        f"Triangles: the threshold that {rate:.0%} of a null pass. Below: shares at the threshold in use, with "
-        "95 % bootstrap intervals over layers; hollow: the trained kernels' share at the null's "
-        f"calibrated threshold. {style.count(int(trained.kernels), 'trained kernel')} in "
+        f"Triangles: the threshold that {rate:.0%} of a null pass. Below: shares at the "
+        "threshold in use, with 95 % bootstrap intervals over layers; hollow: the trained "
+        f"kernels' share at the null's calibrated threshold. "
+        f"{style.count(int(trained.kernels), 'trained kernel')} in "
         f"{style.count(int(trained.layers), 'layer')}. "
         + (
             f"Not distinguishable: {style.listed(pairs)}."
