@@ -1,16 +1,17 @@
 # `make`: set up .venv and build everything. `make test`: set up and test.
 # `make test-slurm`: the workflow through a real Slurm of one node; installs it, needs root.
 # `make dynamics`: the networks trained here, followed through their training.
+# `make evidence`: analytic fits, nulls, baselines, master keys. `make release`: one folder of results.
 # `make check`: format, lint, types. `make report`: the HTML report of the results.
 # `make lock`: regenerate the pins. `make registry`: regenerate the registry of timm.
-# `make benchmark`: autoencoder against k-means, extraction against timm, training speed.
+# `make benchmark`: autoencoder against k-means, fits against scipy, extraction against timm, training.
 # `make verify-hub`: compare with timm's own loading from the real hub; needs a network.
 PYTHON ?= python3
 CORES ?= all
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: all setup test test-library test-workflow test-slurm check report lock registry benchmark dynamics verify-hub clean
+.PHONY: all setup test test-library test-workflow test-slurm check report lock registry benchmark dynamics evidence release verify-hub clean
 all: setup
 	snakemake --cores $(CORES) all
 
@@ -47,8 +48,14 @@ check: setup
 dynamics: setup
 	snakemake --cores $(CORES) dynamics
 
-report: all dynamics
-	snakemake --report results/report.html all dynamics
+evidence: setup
+	snakemake --cores $(CORES) evidence
+
+release: setup
+	snakemake --cores $(CORES) release
+
+report: all dynamics evidence
+	snakemake --report results/report.html all dynamics evidence
 
 lock: setup
 	$(BIN)/python envs/lock.py
@@ -58,6 +65,8 @@ registry: setup
 
 benchmark: all
 	python benchmarks/autoencoder.py
+	python benchmarks/baselines.py
+	python benchmarks/fits.py
 	python benchmarks/extraction.py
 	python benchmarks/network.py
 

@@ -727,8 +727,8 @@ def _fit_batch(
     amplitude = cosine[best, at]
     for index, pair in enumerate(pairs):
         rows = best == index
-        columns = [PARAMETERS.index(name) for name in known[pair[0]].parameters]
-        values[rows.nonzero(), torch.tensor(columns, device=device)] = fitted[pair][0][rows]
+        places = [PARAMETERS.index(name) for name in known[pair[0]].parameters]
+        values[rows.nonzero(), torch.tensor(places, device=device)] = fitted[pair][0][rows]
     angle = values[:, PARAMETERS.index("angle")]
     turned = (own[best] == NAMES.index("first")) & (amplitude < 0)
     whole = torch.where(own[best] == NAMES.index("first"), 2 * math.pi, math.pi)
