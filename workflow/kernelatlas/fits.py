@@ -27,11 +27,10 @@ their Fourier series on a ring of pixels a few times as wide as the kernel.
 
 Each fit begins at the best entry of a dictionary, that of the discrete form where the continuous
 one ended, and goes on by damped Newton steps on R² (Levenberg, Q. Appl. Math. 2, 1944; Marquardt,
-J. SIAM 11, 1963), thousands of kernels at once; where R² of tiny functions has many maxima, a
-second time from a wider one. Of the functions that leave
-at least `FREE` degrees of freedom the one with the least Bayesian information criterion
-n·ln(1 − R²) + p·ln(n) is selected (Schwarz, Ann. Stat. 6, 1978): n pixels, p the number of
-shape parameters.
+J. SIAM 11, 1963), thousands of kernels at once; where R² is likely to have other maxima, a
+second time from elsewhere (`trusted`, `again`). Of the functions that leave at least `FREE`
+degrees of freedom the one with the least Bayesian information criterion n·ln(1 − R²) + p·ln(n)
+is selected (Schwarz, Ann. Stat. 6, 1978): n pixels, p the number of shape parameters.
 """
 
 import itertools
@@ -50,22 +49,14 @@ from kernelatlas.normalise import degenerate
 
 FORMS = ("continuous", "discrete")
 FREE = 3  # pixels more than a function's parameters, amplitude and offset among them
-SLOW = {("elongated", "continuous"), ("dog", "continuous"), ("dog", "discrete")}
-HS = float(__import__("os").environ.get("HS", 0.02))
-H = 2e-2
-LONGEST = 0.7
-AGAIN = 0.7
-SQ = float(__import__("os").environ.get("SQ", 0.5))
-SCALES = ("sigma", "ratio", "aspect", "width")  # searched by their logarithms
 SMALLEST = 3  # k of the smallest kernels that can be fitted
 BATCH = 32_768  # kernels at once
 BLOCK = 1024  # kernels evaluated at once: few enough for a processor's cache
 ROWS = 256  # kernels compared with a dictionary at once, likewise
-STEPS = 25
-GAIN = 3e-6  # of R²/2: a kernel whose step promises less is done
-LONGEST = 0.7  # step, in pixels, radians or logarithms
+STEPS = 30
+GAIN = 2e-6  # of R²/2: a kernel whose step promises less is done
+LONGEST = 0.4  # step, in pixels, radians or logarithms
 MOVE = 0.02  # the same, of the differences that stand for derivatives
-AGAIN = 0.7  # of the second start's σ: fits that start below it start again
 RATIO = 1.6  # of the elongated surround
 SURROUND = (0.0, 1.5)  # its weight
 PARAMETERS = ("sigma", "ratio", "surround", "aspect", "angle", "width", "x", "y")
@@ -177,8 +168,11 @@ class Grid:
         exponent, moved = -linear @ matrix, -linear @ moves.T
         inner, outer = exponent.exp(), (scale * exponent).exp()
         if self.discrete:
-            series = (waves[:, None] * factor.exp().T for factor in (moved, scale * moved))
-            both = [s @ values for s, values in zip(series, (inner, outer), strict=True)]
+            series = [waves[:, None] * factor.exp().T for factor in (moved, scale * moved)]
+            both = [
+                (one.flatten(0, 1) @ values).unflatten(0, one.shape[:2])
+                for one, values in zip(series, (inner, outer), strict=True)
+            ]
         else:
             both = [
                 inner[:, None] * moved.exp()[:, :, None],
@@ -235,6 +229,8 @@ def _cross(grid: Grid, sigma: Tensor, ratio: Tensor) -> Factors:
 
 
 def _square(grid: Grid, sigma: Tensor, width: Tensor, x: Tensor, y: Tensor) -> Factors:
+    # Differences beyond the limits would tell of what is not searched.
+    width = width.clamp(1, grid.k - 1)
     along_y, along_x = grid.box(torch.stack([y, x]), width, sigma).unbind(1)
     return along_y[None], along_x[None]
 
@@ -257,14 +253,15 @@ class Function:
         Of each parameter, lowest and highest; lengths in pixels.
     starts
         Values of each parameter, whose combinations are the dictionary.
-    again
-        Values of some for a second start.
+    trusted, again
+        Values of some for a second start, where σ of the first is out of a range.
     """
 
     evaluate: Callable[..., Factors | Tensor]
     parameters: tuple[str, ...]
     limits: tuple[tuple[float, float], ...]
     starts: tuple[tuple[float, ...], ...]
+    trusted: tuple[float, float] = (0.0, math.inf)
     again: tuple[tuple[str, float], ...] = ()
 
     @cached_property
@@ -295,7 +292,7 @@ class Function:
         values = torch.empty(len(self.parameters), *surround.shape).to(searched)
         values[[i for i in range(len(values)) if i not in self.shape]] = surround
         values[self.shape] = self.natural(searched)
-        low, high = torch.tensor(self.limits, device=values.device, dtype=values.dtype).T
+        low, high = torch.tensor(self.limits).to(values).T
         return torch.clamp(values.T, low, high)
 
 
@@ -325,7 +322,7 @@ def functions(k: int) -> dict[str, Function]:
     any_angle, shift = (-math.inf, math.inf), (-1.5, 1.5)
     fine, sigmas, few = (_geometric(0.25, widest, n) for n in (32, 16, 8))
     ratios, shares = (1.2, 1.5, 2.0, 2.7, 3.7), (0.0, 0.4, 0.7, 0.9, 1.0, 1.1, 1.3, 1.5)
-    widths = tuple(np.arange(1.5, min(k, 6), 0.5).tolist())
+    widths = tuple(np.arange(1.5, min(k - 0.5, 6.5), 0.5).tolist())
     shifts = tuple(np.linspace(-1.5, 1.5, 13).tolist())
     coarse = tuple(np.linspace(-1.5, 1.5, 9).tolist())
     every = {
@@ -335,6 +332,7 @@ def functions(k: int) -> dict[str, Function]:
             ("sigma", "ratio", "surround"),
             (sigma, ratio, SURROUND),
             (sigmas, ratios, shares),
+            (0.4, math.inf),
             (("sigma", 0.6), ("ratio", 1.2)),
         ),
         "elongated": Function(
@@ -362,6 +360,7 @@ def functions(k: int) -> dict[str, Function]:
             ("sigma", "width", "x", "y"),
             ((0.1, 1.0), (1.0, k - 1.0), shift, shift),
             ((0.1, 0.5, 1.0), widths, coarse, coarse),
+            (0.35, 0.6),
             (("sigma", 0.5),),
         ),
         "shifted": Function(
@@ -413,7 +412,7 @@ def _dictionary(k: int, name: str, device: torch.device) -> tuple[Tensor, Tensor
 def begin(kernels: Tensor, k: int, name: str) -> Tensor:
     """Return the parameters of the best entry of the dictionary for each kernel, (n, p)."""
     starts, entries = _dictionary(k, name, kernels.device)
-    best = [(block @ entries.T).abs().argmax(dim=1) for block in kernels.split(ROWS)]
+    best = [(block @ entries.T).abs_().argmax(dim=1) for block in kernels.split(ROWS)]
     return starts[torch.cat(best)]
 
 
@@ -433,11 +432,16 @@ def refine(kernels: Tensor, function: Function, grid: Grid, start: Tensor) -> tu
         Of each kernel and the function, of either sign; R² is its square.
     """
     parameters, cosine = _climb(kernels, function, grid, start)
-    if function.again:
-        rows = (start[:, 0] < AGAIN * dict(function.again)["sigma"]).nonzero()[:, 0]
+    low, high = function.trusted
+    rows = ((start[:, 0] < low) | (start[:, 0] > high)).nonzero()[:, 0]
+    if len(rows):
         again = start[rows]
         for name, value in function.again:
             again[:, function.parameters.index(name)] = value
+        # Well within the limits, some of which are traps.
+        least, most = torch.tensor(function.limits).to(again).T
+        margin = (most - least) / 10
+        again = torch.clamp(again, least + margin, most - margin)
         other, found = _climb(kernels[rows], function, grid, again)
         better = found**2 > cosine[rows] ** 2
         parameters[rows[better]], cosine[rows[better]] = other[better], found[better]
@@ -618,8 +622,9 @@ def _solve(curvature: Tensor, gradient: Tensor, damping: Tensor) -> Tensor:
     D is the sum of |H| along its rows and of |gradient|: with a large λ the sum is positive and
     the step below 1 / λ.
 
-    Where it is not positive D takes the pivot's place. A library's solver takes
-    matrices one by one on a CPU, which costs more than all the rest.
+    Before, pivots that are not positive are taken by their size, a tenth of D or more, so that
+    steps lead upwards. A library's solver takes matrices one by one on a CPU, which costs more
+    than all the rest.
     """
     p = len(gradient)
     h = curvature
@@ -630,7 +635,9 @@ def _solve(curvature: Tensor, gradient: Tensor, damping: Tensor) -> Tensor:
             rest = h[i, j] - sum(factor[i][m] * factor[j][m] for m in range(j))
             factor[i].append(rest / factor[j][j])
         rest = h[i, i] + damping * size - sum(value**2 for value in factor[i])
-        factor[i].append(torch.where(rest > 1e-3 * size, rest, size).sqrt())
+        factor[i].append(
+            torch.where(rest > 1e-3 * size, rest, torch.maximum(-rest, 0.1 * size)).sqrt()
+        )
     forward: list[Tensor] = []
     for i in range(p):
         rest = gradient[i] - sum(factor[i][m] * forward[m] for m in range(i))
@@ -776,7 +783,8 @@ def render(fits: pd.DataFrame, k: int) -> np.ndarray:
     ):
         function = functions(k)[str(name)]
         part = fits.iloc[rows]
-        grid = grid_of(k, str(name), str(form), torch.device("cpu"))
+        # In double precision, so that one kernel's does not depend on how many there are.
+        grid = Grid(k, form == "discrete", torch.device("cpu"), torch.float64)
         parameters = torch.tensor(part[list(function.parameters)].to_numpy(), dtype=grid.dtype)
         shape = evaluate(function, grid, parameters).numpy()
         scale, offset = (part[column].to_numpy()[:, None] for column in ("amplitude", "offset"))
