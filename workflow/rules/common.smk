@@ -93,6 +93,7 @@ FIRST_SEED = config["seeds"][0]
 # to none, as profiles/default does where there is none, makes this 0.
 GPU = 0 if config["device"] in ("cpu", "mps") else 1
 NESTED_MB = 500
+SMALLEST_FIT = 3  # kernels below have too few pixels for analytic fits
 # Whether checkpoints are read in jobs of their own, or where Snakemake runs.
 NODES_EXTRACT = config["extract_on"] == "nodes"
 
@@ -342,6 +343,54 @@ def dynamics_results(wildcards):
             suffix=["pdf", "png"],
         ),
     ]
+
+
+def fitted_sizes(models=None):
+    """Studied kernel sizes of these models that analytic functions are fitted to."""
+    return [k for k in studied(models) if k >= SMALLEST_FIT]
+
+
+def kernels_to_fit(wildcards):
+    """The kernels of {model}; its sizes, a parameter, are known after the checkpoint only."""
+    fitted_sizes([wildcards.model])
+    return f"results/kernels/{wildcards.model}.parquet"
+
+
+def evaluated():
+    """Networks that can be tested with other kernels; asks for the studied sizes."""
+    return [model.name for model in of_known_accuracy() if fitted_sizes([model.name])]
+
+
+def released(wildcards):
+    """The files of a release, as far as they are results."""
+    trained = expand("k{k}_seed{seed}", k=studied(), seed=config["seeds"])
+    return [
+        *expand("results/autoencoders/{name}.safetensors", name=trained),
+        *expand("results/autoencoders/{name}_history.parquet", name=trained),
+        *expand("results/clusters/{name}.parquet", name=trained),
+        *expand(
+            "results/{what}/{model}.parquet", what=["labels", "fits"], model=MODELS
+        ),
+        *expand("results/masterkeys/k{k}.safetensors", k=studied()),
+        *expand(
+            "results/tables/{name}.{suffix}",
+            name=["models", "sizes", *expand("nulls_k{k}", k=fitted_sizes())],
+            suffix=["parquet", "csv"],
+        ),
+    ]
+
+
+def release_settings(wildcards):
+    """What the manifest of a release says of the config."""
+    return {
+        "kernel_sizes": studied(),
+        "first_seed": FIRST_SEED,
+        "r2": config["evidence"]["r2"],
+        **{
+            key: config[key]
+            for key in ("seeds", "thresholds", "autoencoder", "clusters")
+        },
+    }
 
 
 def evidence_results(wildcards):

@@ -3,20 +3,6 @@ rule evidence:
         evidence_results,
 
 
-SMALLEST_FIT = 3  # kernels below have too few pixels for analytic fits
-
-
-def fitted_sizes(models=None):
-    """Studied kernel sizes of these models that analytic functions are fitted to."""
-    return [k for k in studied(models) if k >= SMALLEST_FIT]
-
-
-def kernels_to_fit(wildcards):
-    """The kernels of {model}; its sizes, a parameter, are known after the checkpoint only."""
-    fitted_sizes([wildcards.model])
-    return f"results/kernels/{wildcards.model}.parquet"
-
-
 rule fits:
     input:
         kernels_to_fit,

@@ -98,11 +98,6 @@ rule figure_masterkeys:
         "../scripts/figure_masterkeys.py"
 
 
-def evaluated():
-    """Networks that can be tested with other kernels; asks for the studied sizes."""
-    return [model.name for model in of_known_accuracy() if fitted_sizes([model.name])]
-
-
 rule replacements:
     input:
         network=lambda wildcards: model_of(wildcards).file,
