@@ -51,8 +51,10 @@ def draw(shares: pd.DataFrame, curves: pd.DataFrame, k: int, rate: float) -> Fig
         _curves(panels[0, column], curves[curves["rule"] == rule], own, rule)
         _points(panels[1, column], own[own["family"] == ALL], present, rule)
     handles = [Line2D([], [], label=WORDS[name], **LOOKS[name]) for name in present]
+    if len(curves["family"].unique()) > 2:
+        look: dict[str, Any] = {"color": style.INK, "linewidth": 0.7, "alpha": 0.5}
+        handles.append(Line2D([], [], label="one family's trained", **look))
     handles += [
-        Line2D([], [], color=style.INK, linewidth=0.7, alpha=0.5, label="one family's trained"),
         Line2D([], [], color=style.FAINT, linestyle=(0, (4, 2)), label="threshold in use"),
         Line2D([], [], color=style.INK, marker="v", linestyle="", label="calibrated threshold"),
     ]
