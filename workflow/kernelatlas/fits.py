@@ -22,8 +22,8 @@ each in two forms. The continuous one is sampled at the pixels' centres. The dis
 built from the discrete Gaussian T(n; σ) = exp(−σ²) I_n(σ²) (Lindeberg, PAMI 12, 1990) with
 central differences δ for ∂, δxx for ∂²/∂x²; of an ellipse from the kernel of the discrete
 affine scale-space (Lindeberg, JMIV 2017), of transform exp(−C_xx(1 − cos u) − C_yy(1 − cos v)
-− C_xy sin u sin v); boxes and shifted centres cover pixels by shares. All are evaluated by
-their Fourier series on a ring of pixels a few times as wide as the kernel.
+− C_xy sin u sin v); boxes and shifted centres cover pixels by shares. T and the ellipses are
+evaluated by their Fourier series on a ring of pixels a few times as wide as the kernel.
 
 Each fit begins at the best entry of a dictionary, that of the discrete form where the continuous
 one ended, and goes on by damped Newton steps on R² (Levenberg, Q. Appl. Math. 2, 1944; Marquardt,
@@ -690,6 +690,8 @@ def fit(weights: np.ndarray, device: str | torch.device = "cpu") -> pd.DataFrame
     known = functions(k)
     sound = ~degenerate(weights)
     place = torch.device(device)
+    if place.type == "mps":  # has no double precision
+        place = torch.device("cpu")
     parts = [
         _fit_batch(block, k, known, place)
         for block in torch.from_numpy(np.asarray(weights[sound], np.float32)).split(BATCH)
