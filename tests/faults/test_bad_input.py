@@ -187,7 +187,6 @@ def on_a_small_disk(options):
 
 @needs_mount
 def test_no_space_left_on_the_disk(fresh):
-    (fresh.path / "results").mkdir()
     planted(fresh.path / "nets/a.safetensors", 1, n=5000)
     run = fresh.snakemake("results/kernels/a.parquet", prefix=on_a_small_disk("size=300k"))
     single_error(run, "results/kernels/a.parquet", "no space left")
@@ -195,6 +194,5 @@ def test_no_space_left_on_the_disk(fresh):
 
 @needs_mount
 def test_a_results_folder_that_cannot_be_written(fresh):
-    (fresh.path / "results").mkdir()
     run = fresh.snakemake("all", prefix=on_a_small_disk("ro"))
     single_error(run, "results", "cannot be written")
