@@ -595,10 +595,12 @@ def test_little_memory_is_taken_for_large_claims(server, tmp_path):
     for name, text in [
         ("header", "damaged or truncated"), ("broken", "fails 6 times"), ("one", "fails 6 times"),
         ("too_large", "of depthwise weights"), ("scattered", "10000 depthwise weights"),
-        ("index", "too long for an index"), ("zip", "damaged or truncated"), ("legacy", "503"),
+        ("index", "too long for an index"), ("zip", "damaged or truncated"),
         ("error", "answers 404"), ("redirect", "TooManyRedirects"), ("busy", "answers 503"),
     ]:  # fmt: skip
         assert text in done.errors[name], done.errors[name]
+    # The server closes each connection: the last try may have met its end.
+    assert re.search("503|cannot be reached", done.errors["legacy"]), done.errors["legacy"]
     assert done.peak < 300 << 20  # of which 80 are the imports
     assert done.seconds < 20
 

@@ -220,12 +220,12 @@ def seen_gpu(log):
 def test_more_memory_at_each_attempt(project, jobs):
     # So little that torch cannot be imported in it.
     project.edit("workflow/rules/common.smk", "NESTED_MB = 500", "NESTED_MB = 0")
-    project.edit("workflow/rules/kernels.smk", "memory(1000)", "memory(350)")
+    project.edit("workflow/rules/kernels.smk", "memory(1000)", "memory(400)")
     run = snakemake(project, "results/untrained/a.untrained.safetensors")
     assert run.code == 0, run.text
     tried = sorted(jobs(), key=lambda job: int(job["JobId"]))
     memory = [requested(job)["mem"] for job in tried]
-    assert memory == ["350M", "700M", "1050M"][: len(memory)]
+    assert memory == ["400M", "800M", "1200M"][: len(memory)]
     assert len(memory) > 1
     assert tried[0]["JobState"] != "COMPLETED"
     assert tried[-1]["JobState"] == "COMPLETED"
