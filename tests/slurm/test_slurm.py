@@ -313,7 +313,6 @@ def test_killed_with_jobs_in_the_queue_no_output_is_written_by_two(ready, jobs):
     until(lambda: jobs.states("rule_autoencoder") == ["RUNNING"] * 2)
     os.killpg(run.process.pid, signal.SIGKILL)
     run.process.wait()
-    shorten(ready)
     orphans = [job["JobId"] for job in jobs.running()]
     assert len(orphans) == 2
 
@@ -331,6 +330,7 @@ def test_killed_with_jobs_in_the_queue_no_output_is_written_by_two(ready, jobs):
     assert len(jobs.running()) == 2
     # The remedy is what the message says.
     jobs.slurm.command(*cancel)
+    shorten(ready)  # not before: a job whose Snakemake had just begun would read it
     again = snakemake(ready, *TRAININGS)
     assert again.code == 0, again.text
     assert not jobs.overlap()
