@@ -8,10 +8,10 @@ import pytest
 from kernelatlas.checkpoints import Layer
 from kernelatlas.figures import fits as figure
 from kernelatlas.figures import style
-from kernelatlas.fitted import fit_model, write_fits
+from kernelatlas.fitted import fit_model, prototype_table, write_fits
 from kernelatlas.kernels import write_kernels
 from kernelatlas.labels import write_labels
-from kernelatlas.tables.fits import function_table, prototype_table
+from kernelatlas.tables.fits import function_table
 from kernelatlas.templates import bank, cross, first_derivative, gaussian
 
 AXIS = np.arange(5) - 2
@@ -21,6 +21,7 @@ SHAPES = {
     "first": (first_derivative(X, Y, 0.9, np.pi / 2), "first-derivative 90°"),
     "cross": (-cross(X, Y, 0.4, 1.5), "off-cross"),
 }
+EACH = 100  # kernels of each shape
 MODELS = [["net", "fam", True, ""], ["net.untrained", "fam", False, ""]]
 
 
@@ -30,8 +31,8 @@ def tables(tmp_path_factory):
     random = np.random.default_rng(0)
     labels, fits = [], []
     for model, scale in (("net", 0.01), ("net.untrained", 100.0)):
-        planted = [weights for weights, _ in SHAPES.values() for _ in range(10)]
-        noisy = np.stack(planted) + random.normal(0, scale, (30, 5, 5)) * 0.1
+        planted = [weights for weights, _ in SHAPES.values() for _ in range(EACH)]
+        noisy = np.stack(planted) + random.normal(0, scale, (3 * EACH, 5, 5)) * 0.1
         layers = [
             Layer("dw0", noisy.astype(np.float32), None, None),
             Layer("small", random.normal(size=(4, 3, 3)).astype(np.float32), None, None),
@@ -41,12 +42,12 @@ def tables(tmp_path_factory):
         frame = fit_model(folder / f"{model}.parquet", [3, 5])
         write_fits(frame, folder / f"{model}.fits.parquet")
         rows = frame[["model", "layer", "layer_index", "channel", "k", "degenerate"]]
-        names = [label for _, label in SHAPES.values() for _ in range(10)] + ["other"] * 6
-        nothing = pd.array([pd.NA] * 36, "Float32")
+        names = [label for _, label in SHAPES.values() for _ in range(EACH)] + ["other"] * 6
+        nothing = pd.array([pd.NA] * (3 * EACH + 6), "Float32")
         rows = rows.assign(
             code=nothing,
             code_encoder=nothing,
-            cluster=pd.array([pd.NA] * 36, "Int16"),
+            cluster=pd.array([pd.NA] * (3 * EACH + 6), "Int16"),
             label=np.where(rows["degenerate"], "degenerate", names),
             dissimilarity=nothing,
             dissimilarity_encoder=nothing,
@@ -71,18 +72,19 @@ def test_a_row_a_kernel_in_the_order_of_the_labels(tables):
 
 def test_functions_are_counted_by_label(tables):
     table = function_table(*tables, MODELS, 5, 0.8)
-    assert table["kernels"].sum() == 2 * 32
+    assert table["kernels"].sum() == 2 * (3 * EACH + 2)
     trained = table[table["trained"]].set_index("label")
     for function, (_, label) in SHAPES.items():
         own = table[table["trained"] & (table["label"] == label)]
-        # Functions that contain it are selected for a few: the criterion is not without error.
-        assert own.groupby("function")["kernels"].sum().idxmax() == function, label
-        assert own["described"].sum() == 10
+        counts = own.groupby("function")["kernels"].sum()
+        # Functions with more parameters that contain it are selected for a few.
+        assert counts[function] >= 0.75 * EACH, counts
+        assert own["described"].sum() == EACH
     assert trained.loc["degenerate", "function"] == "degenerate"
     assert trained.loc["degenerate", "described"] == 0
     # A hundredfold noise leaves nothing to describe.
     control = table[~table["trained"] & (table["label"] != "degenerate")]
-    assert control["described"].sum() <= 2
+    assert control["described"].sum() <= 0.03 * 3 * EACH
     assert set(function_table(*tables, MODELS, 3, 0.8)["k"]) == {3}
 
 

@@ -11,6 +11,7 @@ from scipy.special import ive
 
 from kernelatlas import fits, templates
 from kernelatlas.errors import KernelAtlasError
+from kernelatlas.names import FUNCTIONS
 from kernelatlas.normalise import normalise
 
 # Parameters at which each function differs from the others.
@@ -107,7 +108,7 @@ def _box(axis: np.ndarray, centre: float, width: float, sigma: float) -> np.ndar
 
 
 def draw(name: str, form: str, n: int, seed: int = 0) -> pd.DataFrame:
-    rng = np.random.default_rng([seed, fits.NAMES.index(name), fits.FORMS.index(form)])
+    rng = np.random.default_rng([seed, FUNCTIONS.index(name), fits.FORMS.index(form)])
     ranges = PLANTED[name]
     truth = pd.DataFrame({key: rng.uniform(*limits, n) for key, limits in ranges.items()})
     sign = np.where(rng.random(n) < 0.5, -1, 1) if name != "first" else 1
@@ -129,7 +130,7 @@ def plant(truth: pd.DataFrame, k: int, r2: float = 1.0, seed: int = 0) -> np.nda
     return clean + deviation.to_numpy()[:, None] * rng.standard_normal(clean.shape)
 
 
-CASES = [*itertools.product(fits.NAMES, fits.FORMS)]
+CASES = [*itertools.product(FUNCTIONS, fits.FORMS)]
 
 
 WITH_FORMULA = [  # discrete ellipses are tested below
@@ -190,7 +191,7 @@ def recovered(request: pytest.FixtureRequest) -> tuple[int, pd.DataFrame, pd.Dat
     return k, truth, fits.fit(plant(truth, k, NOISY[k]))
 
 
-@pytest.mark.parametrize("name", fits.NAMES)
+@pytest.mark.parametrize("name", FUNCTIONS)
 def test_planted_function_is_selected(recovered, name: str) -> None:
     k, truth, found = recovered
     rows = (truth["function"] == name).to_numpy()
@@ -198,7 +199,7 @@ def test_planted_function_is_selected(recovered, name: str) -> None:
     assert (found["function"][rows] == name).mean() >= {7: 0.85, 5: 0.6}[k]
 
 
-@pytest.mark.parametrize("name", fits.NAMES)
+@pytest.mark.parametrize("name", FUNCTIONS)
 def test_planted_parameters_are_found(recovered, name: str) -> None:
     """In the median and for nine of ten kernels, by the bounds below.
 
@@ -220,7 +221,7 @@ def test_planted_parameters_are_found(recovered, name: str) -> None:
     _within((found["offset"] - truth["offset"]).abs() / truth["amplitude"].abs(), 0.01, 0.02)
 
 
-@pytest.mark.parametrize("name", fits.NAMES)
+@pytest.mark.parametrize("name", FUNCTIONS)
 def test_no_fit_is_worse_than_the_truth(recovered, name: str) -> None:
     k, truth, found = recovered
     noisy, clean = (
@@ -330,7 +331,7 @@ def test_the_smaller_of_two_nested_functions_is_preferred() -> None:
     assert (chosen["runner_up_r2"] >= chosen["r2"]).mean() > 0.5
 
 
-@pytest.mark.parametrize("name", fits.NAMES)
+@pytest.mark.parametrize("name", FUNCTIONS)
 def test_scipy_finds_nothing_better(name: str) -> None:
     kernels = torch.from_numpy(normalise(plant(draw(name, "continuous", 20, 7), 7, 0.85)))
     function = fits.functions(7)[name]

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from kernelatlas import fits, nulls
+from kernelatlas import nulls
 from kernelatlas.autoencoder import Settings, fit
 from kernelatlas.checkpoints import Layer
 from kernelatlas.clusters import cluster_table
@@ -13,9 +13,9 @@ from kernelatlas.figures import style
 from kernelatlas.fitted import fit_model, write_fits
 from kernelatlas.kernels import write_kernels
 from kernelatlas.labels import label_kernels, write_labels
+from kernelatlas.names import ALL_FAMILIES, FUNCTIONS, NULLS
 from kernelatlas.normalise import normalise
 from kernelatlas.tables.nulls import (
-    ALL,
     bootstrap,
     calibrated,
     gather,
@@ -80,7 +80,7 @@ def test_noise_has_the_second_moments_of_the_kernels():
     assert np.allclose(white.T @ white / len(white), np.eye(9), atol=0.03)
 
 
-@pytest.mark.parametrize("name", nulls.NULLS)
+@pytest.mark.parametrize("name", NULLS)
 def test_equal_seeds_give_equal_nulls(name):
     weights = np.random.default_rng(3).normal(size=(20, 9)).astype(np.float32)
     one, same = (nulls.generate(name, weights, np.eye(9)) for _ in range(2))
@@ -92,7 +92,7 @@ def test_planted_kernels_are_told_from_every_null_but_their_own_shuffle_is_not(w
     table, kernels = world
     assert len(table) == 3 * 300
     shares = null_shares(kernels, 0.3, 0.8, 0.01, 200)
-    rows = shares[shares["family"] == ALL].set_index(["rule", "set"])
+    rows = shares[shares["family"] == ALL_FAMILIES].set_index(["rule", "set"])
     assert rows.loc[("r2", "trained"), "share"] > 0.9
     assert rows.loc[("identified", "trained"), "share"] > 0.5
     for name in ("untrained", "white", "shuffled"):
@@ -152,7 +152,7 @@ def test_curves_count_what_passes(world):
     _, kernels = world
     curves = null_curves(kernels)
     shares = null_shares(kernels, 0.3, 0.8, 0.01, 50)
-    for row in shares[shares["family"] == ALL].itertuples():
+    for row in shares[shares["family"] == ALL_FAMILIES].itertuples():
         own = curves.query("family == @row.family and set == @row.set and rule == @row.rule")
         at = own.iloc[(own["threshold"] - row.threshold).abs().argmin()]
         assert at["share"] == pytest.approx(row.share)
@@ -163,7 +163,7 @@ def test_without_controls_and_with_one_layer(world):
     _, kernels = world
     lone = kernels[(kernels["set"] != "untrained") & (kernels["layer_index"] == 0)]
     shares = null_shares(lone, 0.3, 0.8, 0.01, 50)
-    assert set(shares["set"]) == {"trained", *nulls.NULLS}
+    assert set(shares["set"]) == {"trained", *NULLS}
     assert shares["low"].isna().all()
     assert not shares.loc[shares["set"] != "trained", "distinguishable"].any()
 
@@ -181,4 +181,4 @@ def test_the_figure_tells_every_set_and_is_the_same_each_time(world, tmp_path):
 
 def test_functions_of_nulls_are_those_that_can_be_fitted(world):
     table, _ = world
-    assert set(table["function"]) <= set(fits.functions(K))
+    assert set(table["function"]) <= set(FUNCTIONS)

@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import save
 from timm.models._efficientnet_builder import decode_arch_def
 
+from kernelatlas.checkpoints import depthwise_shape
 from kernelatlas.errors import KernelAtlasError
 from kernelatlas.files import whole
 from kernelatlas.pictures import ROTATIONS, n_subjects
@@ -80,9 +81,7 @@ def from_recipe(recipe: dict[str, Any]) -> torch.nn.Module:
 def depthwise(model: torch.nn.Module) -> dict[str, torch.Tensor]:
     """Return the depthwise weights of a network, (channels, 1, kh, kw), by parameter name."""
     return {
-        name: tensor
-        for name, tensor in model.state_dict().items()
-        if tensor.ndim == 4 and tensor.shape[1] == 1 and tensor.shape[0] > 1
+        name: tensor for name, tensor in model.state_dict().items() if depthwise_shape(tensor.shape)
     }
 
 

@@ -17,7 +17,7 @@ import struct
 import zipfile
 import zlib
 from bisect import bisect_right
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
@@ -346,8 +346,13 @@ def _reader(source: Source) -> Callable[[Source], tuple[list[Layer], int]]:
     )
 
 
+def depthwise_shape(shape: Sequence[int]) -> bool:
+    """Tell whether a weight of this shape is depthwise: several kernels of several weights."""
+    return len(shape) == 4 and shape[0] > 1 and shape[1] == 1 and shape[2] * shape[3] > 1
+
+
 def _is_depthwise(name: object, dtype: str, shape: tuple[int, ...] | list[int]) -> bool:
-    if len(shape) != 4 or shape[0] <= 1 or shape[1] != 1 or shape[2] * shape[3] <= 1:
+    if not depthwise_shape(shape):
         return False
     # Masks and indices may have this shape too; a weight of another dtype is refused later.
     return type(name) is str and (dtype in STORED or name.endswith("weight"))

@@ -13,11 +13,11 @@ from safetensors import SafetensorError
 
 from kernelatlas import fits
 from kernelatlas.autoencoder import Autoencoder
-from kernelatlas.checkpoints import Layer, read_depthwise
+from kernelatlas.checkpoints import Layer, depthwise_shape, read_depthwise
 from kernelatlas.device import resolve
 from kernelatlas.errors import KernelAtlasError, suggest
 from kernelatlas.labels import label_weights, threshold
-from kernelatlas.names import shape_of
+from kernelatlas.names import SMALLEST_FIT, shape_of
 from kernelatlas.normalise import normalise
 from kernelatlas.release import REMEDY, read_manifest, sha256
 from kernelatlas.shares import NOT_IDENTIFIED, PARTS
@@ -215,7 +215,7 @@ class Release:
                 keys, values = by_size[k, k]
                 labels = label_weights(values, *self._known[k])[LABELS]
                 columns = [keys, labels]
-                if k >= fits.SMALLEST:
+                if k >= SMALLEST_FIT:
                     columns.append(fits.fit(values, place).drop(columns="degenerate"))
                 parts.append(pd.concat(columns, axis=1))
         table = pd.concat(parts, ignore_index=True).reindex(columns=COLUMNS)
@@ -279,7 +279,7 @@ def layers_of(weights: Any) -> list[Layer]:
 def _of_state_dict(state: Mapping[Any, Any]) -> Iterator[Layer]:
     for name, value in state.items():
         shape = tuple(getattr(value, "shape", ()))
-        if len(shape) == 4 and shape[0] > 1 and shape[1] == 1 and shape[2] * shape[3] > 1:
+        if depthwise_shape(shape):
             values = _float32(str(name), value)
             yield Layer(str(name).removesuffix(".weight"), values.reshape(shape[0], *shape[2:]))
 

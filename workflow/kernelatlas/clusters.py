@@ -8,7 +8,6 @@ kernels lie where, to one prototype a segment, plus a fixed price for each segme
 import numpy as np
 import pandas as pd
 
-from kernelatlas import names
 from kernelatlas.templates import bank
 
 FLOOR = 0.02  # share of the weight spread evenly, so that empty stretches are cut too
@@ -101,10 +100,7 @@ def cluster_table(
             "cluster": np.arange(len(begins), dtype=np.int16),
             "code_low": np.append(0.0, bounds).astype(np.float32),
             "code_high": np.append(bounds, 1.0).astype(np.float32),
-            "label": [
-                templates.labels[i] if c >= minimum_cosine else names.OTHER
-                for i, c in zip(index, cosine, strict=True)
-            ],
+            "label": templates.name(prototypes, minimum_cosine)[0],
             "template": [templates.parameters[i] for i in index],
             "template_label": [templates.labels[i] for i in index],
             "template_cosine": cosine,

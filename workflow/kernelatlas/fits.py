@@ -45,11 +45,11 @@ import torch
 from torch import Tensor
 
 from kernelatlas.errors import KernelAtlasError
+from kernelatlas.names import FUNCTIONS, SMALLEST_FIT
 from kernelatlas.normalise import degenerate
 
 FORMS = ("continuous", "discrete")
 FREE = 3  # pixels more than a function's parameters, amplitude and offset among them
-SMALLEST = 3  # k of the smallest kernels that can be fitted
 BATCH = 32_768  # kernels at once
 BLOCK = 1024  # kernels evaluated at once: few enough for a processor's cache
 ROWS = 256  # kernels compared with a dictionary at once, likewise
@@ -313,7 +313,7 @@ def functions(k: int) -> dict[str, Function]:
     KernelAtlasError
         If k is below 3.
     """
-    if k < SMALLEST:
+    if k < SMALLEST_FIT:
         raise KernelAtlasError(
             f"{k}×{k} kernels have too few pixels for analytic fits: fit those from 3×3"
         )
@@ -649,7 +649,6 @@ def _solve(curvature: Tensor, gradient: Tensor, damping: Tensor) -> Tensor:
     return torch.stack(step)
 
 
-NAMES = tuple(functions(5))
 SCHEMA = {
     **dict.fromkeys(("function", "form"), "object"),
     "r2": "float32",
@@ -725,7 +724,7 @@ def _fit_batch(
     criterion = n * (1 - r2).clamp_min(1e-9).log() + math.log(n) * p[:, None]
     best = criterion.argmin(dim=0)
     # Both forms of the selected function step back for the runner-up.
-    own = torch.tensor([NAMES.index(name) for name, _ in pairs], device=device)
+    own = torch.tensor([FUNCTIONS.index(name) for name, _ in pairs], device=device)
     others = criterion.masked_fill(own[:, None] == own[best], math.inf)
     second = others.argmin(dim=0)
     at = torch.arange(len(raw), device=device)
@@ -739,8 +738,8 @@ def _fit_batch(
         places = [PARAMETERS.index(name) for name in known[pair[0]].parameters]
         values[rows.nonzero(), torch.tensor(places, device=device)] = fitted[pair][0][rows]
     angle = values[:, PARAMETERS.index("angle")]
-    turned = (own[best] == NAMES.index("first")) & (amplitude < 0)
-    whole = torch.where(own[best] == NAMES.index("first"), 2 * math.pi, math.pi)
+    turned = (own[best] == FUNCTIONS.index("first")) & (amplitude < 0)
+    whole = torch.where(own[best] == FUNCTIONS.index("first"), 2 * math.pi, math.pi)
     values[:, PARAMETERS.index("angle")] = (angle + math.pi * turned) % whole
     amplitude = torch.where(turned, -amplitude, amplitude)
     scale = (raw - raw.mean(dim=1, keepdim=True)).norm(dim=1)

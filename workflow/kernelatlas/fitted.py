@@ -1,13 +1,14 @@
-"""The table of analytic fits of one model, a row a kernel."""
+"""Tables of analytic fits: of one model, a row a kernel; of prototypes."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 
 from kernelatlas.files import write_parquet
-from kernelatlas.fits import SCHEMA, fit
+from kernelatlas.fits import SCHEMA, fit, render
 from kernelatlas.kernels import read_square
 
 KEY = ["model", "layer", "layer_index", "channel"]
@@ -48,3 +49,24 @@ def write_fits(frame: pd.DataFrame, path: str | Path) -> None:
         array = pa.array(frame[name], kind, from_pandas=True)
         columns[name] = array.dictionary_encode() if name in DICTIONARIES else array
     write_parquet(pa.table(columns), path)
+
+
+def prototype_table(clusters: Sequence[str | Path], seeds: Sequence[int]) -> pd.DataFrame:
+    """Fit the prototypes of cluster tables of one kernel size.
+
+    Returns
+    -------
+    DataFrame
+        seed, the clusters' columns k, cluster, label, template_cosine, members and prototype, the
+        columns of `kernelatlas.fits.fit`, and the fitted kernel as `fitted`.
+    """
+    parts = [
+        pd.read_parquet(path).assign(seed=seed) for path, seed in zip(clusters, seeds, strict=True)
+    ]
+    every = pd.concat(parts, ignore_index=True)
+    k = int(every["k"].iloc[0])
+    fitted = fit(np.stack(every["prototype"].to_list()))
+    columns = ["seed", "k", "cluster", "label", "template_cosine", "members", "prototype"]
+    return pd.concat([every[columns], fitted.drop(columns="degenerate")], axis=1).assign(
+        fitted=list(render(fitted, k))
+    )

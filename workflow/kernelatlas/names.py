@@ -17,6 +17,15 @@ SHAPES = (
     SECOND,
     OTHER,
 )
+# Analytic functions that kernels are fitted by (`kernelatlas.fits`).
+FUNCTIONS = ("gaussian", "dog", "elongated", "first", "second", "cross", "square", "shifted")
+SMALLEST_FIT = 3  # k: smaller kernels have too few pixels
+
+# Sets of kernels that are compared (`kernelatlas.nulls`), and all families of models together.
+NULLS = ("shuffled", "white", "covariance")
+TRAINED, UNTRAINED = "trained", "untrained"
+ALL_FAMILIES = "all families"
+
 FIRST_DIRECTIONS = tuple(range(0, 360, 45))
 SECOND_DIRECTIONS = tuple(range(0, 180, 45))
 

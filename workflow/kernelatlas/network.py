@@ -22,6 +22,7 @@ import torch.nn.functional as F
 from safetensors.torch import save
 
 from kernelatlas import __version__, architectures
+from kernelatlas.checkpoints import depthwise_shape
 from kernelatlas.device import describe, resolve
 from kernelatlas.files import whole
 from kernelatlas.pictures import ROTATIONS, Crops, n_subjects
@@ -207,7 +208,7 @@ def parameter_groups(
     for parameter in model.parameters():
         if parameter.ndim < 2:
             vectors.append(parameter)
-        elif parameter.ndim == 4 and parameter.shape[1] == 1 and parameter.shape[0] > 1:
+        elif depthwise_shape(parameter.shape):
             depthwise.append(parameter)
         else:
             others.append(parameter)

@@ -16,15 +16,15 @@ import numpy as np
 import pandas as pd
 import torch
 
-from kernelatlas import fits, names
+from kernelatlas import fits
 from kernelatlas.autoencoder import Autoencoder
 from kernelatlas.clusters import assign
 from kernelatlas.kernels import read_square
+from kernelatlas.names import NULLS
 from kernelatlas.normalise import normalise
 from kernelatlas.sampling import sample_of
 
 KEY = ["model", "layer", "layer_index"]
-NULLS = ("shuffled", "white", "covariance")
 SEED = 0
 
 
@@ -34,7 +34,7 @@ def generate(name: str, weights: np.ndarray, moments: np.ndarray, seed: int = SE
     Parameters
     ----------
     name
-        One of `NULLS`.
+        One of `kernelatlas.names.NULLS`.
     weights : ndarray of shape (n, k·k)
         Trained kernels.
     moments : ndarray of shape (k·k, k·k)
@@ -105,8 +105,3 @@ def null_table(
     return pd.concat(parts, ignore_index=True)[
         ["null", *KEY, "k", "label", "dissimilarity", "function", "r2"]
     ]
-
-
-def named(label: pd.Series) -> pd.Series:
-    """Tell which labels count as a name: neither "other" nor degenerate."""
-    return ~label.isin([names.OTHER, names.DEGENERATE])

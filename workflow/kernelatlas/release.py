@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 from kernelatlas import __version__
 from kernelatlas.errors import KernelAtlasError
 from kernelatlas.files import SCHEMA_VERSION, metadata_of, whole
+from kernelatlas.names import ALL_FAMILIES, NULLS
 from kernelatlas.registry import TAGS
 
 FOLDERS = ("autoencoders", "clusters", "labels", "fits", "masterkeys", "tables")
@@ -369,7 +370,7 @@ def _nulls(sources: Mapping[str, Path], bound: float) -> str:
         match = re.fullmatch(r"tables/nulls_k(\d+)\.parquet", name)
         if match:
             shares = pd.read_parquet(path)
-            shares = shares[shares["family"] == "all families"]
+            shares = shares[shares["family"] == ALL_FAMILIES]
             found = shares.set_index(["set", "rule"])
             rows += [
                 (
@@ -378,7 +379,7 @@ def _nulls(sources: Mapping[str, Path], bound: float) -> str:
                     *(f"{100 * found['share'][null, rule]:.1f} %" for rule in ("identified", "r2")),
                 )
                 for null in dict.fromkeys(shares["set"])
-                if null not in ("trained", "untrained")
+                if null in NULLS
             ]
     rows.sort(key=lambda row: int(row[0].split("×")[0]))
     return _table(("size", "null", "kernels", "identified", f"R² ≥ {bound:g}"), rows)

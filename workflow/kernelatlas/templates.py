@@ -71,6 +71,15 @@ class Bank:
         index = cosines.argmax(axis=1)
         return index, cosines[np.arange(len(cosines)), index]
 
+    def name(self, kernels: np.ndarray, minimum_cosine: float) -> tuple[np.ndarray, np.ndarray]:
+        """Return the label of each normalised kernel's best template, and the cosine, (m,) each.
+
+        It is "other" where the cosine is below the minimum.
+        """
+        index, cosine = self.match(kernels)
+        labels = np.array(self.labels, dtype=object)[index]
+        return np.where(cosine >= minimum_cosine, labels, names.OTHER), cosine
+
 
 def bank(k: int) -> Bank:
     """Return every template that a k×k kernel can tell from a constant."""

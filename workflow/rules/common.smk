@@ -22,6 +22,7 @@ from kernelatlas.checkpoints import shards_of
 from kernelatlas.errors import KernelAtlasError, suggest
 from kernelatlas.fingerprint import fingerprint as fingerprint_of
 from kernelatlas.lock import settled
+from kernelatlas.names import SMALLEST_FIT
 from kernelatlas.recipes import recipe_files
 from kernelatlas.registry import digest as registry_digest
 from kernelatlas.schema import validate
@@ -93,7 +94,6 @@ FIRST_SEED = config["seeds"][0]
 # to none, as profiles/default does where there is none, makes this 0.
 GPU = 0 if config["device"] in ("cpu", "mps") else 1
 NESTED_MB = 500
-SMALLEST_FIT = 3  # kernels below have too few pixels for analytic fits
 # Whether checkpoints are read in jobs of their own, or where Snakemake runs.
 NODES_EXTRACT = config["extract_on"] == "nodes"
 

@@ -1,8 +1,9 @@
 import torch
 
 from kernelatlas.files import write_frame
+from kernelatlas.fitted import prototype_table
 from kernelatlas.job import logged
-from kernelatlas.tables.fits import function_table, prototype_table
+from kernelatlas.tables.fits import function_table
 
 with logged(snakemake.log[0]):
     torch.set_num_threads(snakemake.threads)

@@ -9,12 +9,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from kernelatlas.figures import style
-from kernelatlas.names import LABELS, OTHER
+from kernelatlas.names import FUNCTIONS, LABELS, OTHER
 
 COLUMNS = 10  # prototypes in a row
 CELL, GAP, TEXT = 0.72, 0.22, 0.5  # inches: a kernel's side, between kernels, of three lines
 LEFT, RIGHT = 1.0, 0.3
-FUNCTIONS = ("gaussian", "dog", "elongated", "first", "second", "cross", "square", "shifted")
 
 
 def draw(functions: pd.DataFrame, prototypes: pd.DataFrame, seed: int, bound: float) -> Figure:

@@ -9,18 +9,18 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from kernelatlas.figures import style
+from kernelatlas.names import ALL_FAMILIES, TRAINED, UNTRAINED
 
-ALL, TRAINED = "all families", "trained"
 LOOKS: dict[str, dict[str, Any]] = {
     TRAINED: {"color": style.INK, "linestyle": "-", "linewidth": 1.8},
-    "untrained": {"color": "#009E73", "linestyle": "-", "linewidth": 1.2},
+    UNTRAINED: {"color": "#009E73", "linestyle": "-", "linewidth": 1.2},
     "shuffled": {"color": "#D55E00", "linestyle": "-", "linewidth": 1.2},
     "white": {"color": "#56B4E9", "linestyle": "--", "linewidth": 1.2},
     "covariance": {"color": "#CC79A7", "linestyle": "-", "linewidth": 1.2},
 }
 WORDS = {
     TRAINED: "trained networks",
-    "untrained": "untrained networks",
+    UNTRAINED: "untrained networks",
     "shuffled": "trained, pixels shuffled",
     "white": "white noise",
     "covariance": "noise of the trained kernels' covariance",
@@ -49,7 +49,7 @@ def draw(shares: pd.DataFrame, curves: pd.DataFrame, k: int, rate: float) -> Fig
     for column, rule in enumerate(RULES):
         own = shares[shares["rule"] == rule]
         _curves(panels[0, column], curves[curves["rule"] == rule], own, rule)
-        _points(panels[1, column], own[own["family"] == ALL], present, rule)
+        _points(panels[1, column], own[own["family"] == ALL_FAMILIES], present, rule)
     handles = [Line2D([], [], label=WORDS[name], **LOOKS[name]) for name in present]
     if len(curves["family"].unique()) > 2:
         look: dict[str, Any] = {"color": style.INK, "linewidth": 0.7, "alpha": 0.5}
@@ -64,7 +64,7 @@ def draw(shares: pd.DataFrame, curves: pd.DataFrame, k: int, rate: float) -> Fig
 
 
 def _caption(shares: pd.DataFrame, k: int, rate: float) -> str:
-    trained = shares[(shares["family"] == ALL) & (shares["set"] == TRAINED)].iloc[0]
+    trained = shares[(shares["family"] == ALL_FAMILIES) & (shares["set"] == TRAINED)].iloc[0]
     nulls = shares[shares["set"] != TRAINED]
     same = nulls[~nulls["distinguishable"].astype(bool)]
     pairs = [
@@ -90,16 +90,18 @@ def _caption(shares: pd.DataFrame, k: int, rate: float) -> str:
 
 def _curves(ax: Axes, curves: pd.DataFrame, shares: pd.DataFrame, rule: str) -> None:
     for name, look in LOOKS.items():
-        part = curves[(curves["set"] == name) & (curves["family"] == ALL)]
+        part = curves[(curves["set"] == name) & (curves["family"] == ALL_FAMILIES)]
         ax.plot(part["threshold"], 100 * part["share"], **look)
-    families = curves[curves["family"] != ALL]
+    families = curves[curves["family"] != ALL_FAMILIES]
     if len(families["family"].unique()) > 1:
         for _, part in families.groupby("family"):
             ax.plot(
                 part["threshold"], 100 * part["share"], color=style.INK, linewidth=0.7, alpha=0.5
             )
     ax.axvline(shares["threshold"].iloc[0], color=style.FAINT, linewidth=1, linestyle=(0, (4, 2)))
-    nulls = shares[(shares["family"] == ALL) & shares["calibrated_threshold"].between(0, 1)]
+    nulls = shares[
+        (shares["family"] == ALL_FAMILIES) & shares["calibrated_threshold"].between(0, 1)
+    ]
     for row in style.rows_of(nulls):
         ax.plot(
             row.calibrated_threshold,

@@ -58,7 +58,7 @@ def baseline_table(
         }
         if outcome.clusters is not None and outcome.prototypes is not None:
             clusters, prototypes = outcome.clusters, outcome.prototypes
-            named = named_prototypes(prototypes, k, minimum_cosine)[0] != names.OTHER
+            named = bank(k).name(prototypes, minimum_cosine)[0] != names.OTHER
             inside = clusters != UNCLUSTERED
             # The last place is that of unclustered kernels.
             has_name = np.append(named, False)[clusters]
@@ -112,16 +112,6 @@ def davies_bouldin(kernels: np.ndarray, clusters: np.ndarray) -> float:
     return float(davies_bouldin_score(kernels, clusters))
 
 
-def named_prototypes(
-    prototypes: np.ndarray, k: int, minimum_cosine: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the label of each prototype, (m,), and the cosine to its best template, (m,)."""
-    templates = bank(k)
-    index, cosine = templates.match(prototypes)
-    labels = np.array(templates.labels, dtype=object)[index]
-    return np.where(cosine >= minimum_cosine, labels, names.OTHER), cosine
-
-
 def agreement_table(found: Sequence[Outcome]) -> pd.DataFrame:
     """Compare the clusters of methods by the adjusted Rand index (Hubert & Arabie, 1985).
 
@@ -165,7 +155,7 @@ def prototype_table(found: Sequence[Outcome], k: int, minimum_cosine: float) -> 
         if any(np.array_equal(prototypes, other) for other in seen):
             continue
         seen.append(prototypes)
-        labels, cosine = named_prototypes(prototypes, k, minimum_cosine)
+        labels, cosine = bank(k).name(prototypes, minimum_cosine)
         inside = outcome.clusters[outcome.clusters != UNCLUSTERED]
         part = pd.DataFrame(
             {

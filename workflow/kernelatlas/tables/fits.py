@@ -1,15 +1,59 @@
-"""Which analytic functions kernels and prototypes are, and how well they are described."""
+"""Analytic fits beside labels: which functions kernels are, and how well they are described."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
-from kernelatlas import fits
+from kernelatlas.errors import KernelAtlasError
 from kernelatlas.names import DEGENERATE
 
 MODEL = ["family", "model", "trained", "k"]
+KEYS = ["layer_index", "channel", "k"]
+
+
+def beside_fits(
+    labels: Sequence[str | Path],
+    fits: Sequence[str | Path],
+    of_labels: Sequence[str],
+    of_fits: Sequence[str],
+    k: int | None = None,
+) -> pd.DataFrame:
+    """Read label tables with the fits of the same kernels beside them.
+
+    Parameters
+    ----------
+    labels, fits
+        Tables of the same models, in one order.
+    of_labels, of_fits
+        Columns beside the key.
+    k
+        Only kernels of this size; else all that are fitted.
+
+    Returns
+    -------
+    DataFrame
+        model (str), layer_index, channel, k and these columns.
+
+    Raises
+    ------
+    KernelAtlasError
+        If the rows of a model's tables are not of the same kernels.
+    """
+    parts = []
+    for label_path, fit_path in zip(labels, fits, strict=True):
+        size = None if k is None else [("k", "==", k)]
+        rows = pd.read_parquet(label_path, columns=["model", *KEYS, *of_labels], filters=size)
+        own = pd.read_parquet(fit_path, columns=[*KEYS, *of_fits], filters=size)
+        own = own.reset_index(drop=True)
+        rows = rows[rows["k"].isin(own["k"])].reset_index(drop=True)  # 2×2 are not fitted
+        if not rows[KEYS].equals(own[KEYS]):
+            raise KernelAtlasError(
+                f"{fit_path}: {len(own)} fits, not of the {len(rows)} kernels of {label_path} in "
+                "their order: delete both files and run again"
+            )
+        parts.append(pd.concat([rows, own[list(of_fits)]], axis=1).astype({"model": "str"}))
+    return pd.concat(parts, ignore_index=True)
 
 
 def function_table(
@@ -37,17 +81,10 @@ def function_table(
         mean_gain (of R² over the function's other form).
     """
     known = pd.DataFrame(models, columns=["model", "family", "trained", "trained_on"])
-    size = [("k", "==", k)]
-    parts = []
-    for label_path, fit_path in zip(labels, fitted, strict=True):
-        rows = pd.read_parquet(label_path, columns=["model", "label", "identified"], filters=size)
-        own = pd.read_parquet(
-            fit_path, columns=["function", "form", "r2", "other_form_r2"], filters=size
-        )
-        parts.append(pd.concat([rows, own], axis=1).astype({"model": str, "label": str}))
-    every = pd.concat(parts, ignore_index=True)
+    columns = ["function", "form", "r2", "other_form_r2"]
+    every = beside_fits(labels, fitted, ["label", "identified"], columns, k)
     every = every.assign(
-        k=np.int16(k),
+        label=every["label"].astype(str),
         function=every["function"].astype(object).fillna(DEGENERATE),
         form=every["form"].astype(object).fillna(""),
         described=every["r2"] >= bound,
@@ -62,25 +99,4 @@ def function_table(
             mean_gain=("gain", "mean"),
         )
         .reset_index()
-    )
-
-
-def prototype_table(clusters: Sequence[str | Path], seeds: Sequence[int]) -> pd.DataFrame:
-    """Fit the prototypes of cluster tables of one kernel size.
-
-    Returns
-    -------
-    DataFrame
-        seed, the clusters' columns k, cluster, label, template_cosine, members and prototype, the
-        columns of `kernelatlas.fits.fit`, and the fitted kernel as `fitted`.
-    """
-    parts = [
-        pd.read_parquet(path).assign(seed=seed) for path, seed in zip(clusters, seeds, strict=True)
-    ]
-    every = pd.concat(parts, ignore_index=True)
-    k = int(every["k"].iloc[0])
-    fitted = fits.fit(np.stack(every["prototype"].to_list()))
-    columns = ["seed", "k", "cluster", "label", "template_cosine", "members", "prototype"]
-    return pd.concat([every[columns], fitted.drop(columns="degenerate")], axis=1).assign(
-        fitted=list(fits.render(fitted, k))
     )

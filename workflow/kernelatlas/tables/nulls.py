@@ -7,10 +7,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from kernelatlas.nulls import NULLS, named
+from kernelatlas.names import ALL_FAMILIES, DEGENERATE, NULLS, OTHER, TRAINED, UNTRAINED
+from kernelatlas.tables.fits import beside_fits
 
-ALL = "all families"
-TRAINED, UNTRAINED = "trained", "untrained"
 SETS = (TRAINED, UNTRAINED, *NULLS)
 LAYER = ["model", "layer_index"]
 LEVEL = 0.95
@@ -40,19 +39,13 @@ def gather(
         (0 for degenerate kernels).
     """
     known = {name: (family, trained) for name, family, trained, _ in models}
-    columns = ["model", "layer_index", "label", "dissimilarity"]
-    parts = []
-    for label_path, fit_path in zip(labels, fits, strict=True):
-        size = [("k", "==", k)]
-        rows = pd.read_parquet(label_path, columns=columns, filters=size)
-        fitted = pd.read_parquet(fit_path, columns=["r2"], filters=size)
-        parts.append(rows.assign(r2=fitted["r2"].to_numpy()).astype({"model": str}))
-    real = pd.concat(parts, ignore_index=True)
+    real = beside_fits(labels, fits, ["label", "dissimilarity"], ["r2"], k)
     real["set"] = real["model"].map(lambda name: TRAINED if known[name][1] else UNTRAINED)
-    chance = pd.read_parquet(nulls, columns=["null", *columns, "r2"])
+    chance = pd.read_parquet(nulls, columns=["null", *LAYER, "label", "dissimilarity", "r2"])
     every = pd.concat([real, chance.rename(columns={"null": "set"})], ignore_index=True)
     every["family"] = every["model"].map(lambda name: known[name][0])
-    distance = every["dissimilarity"].astype("float64").where(named(every["label"].astype(str)))
+    nameless = every["label"].astype(str).isin([OTHER, DEGENERATE])
+    distance = every["dissimilarity"].astype("float64").mask(nameless)
     return every.assign(dissimilarity=distance.fillna(np.inf), r2=every["r2"].fillna(0.0))[
         ["set", "family", *LAYER, "dissimilarity", "r2"]
     ]
@@ -133,8 +126,8 @@ def null_shares(
     """
     rows = []
     trained_families = kernels.loc[kernels["set"] == TRAINED, "family"].unique()
-    for family in [*sorted(trained_families), ALL]:
-        own = kernels if family == ALL else kernels[kernels["family"] == family]
+    for family in [*sorted(trained_families), ALL_FAMILIES]:
+        own = kernels if family == ALL_FAMILIES else kernels[kernels["family"] == family]
         sets = {name: own[own["set"] == name] for name in SETS}
         trained = sets[TRAINED]
         for rule, bound in (("identified", threshold), ("r2", r2)):
@@ -196,7 +189,7 @@ def null_curves(kernels: pd.DataFrame) -> pd.DataFrame:
         family, set, rule, threshold, share; families of trained kernels alone, sets of all.
     """
     grid = np.linspace(0, 1, POINTS)
-    groups = [(ALL, name, kernels[kernels["set"] == name]) for name in SETS]
+    groups = [(ALL_FAMILIES, name, kernels[kernels["set"] == name]) for name in SETS]
     trained = kernels[kernels["set"] == TRAINED]
     groups += [(str(family), TRAINED, part) for family, part in trained.groupby("family")]
     rows = []

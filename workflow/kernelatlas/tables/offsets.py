@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from kernelatlas.errors import KernelAtlasError
 from kernelatlas.normalise import normalise
+from kernelatlas.tables.fits import beside_fits
 from kernelatlas.templates import bank, gaussian
 
 CENTRED = ("on-centre", "off-centre", "on-cross", "off-cross", "on-square", "off-square")
@@ -19,7 +19,6 @@ REACH = 0.5 + NEAR  # of shares, so that all of what is near half a pixel is in 
 # Bins of a tenth of a pixel: 0 and ±0.5 are the middles of some.
 EDGES = np.linspace(-1.05, 1.05, 22)
 PLANTED, SIGMAS, FEWEST = 20000, (0.5, 1.4), 100
-KEYS = ["layer_index", "channel", "k"]
 SHARES = ("centred", "half_one", "half_both")
 
 
@@ -78,22 +77,14 @@ def read_offsets(fits: str | Path, labels: str | Path, kernels: str | Path) -> p
     Columns k, layer_index, layer, channel, stride (empty where it is not known), label, x, y, r2.
     """
     known = ["shifted_x", "shifted_y", "shifted_r2"]
-    fitted = pd.read_parquet(fits, columns=[*KEYS, *known])
-    frame = pd.read_parquet(labels, columns=[*KEYS, "layer", "label", "identified"])
-    frame = frame[frame["k"].isin(fitted["k"])]  # 2×2 kernels are labelled but not fitted
-    if not fitted[KEYS].reset_index(drop=True).equals(frame[KEYS].reset_index(drop=True)):
-        raise KernelAtlasError(
-            f"{fits}: {len(fitted)} fits, not of the {len(frame)} kernels of {labels} in their "
-            "order: delete both files and run again"
-        )
-    x, y, r2 = fitted[known].to_numpy().T
-    frame = frame.assign(x=x, y=y, r2=r2)
+    frame = beside_fits([labels], [fits], ["layer", "label", "identified"], known)
+    frame = frame.rename(columns=dict(zip(known, ("x", "y", "r2"), strict=True)))
     frame = frame[frame["identified"] & frame["label"].isin(CENTRED)]
     strides = pd.read_parquet(kernels, columns=["layer_index", "stride"]).drop_duplicates()
     strides["stride"] = strides["stride"].astype("Int16")
     frame = frame.merge(strides, how="left", on="layer_index")
     texts = {"layer": "str", "label": "str"}
-    return frame.drop(columns="identified").astype(texts)
+    return frame.drop(columns=["model", "identified"]).astype(texts)
 
 
 def lattice(x: ArrayLike, y: ArrayLike) -> dict[str, np.ndarray]:
