@@ -6,13 +6,15 @@ FIRST, SECOND = "first-derivative", "second-derivative"
 OTHER = "other"
 DEGENERATE = "degenerate"  # the label of kernels without a shape: constant or not finite
 
+# Bright, then dark.
+CENTRES = ("on-centre", "off-centre")
+CROSSES = ("on-cross", "off-cross")
+SQUARES = ("on-square", "off-square")
+
 SHAPES = (
-    "on-centre",
-    "off-centre",
-    "on-cross",
-    "off-cross",
-    "on-square",
-    "off-square",
+    *CENTRES,
+    *CROSSES,
+    *SQUARES,
     FIRST,
     SECOND,
     OTHER,
@@ -30,37 +32,32 @@ FIRST_DIRECTIONS = tuple(range(0, 360, 45))
 SECOND_DIRECTIONS = tuple(range(0, 180, 45))
 
 
-def first_derivative(direction: int) -> str:
+def first_derivative(direction: float) -> str:
     """Return the label of a first derivative.
 
     Parameters
     ----------
     direction
-        Degrees counter-clockwise from +x in which the kernel increases: 0, 45, …, 315.
+        Degrees anticlockwise from +x in which the kernel increases; rounded to 45°.
     """
-    if direction not in FIRST_DIRECTIONS:
-        raise KernelAtlasError(
-            f"direction {direction} of a first derivative: use one of {FIRST_DIRECTIONS}"
-        )
-    return f"{FIRST} {direction}°"
+    return f"{FIRST} {_rounded(direction, 360)}°"
 
 
-def second_derivative(direction: int, sign: int) -> str:
+def second_derivative(direction: float, sign: int) -> str:
     """Return the label of a second derivative.
 
     Parameters
     ----------
     direction
-        Degrees counter-clockwise from +x along which is derived: 0, 45, 90 or 135.
+        Degrees anticlockwise from +x along which is derived; rounded to 45°.
     sign
         Positive or negative.
     """
-    if direction not in SECOND_DIRECTIONS or sign == 0:
-        raise KernelAtlasError(
-            f"direction {direction} and sign {sign} of a second derivative: use one of "
-            f"{SECOND_DIRECTIONS} and a sign that is not 0"
-        )
-    return f"{SECOND} {direction}° {'+' if sign > 0 else '-'}"
+    return f"{SECOND} {_rounded(direction, 180)}° {'+' if sign > 0 else '-'}"
+
+
+def _rounded(direction: float, turn: int) -> int:
+    return round(direction / 45) * 45 % turn
 
 
 LABELS = (
