@@ -1,11 +1,11 @@
 """An autoencoder with a one-dimensional code and cosine loss (arXiv 2401.14469).
 
-The decoder draws a curve of kernels, one for each code in [0, 1]. A plain network
-collapses onto a few codes; three things prevent it (our choices, as are all widths):
-the decoder sees Fourier features of the code, it starts on k-means centroids laid
-along a short path, and it is also trained on each kernel's best code on the curve.
-That best code (the projection) is what clusters and labels are made from; the
-encoder learns to answer it in one pass.
+The decoder draws a curve of kernels, one for each code in [0, 1]. Trained from nothing, a plain
+network collapses onto a few codes, so it is trained in three stages (our choices, as are all
+widths): a principal curve is fitted to the kernels (`kernelatlas.principal`); the decoder, which
+sees Fourier features of the code, is laid on it; then encoder and decoder train together. The
+encoder answers with a distribution over the points of the curve and learns, by cross-entropy, the
+one that `kernelatlas.curve` defines; its code is the most probable point's.
 """
 
 import itertools
@@ -23,18 +23,17 @@ from safetensors import safe_open
 from safetensors.torch import save as safetensors_bytes
 from torch import Tensor, nn
 
+from kernelatlas.curve import BLOCK, middles
 from kernelatlas.device import resolve
 from kernelatlas.errors import KernelAtlasError
 from kernelatlas.files import whole
-from kernelatlas.kmeans import short_path, spherical_kmeans
+from kernelatlas.principal import concentration, principal_curve
 
 log = logging.getLogger(__name__)
 
-SAMPLE = 50_000  # kernels that k-means sees at most
-GRID = 1024  # codes tried for a projection while training
-CODE_WEIGHT = 1.0  # of the encoder's squared distance to the projected code
-WARM_UP = 300  # steps that lay the decoder on the centroids
-CHUNK = 65_536  # kernels per matrix product
+LAID = 256  # points in a step that lays the decoder on the curve
+REFRESH = 50  # steps after which the decoded curve is drawn anew, and a row of history written
+RISE = 0.1  # share of the steps in which the learning rate rises
 
 
 @dataclass(frozen=True)
@@ -43,26 +42,30 @@ class Settings:
 
     Attributes
     ----------
+    points, centroids, rounds
+        Of the principal curve.
     widths
         Neurons of the encoder's hidden layers; the decoder has them in reverse.
     fourier
         Number of frequencies: the decoder sees sin and cos of πjz, j = 1 … fourier.
-    centroids
-        Centroids of k-means that the curve starts on.
-    epochs, batch, learning_rate, weight_decay
+    decoder_steps
+        Steps that lay the decoder on the curve.
+    steps, batch
+        Of the training of encoder and decoder.
+    learning_rate, weight_decay
         Of AdamW with a one-cycle schedule.
-    curve_points
-        Codes on which the curve is sampled for a projection.
     """
 
+    points: int = 1024
+    centroids: int = 64
+    rounds: int = 60
     widths: tuple[int, ...] = (256, 256)
-    fourier: int = 24
-    centroids: int = 24
-    epochs: int = 200
+    fourier: int = 512
+    decoder_steps: int = 600
+    steps: int = 400
     batch: int = 256
-    learning_rate: float = 2e-3
+    learning_rate: float = 3e-3
     weight_decay: float = 1e-4
-    curve_points: int = 2048
 
 
 def perceptron(*widths: int) -> nn.Sequential:
@@ -74,60 +77,65 @@ def perceptron(*widths: int) -> nn.Sequential:
 
 
 class Autoencoder(nn.Module):
-    """Normalised k×k kernels, (n, k * k), to codes in [0, 1], (n,), and back."""
+    """Normalised k×k kernels, (n, k * k), to codes in [0, 1], (n,), and back.
+
+    Attributes
+    ----------
+    points
+        Of the curve; fewer than the settings ask for where there were fewer kernels.
+    concentration
+        Of `kernelatlas.curve`; NaN before training.
+    """
 
     frequencies: Tensor
+    codes: Tensor
 
-    def __init__(self, k: int, settings: Settings):
+    def __init__(self, k: int, settings: Settings, points: int | None = None):
         super().__init__()
         self.k, self.settings = k, settings
-        self.encoder = perceptron(k * k, *settings.widths, 1)
+        self.points = settings.points if points is None else points
+        self.concentration = float("nan")
+        self.encoder = perceptron(k * k, *settings.widths, self.points)
         self.decoder = perceptron(2 * settings.fourier, *settings.widths[::-1], k * k)
         frequencies = torch.pi * torch.arange(1, settings.fourier + 1)
         self.register_buffer("frequencies", frequencies, persistent=False)
+        self.register_buffer("codes", torch.from_numpy(middles(self.points)), persistent=False)
+
+    def scores(self, kernels: Tensor) -> Tensor:
+        """Return the encoder's log-odds of each point of the curve, (n, points)."""
+        # Unit vectors have entries of about 1/k; the network wants about 1.
+        return self.encoder(kernels * self.k)
 
     def encode(self, kernels: Tensor) -> Tensor:
-        # Unit vectors have entries of about 1/k; the network wants about 1.
-        return torch.sigmoid(self.encoder(kernels * self.k).squeeze(1))
+        return self.codes[self.scores(kernels).argmax(dim=1)]
 
     def decode(self, codes: Tensor) -> Tensor:
         phases = codes[:, None] * self.frequencies
         values = self.decoder(torch.cat([phases.sin(), phases.cos()], dim=1))
         return F.normalize(values - values.mean(dim=1, keepdim=True), dim=1)
 
-    def curve(self, points: int) -> tuple[Tensor, Tensor]:
-        """Return equally spaced codes, (points,), and their kernels, (points, k * k)."""
-        codes = torch.linspace(0, 1, points, device=self.frequencies.device)
-        return codes, self.decode(codes)
-
     @torch.no_grad()
-    def project(self, kernels: Tensor) -> tuple[Tensor, Tensor]:
-        """Return each kernel's best code on the curve, (n,), and its dissimilarity, (n,)."""
-        codes, curve = self.curve(self.settings.curve_points)
-        best = [(block @ curve.T).max(dim=1) for block in kernels.split(CHUNK)]
-        return (
-            codes[torch.cat([b.indices for b in best])],
-            1 - torch.cat([b.values for b in best]),
-        )
+    def curve(self) -> Tensor:
+        """Return what the codes of all points decode to, (points, k * k)."""
+        return self.decode(self.codes)
 
     @torch.no_grad()
     def reconstruct(self, kernels: Tensor) -> tuple[Tensor, Tensor]:
         """Return the encoder's codes, (n,), and the dissimilarity to what they decode to."""
-        codes = torch.cat([self.encode(block) for block in kernels.split(CHUNK)])
-        blocks = zip(codes.split(CHUNK), kernels.split(CHUNK), strict=True)
+        codes = torch.cat([self.encode(block) for block in kernels.split(BLOCK)])
+        blocks = zip(codes.split(BLOCK), kernels.split(BLOCK), strict=True)
         return codes, torch.cat([cosine_loss(self.decode(c), x) for c, x in blocks])
 
-    def sample(self, kernels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return the curve's codes, (m,), what they decode to, and how many kernels lie there."""
-        index = self.project(torch.from_numpy(kernels))[0]
-        codes, curve = (values.detach() for values in self.curve(self.settings.curve_points))
-        counts = torch.bincount(torch.searchsorted(codes, index), minlength=len(codes))
-        return codes.numpy(), curve.numpy(), counts.numpy()
-
     def save(self, path: str | Path, metadata: dict[str, Any]) -> None:
-        """Write the weights as safetensors, everything else as one JSON text beside them."""
-        content = {"k": self.k, "settings": asdict(self.settings), **metadata}
-        state = {name: tensor.cpu().contiguous() for name, tensor in self.state_dict().items()}
+        """Write weights and curve as safetensors, everything else as one JSON text beside them."""
+        content = {
+            "k": self.k,
+            "settings": asdict(self.settings),
+            "concentration": self.concentration,
+            **metadata,
+        }
+        state = {"curve": self.curve(), **self.state_dict()}
+        state = {name: tensor.cpu().contiguous() for name, tensor in state.items()}
         text = json.dumps(content, sort_keys=True)
         with whole(path) as partial:
             partial.write_bytes(safetensors_bytes(state, metadata={"kernelatlas": text}))
@@ -139,8 +147,11 @@ class Autoencoder(nn.Module):
             content = json.loads(file.metadata()["kernelatlas"])
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         settings = content["settings"]
-        model = cls(content["k"], Settings(**{**settings, "widths": tuple(settings["widths"])}))
+        points = len(state.pop("curve"))
+        settings = Settings(**{**settings, "widths": tuple(settings["widths"])})
+        model = cls(content["k"], settings, points)
         model.load_state_dict(state)
+        model.concentration = content["concentration"]
         return model.eval()
 
 
@@ -154,15 +165,15 @@ def fit(
     settings: Settings,
     seed: int,
     device: str = "auto",
-    on_epoch: Callable[[dict[str, float]], None] = lambda row: None,
-) -> tuple[Autoencoder, list[dict[str, float]]]:
+    on_row: Callable[[dict[str, Any]], None] = lambda row: None,
+) -> tuple[Autoencoder, list[dict[str, Any]]]:
     """Train an autoencoder.
 
     Parameters
     ----------
     kernels : ndarray of shape (n, k * k), float32
         Normalised.
-    on_epoch
+    on_row
         Called with each row of the history.
 
     Returns
@@ -170,84 +181,109 @@ def fit(
     model : Autoencoder
         On the device.
     history : list of dict
-        epoch, learning_rate, and the epoch's mean dissimilarities loss_encoder
-        (of the encoder's codes) and loss_projected (of the best codes).
+        A row a round of the curve, and one for `REFRESH` steps of the decoder and of the training:
+        stage, step, width (of the curve's Gaussian, in points), learning_rate, dissimilarity (mean:
+        of kernels to their best point, or of the decoder to the curve) and, of the training,
+        dissimilarity_encoder (of kernels to what the encoder's codes decode to) and
+        cross_entropy (nats, of the encoder's distribution).
 
     Raises
     ------
     KernelAtlasError
-        If there are too few kernels, or training diverges.
+        If training diverges.
     """
     place = resolve(device)
+    torch.set_flush_denormal(True)  # shares of far points are denormal: ten times slower
     torch.manual_seed(seed)
-    k = int(round(kernels.shape[1] ** 0.5))
-    model = Autoencoder(k, settings)
-    centroids = start(kernels, settings.centroids, seed)
-    model.to(place)
-    lay_on(model, torch.from_numpy(centroids).to(place))
+    k = round(kernels.shape[1] ** 0.5)
+    history: list[dict[str, Any]] = []
 
-    data = torch.from_numpy(kernels).to(place)
-    generator = torch.Generator().manual_seed(seed)
-    batches = -(-len(data) // settings.batch)
-    optimiser = torch.optim.AdamW(model.parameters(), weight_decay=settings.weight_decay)
-    steps = settings.epochs * batches
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser,
-        settings.learning_rate,
-        total_steps=steps,
-        pct_start=0.1 if steps > 10 else 0.0,  # a rise of one step divides by zero
-    )
-    history: list[dict[str, float]] = []
-    for epoch in range(1, settings.epochs + 1):
-        rate = schedule.get_last_lr()[0]
-        sums = torch.zeros(2, device=place)
-        for rows in torch.randperm(len(data), generator=generator).split(settings.batch):
-            batch = data[rows.to(place)]
-            with torch.no_grad():
-                codes, curve = model.curve(GRID)
-                best = codes[(batch @ curve.T).argmax(dim=1)]
-            encoded = model.encode(batch)
-            projected = cosine_loss(model.decode(best), batch)
-            reconstructed = cosine_loss(model.decode(encoded), batch)
-            # Far from its place on the curve a code's cosine has no useful slope.
-            pull = CODE_WEIGHT * (encoded - best).square().mean()
-            optimiser.zero_grad(set_to_none=True)
-            (projected.mean() + reconstructed.mean() + pull).backward()
-            optimiser.step()
-            schedule.step()
-            sums += torch.stack([reconstructed.detach().sum(), projected.detach().sum()])
-        encoder_loss, projected_loss = (sums / len(data)).tolist()
-        if not np.isfinite([encoder_loss, projected_loss]).all():
+    def note(stage: str, step: int, row: dict[str, float]) -> None:
+        if not np.isfinite(list(row.values())).all():
             raise KernelAtlasError(
-                f"k={k}, seed {seed}: the autoencoder's loss is not finite in epoch {epoch}: "
+                f"k={k}, seed {seed}: the autoencoder's loss is not finite in step {step}: "
                 f"lower autoencoder.learning_rate ({settings.learning_rate:g}) in the config"
             )
-        row = {
-            "epoch": epoch,
-            "learning_rate": rate,
-            "loss_encoder": encoder_loss,
-            "loss_projected": projected_loss,
-        }
-        history.append(row)
-        on_epoch(row)
+        history.append({"stage": stage, "step": step, **row})
+        on_row(history[-1])
+
+    shape = (settings.points, settings.centroids, settings.rounds)
+    rounds = itertools.count(1)
+    curve = principal_curve(
+        kernels, *shape, seed, place, lambda row: note("curve", next(rounds), row)
+    )
+    model = Autoencoder(k, settings, len(curve))
+    model.concentration = concentration(kernels, *shape, seed, place)
+    model.to(place)
+    lay_on(model, torch.from_numpy(curve).to(place), lambda *row: note("decoder", *row))
+    train(model, torch.from_numpy(kernels), seed, lambda *row: note("training", *row))
     return model.eval(), history
 
 
-def start(kernels: np.ndarray, n: int, seed: int) -> np.ndarray:
-    """Return k-means centroids in an order in which neighbours are alike, (n, k * k)."""
-    random = np.random.default_rng(seed)
-    if len(kernels) > SAMPLE:
-        kernels = kernels[np.sort(random.choice(len(kernels), SAMPLE, replace=False))]
-    centroids = spherical_kmeans(kernels, n, seed)
-    return centroids[short_path(centroids)]
-
-
-def lay_on(model: Autoencoder, centroids: Tensor) -> None:
-    """Fit the decoder to centroids, (n, k * k), at equally spaced codes."""
-    codes = (torch.arange(len(centroids), device=centroids.device) + 0.5) / len(centroids)
-    optimiser = torch.optim.Adam(model.decoder.parameters(), lr=3e-3)
-    for _ in range(WARM_UP):
-        loss = cosine_loss(model.decode(codes), centroids).mean()
+def lay_on(
+    model: Autoencoder, curve: Tensor, note: Callable[[int, dict[str, float]], None]
+) -> None:
+    """Fit the decoder to a curve, (points, k * k)."""
+    settings = model.settings
+    optimiser = torch.optim.Adam(model.decoder.parameters())
+    rates = one_cycle(optimiser, settings.learning_rate, settings.decoder_steps)
+    for step in range(1, settings.decoder_steps + 1):
+        rows = torch.randint(len(curve), (LAID,)).to(curve.device)
+        loss = cosine_loss(model.decode(model.codes[rows]), curve[rows]).mean()
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         optimiser.step()
+        if step % REFRESH == 0 or step == settings.decoder_steps:
+            rate = float(rates.get_last_lr()[0])
+            note(step, {"learning_rate": rate, "dissimilarity": loss.item()})
+        rates.step()
+
+
+def train(
+    model: Autoencoder,
+    kernels: Tensor,
+    seed: int,
+    note: Callable[[int, dict[str, float]], None],
+) -> None:
+    """Train encoder and decoder on kernels, (n, k * k), that stay on the model's device."""
+    settings, place = model.settings, model.codes.device
+    kernels = kernels.to(place)
+    generator = torch.Generator().manual_seed(seed)
+    optimiser = torch.optim.AdamW(model.parameters(), weight_decay=settings.weight_decay)
+    rates = one_cycle(optimiser, settings.learning_rate, settings.steps)
+    sums, since = torch.zeros(3, device=place), 0
+    for step in range(1, settings.steps + 1):
+        if (step - 1) % REFRESH == 0:
+            curve = model.curve()
+        rows = torch.randint(len(kernels), (settings.batch,), generator=generator)
+        batch = kernels[rows.to(place)]
+        cosines = batch @ curve.T
+        best = cosines.argmax(dim=1)
+        scores = model.scores(batch)
+        entropy = F.cross_entropy(scores, torch.softmax(model.concentration * cosines, dim=1))
+        drawn = cosine_loss(model.decode(model.codes[best]), batch).mean()
+        optimiser.zero_grad(set_to_none=True)
+        (drawn + entropy).backward()
+        optimiser.step()
+        answered = 1 - cosines.gather(1, scores.argmax(dim=1, keepdim=True)).mean()
+        sums += torch.stack([drawn.detach(), answered, entropy.detach()])
+        since += 1
+        if step % REFRESH == 0 or step == settings.steps:
+            means, rate = (sums / since).tolist(), float(rates.get_last_lr()[0])
+            columns = ("learning_rate", "dissimilarity", "dissimilarity_encoder", "cross_entropy")
+            note(step, dict(zip(columns, (rate, *means), strict=True)))
+            sums.zero_()
+            since = 0
+        rates.step()
+
+
+def one_cycle(
+    optimiser: torch.optim.Optimizer, rate: float, steps: int
+) -> torch.optim.lr_scheduler.LRScheduler:
+    """Return a schedule that rises to the rate and falls to nothing over the steps."""
+    return torch.optim.lr_scheduler.OneCycleLR(
+        optimiser,
+        rate,
+        total_steps=max(steps, 1) + 1,
+        pct_start=RISE if steps > 1 / RISE else 0.0,  # a rise of one step divides by zero
+    )

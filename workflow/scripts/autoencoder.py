@@ -4,8 +4,8 @@ import pandas as pd
 import torch
 
 from kernelatlas.autoencoder import Settings, fit
+from kernelatlas.contract import write_table
 from kernelatlas.corpus import read_corpus
-from kernelatlas.files import write_frame
 from kernelatlas.job import logged
 
 with logged(snakemake.log[0]):
@@ -15,4 +15,4 @@ with logged(snakemake.log[0]):
     _, kernels = read_corpus(snakemake.input[0])
     model, history = fit(kernels, Settings(**settings), seed, snakemake.params.device, logging.info)
     model.save(snakemake.output.weights, {"seed": seed, "kernels": len(kernels)})
-    write_frame(pd.DataFrame(history), snakemake.output.history)
+    write_table(pd.DataFrame(history), snakemake.output.history)
