@@ -34,8 +34,8 @@ def _parser() -> argparse.ArgumentParser:
         "classify",
         help="labels, analytic fits and a figure for the kernels of a checkpoint",
         description=(
-            "Give every depthwise kernel of a checkpoint the label that it has on the curve of a "
-            "release, and the analytic function that fits it best. Writes labels.csv, "
+            "Give every depthwise kernel of a checkpoint the label that the curves of a release "
+            "give it, and the analytic function that fits it best. Writes labels.csv, "
             "labels.parquet, shapes.pdf and shapes.png, and prints the share of each shape. "
             "Nothing in the checkpoint is executed."
         ),
@@ -88,8 +88,8 @@ def _classify(checkpoint: Path, release: Path, output: Path | None, device: str)
 
     figure = importlib.import_module("kernelatlas.figures.classified")
     style = importlib.import_module("kernelatlas.figures.style")
-    files = importlib.import_module("kernelatlas.files")
-    files.write_frame(table, folder / "labels.parquet", folder / "labels.csv")
+    contract = importlib.import_module("kernelatlas.contract")
+    contract.write_table(table, folder / "labels.parquet", folder / "labels.csv")
     description = {"name": name, "settings": known.manifest["settings"]}
     page = figure.draw(table, typical, description)
     style.save(page, folder / "shapes.pdf", folder / "shapes.png")
@@ -98,7 +98,13 @@ def _classify(checkpoint: Path, release: Path, output: Path | None, device: str)
     print(f"{checkpoint.name}:", " in ".join(style.count(*count) for count in counts))
     shapes["share"] = shapes["share"].map("{:.1%}".format)
     shapes["r2"] = shapes["r2"].map("{:.2f}".format, na_action="ignore")
-    heads = {"share": "of size k", "r2": "median R²", "function": "mostly fitted by"}
+    shapes["agrees"] = shapes["agrees"].map("{:.0%}".format, na_action="ignore")
+    heads = {
+        "share": "of size k",
+        "r2": "median R²",
+        "function": "mostly fitted by",
+        "agrees": "fits of that shape",
+    }
     print(shapes.rename(columns=heads).to_string(index=False, na_rep=""))
     print(f"Written: labels.csv, labels.parquet, shapes.pdf and shapes.png in {folder}/")
 

@@ -16,7 +16,6 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import torch
 from sklearn.cluster import HDBSCAN, KMeans
 from sklearn.decomposition import PCA
@@ -24,21 +23,25 @@ from sklearn.mixture import GaussianMixture
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from kernelatlas.autoencoder import Autoencoder, Settings, cosine_loss, perceptron
-from kernelatlas.clusters import assign
+from kernelatlas import names
+from kernelatlas.autoencoder import Autoencoder, Settings, cosine_loss, one_cycle, perceptron
+from kernelatlas.curve import Curve
 from kernelatlas.errors import KernelAtlasError
 from kernelatlas.kmeans import spherical_kmeans
+from kernelatlas.templates import bank
 
 log = logging.getLogger(__name__)
 
 CENTROIDS = (8, 10, 20, 50)  # of k-means on the kernels
-CLUSTERS = 20  # of the mixture, and of k-means on codes: about what the decoded curve is cut into
+CLUSTERS = 20  # of the mixture, and of k-means on codes: about as many as there are labels
 COMPONENTS = 10  # of PCA, at most
 DIMENSIONS = (2, 3)  # of codes
 VARIANCE = 0.8  # which the components keep that mixture and HDBSCAN see: in all, density is lost
 MINIMUM_SHARE = 0.01  # of the kernels, in the smallest cluster of HDBSCAN
 NEIGHBOURS = 5  # from which HDBSCAN takes densities
-BATCH = 256  # at most: with batches made for a whole corpus a sample has few steps an epoch
+WIDE_FOURIER = 24  # frequencies of each of several codes
+WIDE_STEPS = 4000  # of a training that does not start from a curve
+LOGGED = 200  # steps between two checks of the loss
 UNCLUSTERED = -1
 
 
@@ -60,7 +63,7 @@ class Outcome:
     clusters : ndarray of shape (n,), int, or None
         `UNCLUSTERED` or a row of `prototypes`; None where the method has no clusters.
     prototypes : ndarray of shape (m, k * k), float32, or None
-        Unit vectors: mean direction of each cluster; on the decoded curve, that of its stretch.
+        Unit vectors: mean direction of each cluster.
     seconds
         That it took.
     """
@@ -75,7 +78,10 @@ class Outcome:
 
 
 def outcomes(
-    kernels: np.ndarray, settings: Settings, curves: Mapping[int, tuple[str | Path, str | Path]]
+    kernels: np.ndarray,
+    settings: Settings,
+    autoencoders: Mapping[int, str | Path],
+    minimum_cosine: float,
 ) -> Iterator[Outcome]:
     """Run every method, one after another: those with chance from each seed.
 
@@ -84,10 +90,12 @@ def outcomes(
     kernels : ndarray of shape (n, k * k), float32
         Normalised.
     settings
-        Of the autoencoders; batches are of `BATCH` at most.
-    curves
-        By seed, the paths of the trained one-dimensional autoencoder and of its clusters.
-        These are the seeds of all methods.
+        Of the autoencoders.
+    autoencoders
+        By seed, the path of the trained one-dimensional autoencoder. These are the seeds of all
+        methods.
+    minimum_cosine
+        Of a point of the curve and its best template; with less it has no name.
 
     Yields
     ------
@@ -102,15 +110,15 @@ def outcomes(
     pca = PCA(svd_solver="covariance_eigh").fit(kernels)
     scores = main_scores(pca, kernels)
     rank = min(len(kernels), kernels.shape[1]) - 1  # of centred kernels
-    loaded = {s: (Autoencoder.load(a), pd.read_parquet(b)) for s, (a, b) in curves.items()}
+    seeds = list(autoencoders)
     tasks: list[Callable[[], Outcome]] = [
-        *(partial(kmeans, kernels, n, s) for n in CENTROIDS if n < len(kernels) for s in curves),
-        *(partial(mixture, kernels, scores, seed) for seed in curves),
+        *(partial(kmeans, kernels, n, s) for n in CENTROIDS if n < len(kernels) for s in seeds),
+        *(partial(mixture, kernels, scores, seed) for seed in seeds),
         partial(hdbscan, kernels, scores),
         *(partial(components, kernels, pca, n) for n in range(1, min(COMPONENTS, rank) + 1)),
-        *(partial(curve, kernels, *loaded[seed], seed) for seed in curves),
-        *(partial(curve, kernels, *loaded[seed], seed, projected=False) for seed in curves),
-        *(partial(wide_codes, kernels, d, settings, s) for d in DIMENSIONS for s in curves),
+        *(partial(curve, kernels, path, minimum_cosine) for path in autoencoders.values()),
+        *(partial(encoded, kernels, path, minimum_cosine) for path in autoencoders.values()),
+        *(partial(wide_codes, kernels, d, settings, s) for d in DIMENSIONS for s in seeds),
     ]
     for task in tasks:
         began = time.perf_counter()
@@ -184,20 +192,29 @@ def components(kernels: np.ndarray, pca: PCA, n: int) -> Outcome:
     return Outcome(f"PCA {n}", None, n, dissimilarity.astype(np.float32), None, None)
 
 
-def curve(
-    kernels: np.ndarray,
-    model: Autoencoder,
-    clusters: pd.DataFrame,
-    seed: int,
-    projected: bool = True,
+def curve(kernels: np.ndarray, autoencoder: str | Path, minimum_cosine: float) -> Outcome:
+    """The project's autoencoder with the best codes; a cluster is what a seed alone names alike."""
+    known = Curve.load(autoencoder)
+    drawn = known.draw(kernels)
+    labels = bank(known.k).name(drawn.mean, minimum_cosine).label
+    return _by_label("autoencoder 1-D", known.seed, kernels, drawn.dissimilarity, labels)
+
+
+def encoded(kernels: np.ndarray, autoencoder: str | Path, minimum_cosine: float) -> Outcome:
+    """The same with the encoder's codes; a cluster is what they decode to."""
+    known, model = Curve.load(autoencoder), Autoencoder.load(autoencoder)
+    codes, dissimilarity = (v.numpy() for v in model.reconstruct(torch.from_numpy(kernels)))
+    points = bank(known.k).name(known.points, minimum_cosine).label
+    labels = points[np.searchsorted(known.codes, codes)]
+    return _by_label("autoencoder 1-D, encoder", known.seed, kernels, dissimilarity, labels)
+
+
+def _by_label(
+    method: str, seed: int, kernels: np.ndarray, dissimilarity: np.ndarray, labels: np.ndarray
 ) -> Outcome:
-    """The project's autoencoder and clusters, with projected codes or with the encoder's."""
-    answer = model.project if projected else model.reconstruct
-    codes, dissimilarity = (values.numpy() for values in answer(torch.from_numpy(kernels)))
-    method = "autoencoder 1-D" if projected else "autoencoder 1-D, encoder"
-    prototypes = np.stack(clusters["prototype"].tolist()).astype(np.float32)
-    numbers = assign(codes, clusters).astype(int)
-    return Outcome(method, seed, 1, dissimilarity, numbers, prototypes)
+    numbers = np.array([names.LABELS.index(label) for label in labels])
+    clusters, prototypes = mean_directions(kernels, numbers)
+    return Outcome(method, seed, 1, dissimilarity, clusters, prototypes)
 
 
 def wide_codes(kernels: np.ndarray, d: int, settings: Settings, seed: int) -> Outcome:
@@ -216,8 +233,8 @@ def wide_codes(kernels: np.ndarray, d: int, settings: Settings, seed: int) -> Ou
 class WideAutoencoder(nn.Module):
     """Normalised k×k kernels, (n, k * k), to codes in [0, 1]^d, (n, d), and back.
 
-    The layers of `kernelatlas.autoencoder.Autoencoder`, but for the number of codes. There is
-    no curve to project onto: a kernel's code is the encoder's.
+    The widths of `kernelatlas.autoencoder.Autoencoder`. There is no curve: a kernel's code is the
+    sigmoid that the encoder answers with.
     """
 
     frequencies: Tensor
@@ -226,8 +243,8 @@ class WideAutoencoder(nn.Module):
         super().__init__()
         self.k = k
         self.encoder = perceptron(k * k, *settings.widths, d)
-        self.decoder = perceptron(2 * settings.fourier * d, *settings.widths[::-1], k * k)
-        frequencies = torch.pi * torch.arange(1, settings.fourier + 1)
+        self.decoder = perceptron(2 * WIDE_FOURIER * d, *settings.widths[::-1], k * k)
+        frequencies = torch.pi * torch.arange(1, WIDE_FOURIER + 1)
         self.register_buffer("frequencies", frequencies, persistent=False)
 
     def encode(self, kernels: Tensor) -> Tensor:
@@ -250,33 +267,24 @@ def fit_wide(kernels: np.ndarray, d: int, settings: Settings, seed: int) -> Wide
         If training diverges.
     """
     torch.manual_seed(seed)
-    k = int(round(kernels.shape[1] ** 0.5))
+    k = round(kernels.shape[1] ** 0.5)
     model = WideAutoencoder(k, d, settings)
     data = torch.from_numpy(kernels)
     generator = torch.Generator().manual_seed(seed)
-    batch = min(settings.batch, BATCH)
-    steps = settings.epochs * -(-len(data) // batch)
     optimiser = torch.optim.AdamW(model.parameters(), weight_decay=settings.weight_decay)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser,
-        settings.learning_rate,
-        total_steps=steps,
-        pct_start=0.1 if steps > 10 else 0.0,  # a rise of one step divides by zero
-    )
-    for epoch in range(1, settings.epochs + 1):
-        total = 0.0
-        for rows in torch.randperm(len(data), generator=generator).split(batch):
-            losses = cosine_loss(model.decode(model.encode(data[rows])), data[rows])
-            optimiser.zero_grad(set_to_none=True)
-            losses.mean().backward()
-            optimiser.step()
-            schedule.step()
-            total += losses.detach().sum().item()
-        if not np.isfinite(total):
+    rates = one_cycle(optimiser, settings.learning_rate, WIDE_STEPS)
+    for step in range(1, WIDE_STEPS + 1):
+        batch = data[torch.randint(len(data), (settings.batch,), generator=generator)]
+        loss = cosine_loss(model.decode(model.encode(batch)), batch).mean()
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        optimiser.step()
+        rates.step()
+        if step % LOGGED == 0 and not np.isfinite(loss.item()):
             raise KernelAtlasError(
                 f"k={k}, seed {seed}: the loss of the autoencoder with {d}-dimensional codes is "
-                f"not finite in epoch {epoch}: lower autoencoder.learning_rate "
+                f"not finite in step {step}: lower autoencoder.learning_rate "
                 f"({settings.learning_rate:g}) in the config"
             )
-        log.info("%d-D, seed %d, epoch %d: %.4f", d, seed, epoch, total / len(data))
+    log.info("%d-D, seed %d: %.4f in the last step", d, seed, loss.item())
     return model.eval()

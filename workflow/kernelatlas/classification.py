@@ -12,11 +12,12 @@ import pandas as pd
 from safetensors import SafetensorError
 
 from kernelatlas import fits
-from kernelatlas.autoencoder import Autoencoder
 from kernelatlas.checkpoints import Layer, depthwise_shape, read_depthwise
+from kernelatlas.curve import Curve
 from kernelatlas.device import resolve
 from kernelatlas.errors import KernelAtlasError, suggest
-from kernelatlas.labels import label_weights, threshold
+from kernelatlas.fitted import agrees, fit_labels
+from kernelatlas.labels import SCHEMA, label_weights, threshold
 from kernelatlas.names import SMALLEST_FIT, shape_of
 from kernelatlas.normalise import normalise
 from kernelatlas.release import REMEDY, read_manifest, sha256
@@ -26,8 +27,9 @@ log = logging.getLogger(__name__)
 
 DEFAULT = "results/release"
 KEYS = ["layer", "layer_index", "channel"]
-LABELS = ["k", "code", "cluster", "label", "dissimilarity", "identified", "degenerate"]
-COLUMNS = [*KEYS, *LABELS, *(name for name in fits.SCHEMA if name != "degenerate")]
+LABELS = [name for name in SCHEMA.names if name not in ("model", *KEYS)]
+FITS = [name for name in fits.SCHEMA if name != "degenerate"]
+COLUMNS = [*KEYS, *LABELS, *FITS, "fit_label", "fit_agrees"]
 FORMS = (
     "give an array of shape (n, k, k), (n, 1, k, k) or (k, k), a state dict, "
     "or the path of a checkpoint"
@@ -38,8 +40,8 @@ def load_release(path: str | os.PathLike[str] = DEFAULT) -> "Release":
     """Open a release: a folder that `snakemake release` made.
 
     Each file is checked against the manifest when it is first used; `Release.verify` checks
-    all. Parts that are not used need not be there: the autoencoders and clusters of the first
-    seed are enough to classify.
+    all. Parts that are not used need not be there: autoencoders and clusters are enough to
+    classify.
 
     Raises
     ------
@@ -137,19 +139,20 @@ class Release:
         return self._read(f"fits/{model}.parquet", pd.read_parquet)
 
     def clusters(self, k: int) -> pd.DataFrame:
-        """Return the clusters of the curve of k×k kernels, first seed."""
+        """Return the clusters of k×k kernels."""
         return self._known[k][1]
 
     @functools.cached_property
-    def _known(self) -> dict[int, tuple[Autoencoder, pd.DataFrame, float]]:
+    def _known(self) -> dict[int, tuple[list[Curve], pd.DataFrame, float, float]]:
         settings = self.manifest["settings"]
         known = {}
         for k in self.sizes:
-            name = f"k{k}_seed{settings['first_seed']}"
+            names = [f"autoencoders/k{k}_seed{seed}.safetensors" for seed in settings["seeds"]]
             known[k] = (
-                self._read(f"autoencoders/{name}.safetensors", Autoencoder.load),
-                self._read(f"clusters/{name}.parquet", pd.read_parquet),
+                [self._read(name, Curve.load) for name in names],
+                self._read(f"clusters/k{k}.parquet", pd.read_parquet),
                 threshold(k, settings["thresholds"]),
+                settings["clusters"]["minimum_cosine"],
             )
         return known
 
@@ -172,7 +175,7 @@ class Release:
             ) from error
 
     def classify(self, weights: Any, device: str = "cpu") -> pd.DataFrame:
-        """Give every kernel a code, a cluster, a label and the best analytic function.
+        """Give every kernel codes, a label and the best analytic function.
 
         Kernels of sizes that the release did not study are left out, with a warning.
 
@@ -189,8 +192,9 @@ class Release:
         -------
         DataFrame
             A row per kernel, in the order of layers and channels: layer, layer_index, channel,
-            k, code, cluster, label, dissimilarity, identified, degenerate as in label tables,
-            then the columns of `kernelatlas.fits.fit`.
+            then the columns of label tables from k on, those of `kernelatlas.fits.fit`, fit_label
+            (the name of the fitted function's kernel) and fit_agrees (whether it has the shape of
+            the label; empty where either has none).
 
         Raises
         ------
@@ -216,7 +220,10 @@ class Release:
                 labels = label_weights(values, *self._known[k])[LABELS]
                 columns = [keys, labels]
                 if k >= SMALLEST_FIT:
-                    columns.append(fits.fit(values, place).drop(columns="degenerate"))
+                    fitted = fits.fit(values, place).drop(columns="degenerate")
+                    fitted["fit_label"] = fit_labels(fitted, k)
+                    fitted["fit_agrees"] = agrees(labels["label"], fitted["fit_label"])
+                    columns.append(fitted)
                 parts.append(pd.concat(columns, axis=1))
         table = pd.concat(parts, ignore_index=True).reindex(columns=COLUMNS)
         return table.sort_values(["layer_index", "channel"], kind="stable", ignore_index=True)
@@ -305,7 +312,8 @@ def shape_table(table: pd.DataFrame) -> pd.DataFrame:
     -------
     DataFrame
         k, shape (also "not identified"), kernels, share (of all kernels of the size), r2 (the
-        median) and function (the commonest).
+        median), function (the commonest) and agrees (share whose fit has the label's shape, of
+        those where both have one).
     """
     shape = table["label"].astype(str).map(shape_of)
     shape = shape.where(table["identified"] | table["degenerate"], NOT_IDENTIFIED)
@@ -314,6 +322,7 @@ def shape_table(table: pd.DataFrame) -> pd.DataFrame:
         kernels=("channel", "size"),
         r2=("r2", "median"),
         function=("function", lambda values: next(iter(values.mode()), "")),
+        agrees=("fit_agrees", lambda values: values.astype("Float64").mean()),
     ).reset_index()
     total = table.groupby("k").size()
     found.insert(3, "share", found["kernels"] / found["k"].map(total))
@@ -339,7 +348,10 @@ def typical(table: pd.DataFrame, layers: Sequence[Layer], release: Release, n: i
     parts = [table.head(0).assign(cosine=0.0, weights=None)]
     identified = table[table["identified"]]
     for k in sorted(set(identified["k"])):
-        rows = identified[identified["k"] == k]
+        # A label that the release's own networks never have is in no cluster.
+        rows = identified[(identified["k"] == k) & (identified["cluster"] >= 0)]
+        if rows.empty:
+            continue
         prototypes = np.stack(list(release.clusters(k)["prototype"]))
         keys = zip(rows["layer_index"], rows["channel"], strict=True)
         weights = np.stack([layers[index].weights[channel].ravel() for index, channel in keys])

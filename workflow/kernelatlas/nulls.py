@@ -14,12 +14,11 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import torch
 
 from kernelatlas import fits
-from kernelatlas.autoencoder import Autoencoder
-from kernelatlas.clusters import assign
+from kernelatlas.curve import Curve
 from kernelatlas.kernels import read_square
+from kernelatlas.labels import vote
 from kernelatlas.names import NULLS
 from kernelatlas.normalise import normalise
 from kernelatlas.sampling import sample_of
@@ -56,7 +55,7 @@ def generate(name: str, weights: np.ndarray, moments: np.ndarray, seed: int = SE
 
 
 def null_table(
-    kernels: Sequence[str | Path], autoencoder: Autoencoder, clusters: pd.DataFrame, sample: int
+    kernels: Sequence[str | Path], curves: Sequence[Curve], minimum_cosine: float, sample: int
 ) -> pd.DataFrame:
     """Label and fit the kernels of each null as those of networks are.
 
@@ -64,8 +63,10 @@ def null_table(
     ----------
     kernels
         Kernel tables of the trained models.
-    clusters
-        Of the autoencoder.
+    curves
+        One a seed.
+    minimum_cosine
+        As `kernelatlas.labels.vote` takes it.
     sample
         Trained kernels that nulls are made from, at most; drawn at random.
 
@@ -73,15 +74,15 @@ def null_table(
     -------
     DataFrame
         A row for each null and kernel: null, the layer of the trained kernel in whose place it
-        stands, k, label, dissimilarity, function, r2.
+        stands, k, label, agreement, dissimilarity, function, r2.
     """
-    k = autoencoder.k
+    k = curves[0].k
     keys, weights = [], []
     for path in kernels:
         rows, values = read_square(path, k)
-        sound = ~rows["degenerate"].to_numpy()
-        keys.append(rows.loc[sound, KEY].astype({"model": str, "layer": str}))
-        weights.append(values[sound])
+        valid = ~rows["degenerate"].to_numpy()
+        keys.append(rows.loc[valid, KEY].astype({"model": str, "layer": str}))
+        weights.append(values[valid])
     key, raw = pd.concat(keys, ignore_index=True), np.concatenate(weights)
     units = normalise(raw)
     moments = units.T.astype(np.float64) @ units / len(units)
@@ -90,18 +91,19 @@ def null_table(
     parts = []
     for name in NULLS:
         drawn = generate(name, raw, moments)
-        code, dissimilarity = autoencoder.project(torch.from_numpy(normalise(drawn)))
+        votes = vote(normalise(drawn), curves, minimum_cosine)
         fitted = fits.fit(drawn)
         parts.append(
             key.assign(
                 null=name,
                 k=np.int16(k),
-                label=clusters["label"].to_numpy()[assign(code.numpy(), clusters)],
-                dissimilarity=dissimilarity.numpy(),
+                label=votes.names.label.astype(str),
+                agreement=votes.agreement,
+                dissimilarity=votes.dissimilarity,
                 function=fitted["function"],
                 r2=fitted["r2"],
             )
         )
     return pd.concat(parts, ignore_index=True)[
-        ["null", *KEY, "k", "label", "dissimilarity", "function", "r2"]
+        ["null", *KEY, "k", "label", "agreement", "dissimilarity", "function", "r2"]
     ]

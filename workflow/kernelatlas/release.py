@@ -16,8 +16,9 @@ import pandas as pd
 import pyarrow.parquet as pq
 
 from kernelatlas import __version__
+from kernelatlas.contract import SCHEMA_VERSION
 from kernelatlas.errors import KernelAtlasError
-from kernelatlas.files import SCHEMA_VERSION, metadata_of, whole
+from kernelatlas.files import metadata_of, whole
 from kernelatlas.names import ALL_FAMILIES, NULLS
 from kernelatlas.registry import TAGS
 
@@ -61,7 +62,7 @@ def write_release(
     models
         name, family, trained and training data of the model of each kernel table.
     settings
-        kernel_sizes, seeds, first_seed, thresholds, r2, and whatever else there is to know.
+        kernel_sizes, seeds, thresholds, clusters, r2, and whatever else there is to know.
     dictionary
         results/README.md, whose sections on the released folders go into the card.
 
@@ -146,9 +147,11 @@ def read_manifest(folder: str | Path) -> dict[str, Any]:
         sound = (
             all(type(e["bytes"]) is int and DIGEST.fullmatch(e["sha256"]) for e in files.values())
             and all(type(model["name"]) is str for model in content["models"])
-            and all(type(k) is int for k in [settings["first_seed"], *settings["kernel_sizes"]])
+            and all(type(k) is int for k in [*settings["seeds"], *settings["kernel_sizes"]])
+            and -1 <= settings["clusters"]["minimum_cosine"] <= 1
             and all(k.isdecimal() and v >= 0 for k, v in settings["thresholds"].items())
             and len(settings["thresholds"]) > 0
+            and len(settings["seeds"]) > 0
         )
     except (FileNotFoundError, NotADirectoryError) as error:
         raise KernelAtlasError(
@@ -181,9 +184,9 @@ CARD_TEXT = """\
 # Depthwise kernels of {models} networks: codes, labels, fits
 
 A release of Kernel Atlas {version} (schema version {schema}). It holds, for every square
-depthwise convolution kernel of {sizes} pixels of the networks listed below, a code on a
-learned curve of kernels, the named cluster that the code lies in, and the best analytic
-function with its parameters; and the autoencoders, clusters and master keys themselves.
+depthwise convolution kernel of {sizes} pixels of the networks listed below, its codes on
+learned curves of kernels, a name, and the best analytic function with its parameters; and the
+autoencoders, clusters and master keys themselves.
 
 ## What is in it
 
@@ -203,11 +206,13 @@ names; the key (model, layer, channel) leads to each, and `snakemake --cores all
    identified, and counted in the denominator of every share.
 2. One autoencoder per kernel size and seed, with a one-dimensional code and cosine loss, was
    trained on the kernels of the trained networks only (after arXiv 2401.14469).
-3. Its decoded curve was cut into clusters automatically, and each was named by the analytic
-   template with the highest cosine. Labels are those of seed {first_seed}.
-4. A kernel is **identified** if 1 − cos to its point of the curve is below the threshold of
-   its size ({thresholds}) and its cluster is not named `other`. A size
-   between two takes the smaller one's threshold.
+3. What the decoded curves of all seeds ({seeds}) draw for a kernel was averaged and named after
+   the analytic template with the highest cosine, `other` below {minimum_cosine}. `agreement` is the
+   share of the seeds that alone give the same shape.
+4. A kernel is **identified** if it has a name, most seeds give the same shape, and 1 − cos to its
+   point of each curve is, on the mean, below the threshold of its size ({thresholds}). A
+   size between two takes the smaller one's threshold. The paper's rule with the first seed alone
+   is the column `identified_one_seed`.
 5. Eight analytic functions, each sampled from the continuous form and in the discrete
    scale-space form, were fitted to every kernel as a·f + b; one was selected by an information
    criterion. R² of at least {r2} is what the project calls a good fit.
@@ -253,15 +258,16 @@ or `python -m kernelatlas classify net.safetensors --release path/to/this/folder
 
 ## Known limits
 
-- Labels are relative to this zoo: another corpus gives another curve and other cuts. Seeds
-  differ, too; the other seeds' autoencoders and clusters are included to measure by how much.
+- Labels are relative to this zoo: another corpus gives other curves. How far seeds differ is in
+  `agreement`.
 - Layers are depthwise if their weight is 4-D with shape[1] = 1 and shape[0] > 1; strips (1×k)
   and sizes with too few kernels are not covered.
-- A label is the cluster's, not the kernel's: a kernel far from its prototype carries it too
-  if it is near its own point of the curve. `dissimilarity` and the fit's R² tell how near.
+- A label names what the curves draw for a kernel, without its noise. `dissimilarity` and the fit's
+  R² tell how near the kernel itself is, `fit_label` what the fitted function looks like.
 - A fit is the best of a short list of functions; a high R² does not say that the network
   computes that function. Kernels of 3×3 have nine weights: nearly anything fits.
-- Thresholds are the paper's where it has them; widths, cuts and seeds are choices of this project.
+- Thresholds are the paper's where it has them; widths, templates and seeds are choices of this
+  project.
 
 ## Licence and citation
 
@@ -277,8 +283,8 @@ and, of the networks, those that you use.
 
 CONTENTS = {
     "autoencoders": "the trained autoencoders and their training curves, every size and seed",
-    "clusters": "the decoded curves, cut and named",
-    "labels": "a row per kernel: code, cluster, label, dissimilarity, identified",
+    "clusters": "the shapes found, with prototypes, and what has no name",
+    "labels": "a row per kernel: codes, label, agreement, dissimilarity, identified",
     "fits": "a row per kernel, in the same order: analytic function, parameters, R²",
     "masterkeys": "the filters of which nearly every kernel is a·f + b",
     "tables": "kernels and shares by network and size; shares of nulls",
@@ -307,7 +313,8 @@ def _card(
                 for part in folders
             ],
         ),
-        first_seed=settings["first_seed"],
+        seeds=", ".join(map(str, settings["seeds"])),
+        minimum_cosine=f"{settings['clusters']['minimum_cosine']:g}",
         thresholds=", ".join(thresholds),
         r2=f"{settings['r2']:g}",
         settings=_table(("setting", "value"), _flat(settings)),

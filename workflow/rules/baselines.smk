@@ -4,9 +4,6 @@ rule tables_baselines:
         autoencoders=expand(
             "results/autoencoders/k{{k}}_seed{seed}.safetensors", seed=config["seeds"]
         ),
-        clusters=expand(
-            "results/clusters/k{{k}}_seed{seed}.parquet", seed=config["seeds"]
-        ),
     output:
         baselines="results/tables/baselines_k{k}.parquet",
         baselines_csv="results/tables/baselines_k{k}.csv",

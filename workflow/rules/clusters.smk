@@ -1,26 +1,28 @@
 rule clusters:
     input:
         corpus="results/corpora/k{k}.parquet",
-        autoencoder="results/autoencoders/k{k}_seed{seed}.safetensors",
+        autoencoders=expand(
+            "results/autoencoders/k{{k}}_seed{seed}.safetensors", seed=config["seeds"]
+        ),
     output:
-        "results/clusters/k{k}_seed{seed}.parquet",
+        "results/clusters/k{k}.parquet",
     log:
-        "results/logs/clusters/k{k}_seed{seed}.log",
+        "results/logs/clusters/k{k}.log",
     benchmark:
-        "results/benchmarks/clusters/k{k}_seed{seed}.tsv"
+        "results/benchmarks/clusters/k{k}.tsv"
     group:
         "results"
     conda:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=memory(1300, 8),
+        mem_mb=memory(600, 8),
         runtime=minutes(2, 0.01),
     params:
         code=fingerprint("clusters"),
-        price=config["clusters"]["price"],
+        thresholds=config["thresholds"],
         minimum_cosine=config["clusters"]["minimum_cosine"],
     message:
-        "Cutting the curve of {wildcards.k}x{wildcards.k} kernels, seed {wildcards.seed}"
+        "Gathering the shapes of {wildcards.k}x{wildcards.k} kernels"
     script:
         "../scripts/clusters.py"

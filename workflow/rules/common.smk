@@ -19,6 +19,7 @@ os.environ.update(
 )
 
 from kernelatlas.checkpoints import shards_of
+from kernelatlas.contract import outdated, refuse_replaced
 from kernelatlas.errors import KernelAtlasError, suggest
 from kernelatlas.fingerprint import fingerprint as fingerprint_of
 from kernelatlas.lock import settled
@@ -41,6 +42,7 @@ try:
     # YAML reads an unquoted 7 as a number, JSON keys are texts.
     if isinstance(config.get("thresholds"), dict):
         config["thresholds"] = {str(k): v for k, v in config["thresholds"].items()}
+    refuse_replaced(config, "config.yaml")
     validate(config, "config", "config.yaml")
     MODELS = {
         model.name: settled(model, f"results/kernels/{model.name}.parquet")
@@ -60,6 +62,9 @@ except KernelAtlasError as error:
 if Path("results").exists() and not os.access("results", os.W_OK):
     stop(f"{Path('results').absolute()} cannot be written: check its permissions")
 
+
+if old := outdated("results"):
+    logger.warning(old)
 
 STARTED = time.time()
 
@@ -217,9 +222,9 @@ def studied(models=None):
 
 
 def of_model(pattern):
-    """Input function: `pattern` for every studied size of {model}, first seed."""
+    """Input function: `pattern` for every studied size of {model}, and every seed."""
     return lambda wildcards: expand(
-        pattern, k=studied([wildcards.model]), seed=FIRST_SEED
+        pattern, k=studied([wildcards.model]), seed=config["seeds"]
     )
 
 
@@ -228,7 +233,7 @@ def of_family(pattern):
 
     def paths(wildcards):
         models = models_of(wildcards.family)
-        return expand(pattern, model=models, k=studied(models), seed=FIRST_SEED)
+        return expand(pattern, model=models, k=studied(models))
 
     return paths
 
@@ -284,7 +289,7 @@ def all_results(wildcards):
         *expand("results/corpora/k{k}.parquet", k=sizes),
         *expand("results/autoencoders/{name}.safetensors", name=trained),
         *expand("results/autoencoders/{name}_history.parquet", name=trained),
-        *expand("results/clusters/{name}.parquet", name=trained),
+        *expand("results/clusters/k{k}.parquet", k=sizes),
         *expand(
             "results/tables/{name}.{suffix}", name=tables, suffix=["parquet", "csv"]
         ),
@@ -367,7 +372,7 @@ def released(wildcards):
     return [
         *expand("results/autoencoders/{name}.safetensors", name=trained),
         *expand("results/autoencoders/{name}_history.parquet", name=trained),
-        *expand("results/clusters/{name}.parquet", name=trained),
+        *expand("results/clusters/k{k}.parquet", k=studied()),
         *expand(
             "results/{what}/{model}.parquet", what=["labels", "fits"], model=MODELS
         ),
@@ -384,7 +389,6 @@ def release_settings(wildcards):
     """What the manifest of a release says of the config."""
     return {
         "kernel_sizes": studied(),
-        "first_seed": FIRST_SEED,
         "r2": config["evidence"]["r2"],
         **{
             key: config[key]
@@ -397,7 +401,7 @@ def evidence_results(wildcards):
     """Everything that `evidence` makes."""
     sizes, fitted = studied(), fitted_sizes()
     tested = ["replacements"] if evaluated() else []
-    by_size = ["baselines", "masterkeys", "distances"]
+    by_size = ["baselines", "masterkeys", "distances", "stability"]
     figures = [
         *("accuracy", "offsets", *tested),
         *expand("{what}_k{k}", what=by_size, k=sizes),

@@ -33,9 +33,7 @@ rule tables_fits:
     input:
         labels=expand("results/labels/{model}.parquet", model=MODELS),
         fits=expand("results/fits/{model}.parquet", model=MODELS),
-        clusters=expand(
-            "results/clusters/k{{k}}_seed{seed}.parquet", seed=config["seeds"]
-        ),
+        clusters="results/clusters/k{k}.parquet",
     output:
         functions="results/tables/functions_k{k}.parquet",
         functions_csv="results/tables/functions_k{k}.csv",
@@ -56,7 +54,6 @@ rule tables_fits:
     params:
         code=fingerprint("tables_fits"),
         models=describe(MODELS),
-        seeds=config["seeds"],
         k=lambda wildcards: int(wildcards.k),
         bound=config["evidence"]["r2"],
     message:
@@ -91,7 +88,6 @@ rule figure_fits:
         runtime=minutes(2),
     params:
         code=fingerprint("figure_fits"),
-        seed=FIRST_SEED,
         bound=config["evidence"]["r2"],
     message:
         "Drawing the analytic fits of {wildcards.k}x{wildcards.k} kernels"

@@ -2,7 +2,7 @@ rule labels:
     input:
         kernels="results/kernels/{model}.parquet",
         autoencoders=of_model("results/autoencoders/k{k}_seed{seed}.safetensors"),
-        clusters=of_model("results/clusters/k{k}_seed{seed}.parquet"),
+        clusters=of_model("results/clusters/k{k}.parquet"),
     output:
         "results/labels/{model}.parquet",
     log:
@@ -20,6 +20,8 @@ rule labels:
     params:
         code=fingerprint("labels"),
         thresholds=config["thresholds"],
+        minimum_cosine=config["clusters"]["minimum_cosine"],
+        seeds=config["seeds"],
     message:
         "Labelling the kernels of {wildcards.model}"
     script:

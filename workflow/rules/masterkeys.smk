@@ -35,7 +35,7 @@ rule tables_masterkeys:
     input:
         safetensors="results/masterkeys/k{k}.safetensors",
         corpus="results/corpora/k{k}.parquet",
-        clusters=f"results/clusters/k{{k}}_seed{FIRST_SEED}.parquet",
+        clusters="results/clusters/k{k}.parquet",
         trained=expand("results/kernels/{model}.parquet", model=TRAINED),
         kernels=expand("results/kernels/{model}.parquet", model=MODELS),
     output:
@@ -102,7 +102,7 @@ rule replacements:
     input:
         network=lambda wildcards: model_of(wildcards).file,
         masterkeys=of_model("results/masterkeys/k{k}.safetensors"),
-        clusters=of_model("results/clusters/k{k}_seed{seed}.parquet"),
+        clusters=of_model("results/clusters/k{k}.parquet"),
         fits="results/fits/{model}.parquet",
     output:
         "results/replacements/{model}.parquet",

@@ -1,8 +1,9 @@
 rule nulls:
     input:
         kernels=expand("results/kernels/{model}.parquet", model=TRAINED),
-        autoencoder=f"results/autoencoders/k{{k}}_seed{FIRST_SEED}.safetensors",
-        clusters=f"results/clusters/k{{k}}_seed{FIRST_SEED}.parquet",
+        autoencoders=expand(
+            "results/autoencoders/k{{k}}_seed{seed}.safetensors", seed=config["seeds"]
+        ),
     output:
         "results/nulls/k{k}.parquet",
     log:
@@ -19,6 +20,7 @@ rule nulls:
         runtime=minutes(10, 0.01),
     params:
         code=fingerprint("nulls"),
+        minimum_cosine=config["clusters"]["minimum_cosine"],
         sample=config["evidence"]["sample"],
     message:
         "Looking at {wildcards.k}x{wildcards.k} kernels without structure"

@@ -32,7 +32,7 @@ rule tables_models:
 
 rule tables_family:
     input:
-        clusters=of_family("results/clusters/k{k}_seed{seed}.parquet"),
+        clusters=of_family("results/clusters/k{k}.parquet"),
         kernels=of_family("results/kernels/{model}.parquet"),
         labels=of_family("results/labels/{model}.parquet"),
     output:
@@ -64,7 +64,6 @@ rule tables_family:
 rule tables_spectrum:
     input:
         autoencoder=f"results/autoencoders/k{{k}}_seed{FIRST_SEED}.safetensors",
-        clusters=f"results/clusters/k{{k}}_seed{FIRST_SEED}.parquet",
         corpus="results/corpora/k{k}.parquet",
     output:
         parquet="results/tables/spectrum_k{k}.parquet",
@@ -83,6 +82,7 @@ rule tables_spectrum:
         runtime=minutes(2, 0.01),
     params:
         code=fingerprint("tables_spectrum"),
+        minimum_cosine=config["clusters"]["minimum_cosine"],
     message:
         "The decoded curve of {wildcards.k}x{wildcards.k} kernels"
     script:

@@ -1,15 +1,14 @@
-import torch
-
-from kernelatlas.autoencoder import Autoencoder
 from kernelatlas.clusters import cluster_table
+from kernelatlas.contract import write_table
 from kernelatlas.corpus import read_corpus
-from kernelatlas.files import write_frame
+from kernelatlas.curve import Curve
 from kernelatlas.job import logged
+from kernelatlas.labels import threshold
 
 with logged(snakemake.log[0]):
-    torch.set_num_threads(snakemake.threads)
-    _, kernels = read_corpus(snakemake.input.corpus)
-    curve = Autoencoder.load(snakemake.input.autoencoder).sample(kernels)
-    params = snakemake.params
-    table = cluster_table(*curve, price=params.price, minimum_cosine=params.minimum_cosine)
-    write_frame(table, snakemake.output[0])
+    inputs, params = snakemake.input, snakemake.params
+    _, kernels = read_corpus(inputs.corpus)
+    curves = [Curve.load(path) for path in inputs.autoencoders]
+    below = threshold(curves[0].k, params.thresholds)
+    table = cluster_table(kernels, curves, below, params.minimum_cosine)
+    write_table(table, snakemake.output[0])

@@ -1,17 +1,17 @@
 import pandas as pd
-import torch
 
-from kernelatlas.autoencoder import Autoencoder
+from kernelatlas.curve import Curve
 from kernelatlas.job import logged
 from kernelatlas.labels import label_kernels, threshold, write_labels
 
 with logged(snakemake.log[0]):
-    torch.set_num_threads(snakemake.threads)
+    inputs, params = snakemake.input, snakemake.params
+    curves = [Curve.load(path) for path in inputs.autoencoders]
     parts = []
-    inputs = snakemake.input
-    for weights, clusters in zip(inputs.autoencoders, inputs.clusters, strict=True):
-        autoencoder = Autoencoder.load(weights)
-        below = threshold(autoencoder.k, snakemake.params.thresholds)
-        table = pd.read_parquet(clusters)
-        parts.append(label_kernels(inputs.kernels, autoencoder, table, below))
-    write_labels(parts, snakemake.output[0])
+    for path in inputs.clusters:
+        clusters = pd.read_parquet(path)
+        k = int(clusters["k"].iloc[0])
+        own = [curve for curve in curves if curve.k == k]
+        below = threshold(k, params.thresholds)
+        parts.append(label_kernels(inputs.kernels, own, clusters, below, params.minimum_cosine))
+    write_labels(parts, snakemake.output[0], params.seeds)

@@ -1,8 +1,9 @@
+import numpy as np
 import torch
 
-from kernelatlas.autoencoder import Autoencoder
+from kernelatlas.contract import write_table
 from kernelatlas.corpus import read_corpus
-from kernelatlas.files import write_frame
+from kernelatlas.curve import Curve
 from kernelatlas.job import logged
 from kernelatlas.masterkeys import save
 from kernelatlas.tables.masterkeys import corpus_energies, search_table
@@ -13,10 +14,11 @@ with logged(snakemake.log[0]):
     inputs, output, params = snakemake.input, snakemake.output, snakemake.params
     _, kernels = read_corpus(inputs.corpus)
     energy = corpus_energies(inputs.kernels, k)
-    curve = Autoencoder.load(inputs.autoencoder).curve(params.codes)
-    codes, decoded = (values.detach().numpy() for values in curve)
+    curve = Curve.load(inputs.autoencoder)
+    places = np.linspace(0, len(curve.points) - 1, params.codes).round().astype(int)
+    codes, decoded = curve.codes[places], curve.points[places]
     found, table = search_table(kernels, energy, codes, decoded, params.sample)
     kept = found.kept(params.n_keys)
     known = {"k": k, "codes": codes[kept].tolist(), "kernels": len(kernels), "seed": params.seed}
     save(output.safetensors, decoded[kept].reshape(-1, k, k), known)
-    write_frame(table, output.table, output.table_csv)
+    write_table(table, output.table, output.table_csv)

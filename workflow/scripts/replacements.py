@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from kernelatlas.files import write_frame
+from kernelatlas.contract import write_table
 from kernelatlas.job import logged
 from kernelatlas.masterkeys import load
 from kernelatlas.replacements import evaluate
@@ -18,4 +18,4 @@ with logged(snakemake.log[0]):
         prototypes[k] = np.stack(pd.read_parquet(clusters)["prototype"])
     table = evaluate(inputs.network, keys, prototypes, pd.read_parquet(inputs.fits))
     table.insert(0, "model", snakemake.wildcards.model)
-    write_frame(table, snakemake.output[0])
+    write_table(table, snakemake.output[0])

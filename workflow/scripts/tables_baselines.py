@@ -2,8 +2,8 @@ import torch
 
 from kernelatlas.autoencoder import Settings
 from kernelatlas.baselines import outcomes
+from kernelatlas.contract import write_table
 from kernelatlas.corpus import read_corpus
-from kernelatlas.files import write_frame
 from kernelatlas.job import logged
 from kernelatlas.labels import threshold
 from kernelatlas.sampling import sample_of
@@ -15,12 +15,11 @@ with logged(snakemake.log[0]):
     inputs, output, params = snakemake.input, snakemake.output, snakemake.params
     settings = {**params.settings, "widths": tuple(params.settings["widths"])}
     kernels = sample_of(read_corpus(inputs.corpus)[1], params.sample, params.seeds[0])
-    paths = zip(inputs.autoencoders, inputs.clusters, strict=True)
-    curves = dict(zip(params.seeds, paths, strict=True))
-    found = list(outcomes(kernels, Settings(**settings), curves))
     below, minimum_cosine = threshold(k, params.thresholds), params.minimum_cosine
+    paths = dict(zip(params.seeds, inputs.autoencoders, strict=True))
+    found = list(outcomes(kernels, Settings(**settings), paths, minimum_cosine))
     table = baseline_table(kernels, found, below, minimum_cosine)
-    write_frame(table, output.baselines, output.baselines_csv)
-    write_frame(agreement_table(found), output.agreement, output.agreement_csv)
+    write_table(table, output.baselines, output.baselines_csv)
+    write_table(agreement_table(found), output.agreement, output.agreement_csv)
     table = prototype_table(found, k, minimum_cosine)
-    write_frame(table, output.prototypes, output.prototypes_csv)
+    write_table(table, output.prototypes, output.prototypes_csv)

@@ -1,8 +1,8 @@
 import numpy as np
 import pandas as pd
 
+from kernelatlas.contract import write_table
 from kernelatlas.corpus import read_corpus
-from kernelatlas.files import write_frame
 from kernelatlas.job import logged
 from kernelatlas.masterkeys import load, metadata_of
 from kernelatlas.tables.masterkeys import corpus_energies, filter_sets, filter_table, model_table
@@ -19,7 +19,7 @@ with logged(snakemake.log[0]):
     prototypes = np.stack(pd.read_parquet(inputs.clusters)["prototype"])
     sets, sigmas = filter_sets(keys, prototypes, kernels, params.sample)
     filters = filter_table(keys, codes, sigmas, kernels, energy)
-    write_frame(filters, output.filters, output.filters_csv)
+    write_table(filters, output.filters, output.filters_csv)
     del kernels
     models = model_table(inputs.kernels, params.models, k, sets)
-    write_frame(models, output.models, output.models_csv)
+    write_table(models, output.models, output.models_csv)

@@ -58,7 +58,7 @@ def baseline_table(
         }
         if outcome.clusters is not None and outcome.prototypes is not None:
             clusters, prototypes = outcome.clusters, outcome.prototypes
-            named = bank(k).name(prototypes, minimum_cosine)[0] != names.OTHER
+            named = bank(k).name(prototypes, minimum_cosine).label != names.OTHER
             inside = clusters != UNCLUSTERED
             # The last place is that of unclustered kernels.
             has_name = np.append(named, False)[clusters]
@@ -155,14 +155,14 @@ def prototype_table(found: Sequence[Outcome], k: int, minimum_cosine: float) -> 
         if any(np.array_equal(prototypes, other) for other in seen):
             continue
         seen.append(prototypes)
-        labels, cosine = bank(k).name(prototypes, minimum_cosine)
+        found_names = bank(k).name(prototypes, minimum_cosine)
         inside = outcome.clusters[outcome.clusters != UNCLUSTERED]
         part = pd.DataFrame(
             {
                 "method": outcome.method,
                 "cluster": np.arange(len(prototypes), dtype=np.int16),
-                "label": labels.astype(str),
-                "template_cosine": cosine,
+                "label": found_names.label.astype(str),
+                "template_cosine": found_names.cosine,
                 "members": np.bincount(inside, minlength=len(prototypes)),
                 "prototype": list(prototypes),
             }

@@ -53,6 +53,8 @@ def random_members(
 ) -> pd.DataFrame:
     """Draw up to 12 kernels of each cluster from the family's trained models.
 
+    Of clusters with a name identified kernels are drawn as long as there are any.
+
     Returns
     -------
     DataFrame
@@ -69,15 +71,19 @@ def random_members(
         random = np.random.default_rng(SEED)
         for _, members in trained.groupby("cluster"):
             n = min(N_MEMBERS, len(members))
-            drawn = members.loc[np.sort(random.choice(members.index, n, replace=False))]
+            shuffled = members.loc[random.permutation(members.index)]
+            drawn = shuffled.sort_values("identified", ascending=False, kind="stable").iloc[:n]
             parts.append(drawn.assign(rank=np.arange(n), weights=list(weights[drawn.index])))
     columns = [
         "k",
         "cluster",
+        "label",
         "rank",
         "model",
         "layer",
         "channel",
+        "direction",
+        "agreement",
         "dissimilarity",
         "identified",
         "weights",

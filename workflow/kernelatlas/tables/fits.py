@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from kernelatlas.errors import KernelAtlasError
+from kernelatlas.fitted import agrees
 from kernelatlas.names import DEGENERATE
 
 MODEL = ["family", "model", "trained", "k"]
@@ -77,11 +78,12 @@ def function_table(
     Returns
     -------
     DataFrame
-        family, model, trained, k, label, identified, function, form, kernels, described, mean_r2,
+        family, model, trained, k, label, identified, function, form, kernels, described,
+        agreeing (whose fitted function has the shape of the label), mean_r2,
         mean_gain (of R² over the function's other form).
     """
     known = pd.DataFrame(models, columns=["model", "family", "trained", "trained_on"])
-    columns = ["function", "form", "r2", "other_form_r2"]
+    columns = ["function", "form", "r2", "other_form_r2", "fit_label"]
     every = beside_fits(labels, fitted, ["label", "identified"], columns, k)
     every = every.assign(
         label=every["label"].astype(str),
@@ -89,12 +91,14 @@ def function_table(
         form=every["form"].astype(object).fillna(""),
         described=every["r2"] >= bound,
         gain=every["r2"] - every["other_form_r2"],
+        agreeing=agrees(every["label"], every["fit_label"]).fillna(False),
     ).merge(known, on="model")
     return (
         every.groupby([*MODEL, "label", "identified", "function", "form"], sort=True)
         .agg(
             kernels=("described", "size"),
             described=("described", "sum"),
+            agreeing=("agreeing", "sum"),
             mean_r2=("r2", "mean"),
             mean_gain=("gain", "mean"),
         )

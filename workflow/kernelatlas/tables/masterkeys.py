@@ -176,7 +176,7 @@ def _described(
     index, r2 = best_filter(kernels, filters)
     n = np.bincount(index, minlength=len(filters))
     templates = bank(int(round(filters.shape[1] ** 0.5)))
-    template, cosine = templates.match(filters)
+    found = templates.name(filters, -1)
     return pd.DataFrame(
         {
             "filters": name,
@@ -184,8 +184,8 @@ def _described(
             "share": n / len(kernels),
             "energy": np.bincount(index, energy, len(filters)) / energy.sum(),
             "mean_r2": np.bincount(index, r2, len(filters)) / np.where(n, n, np.nan),
-            "label": [templates.labels[i] for i in template],
-            "label_cosine": cosine,
+            "label": found.label.astype(str),
+            "label_cosine": found.cosine,
             "weights": list(filters),
         }
     )

@@ -55,11 +55,13 @@ def model_table(
             degenerate=("degenerate", "sum"),
             identified=("identified", "sum"),
             mean_dissimilarity=("dissimilarity", "mean"),
-            mean_dissimilarity_encoder=("dissimilarity_encoder", "mean"),
+            identified_one_seed=("identified_one_seed", "sum"),
+            mean_agreement=("agreement", "mean"),
         )
         .reset_index()
     )
     table["share_identified"] = table["identified"] / table["kernels"]
+    table["share_identified_one_seed"] = table["identified_one_seed"] / table["kernels"]
     table["threshold"] = [threshold(int(k), thresholds) for k in table["k"]]
     return table
 

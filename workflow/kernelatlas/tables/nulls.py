@@ -35,17 +35,19 @@ def gather(
     Returns
     -------
     DataFrame
-        set, family, model, layer_index, dissimilarity (infinite where the label is no name), r2
-        (0 for degenerate kernels).
+        set, family, model, layer_index, dissimilarity (infinite where the label is no name or most
+        seeds give another shape), r2 (0 for degenerate kernels).
     """
     known = {name: (family, trained) for name, family, trained, _ in models}
-    real = beside_fits(labels, fits, ["label", "dissimilarity"], ["r2"], k)
+    real = beside_fits(labels, fits, ["label", "agreement", "dissimilarity"], ["r2"], k)
     real["set"] = real["model"].map(lambda name: TRAINED if known[name][1] else UNTRAINED)
-    chance = pd.read_parquet(nulls, columns=["null", *LAYER, "label", "dissimilarity", "r2"])
+    columns = ["null", *LAYER, "label", "agreement", "dissimilarity", "r2"]
+    chance = pd.read_parquet(nulls, columns=columns)
     every = pd.concat([real, chance.rename(columns={"null": "set"})], ignore_index=True)
     every["family"] = every["model"].map(lambda name: known[name][0])
     nameless = every["label"].astype(str).isin([OTHER, DEGENERATE])
-    distance = every["dissimilarity"].astype("float64").mask(nameless)
+    outvoted = ~(every["agreement"].astype("float64") > 0.5)
+    distance = every["dissimilarity"].astype("float64").mask(nameless | outvoted)
     return every.assign(dissimilarity=distance.fillna(np.inf), r2=every["r2"].fillna(0.0))[
         ["set", "family", *LAYER, "dissimilarity", "r2"]
     ]

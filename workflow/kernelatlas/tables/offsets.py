@@ -130,9 +130,7 @@ def chance(k: int) -> pd.DataFrame:
             for dx, dy, d, s in zip(x, y, sigma, sign, strict=True)
         ]
     )
-    templates = bank(k)
-    index, _ = templates.match(normalise(weights))
-    label = np.array(templates.labels)[index]
+    label = bank(k).name(normalise(weights), -1).label
     masks = {**{name: label == name for name in CENTRED}, TOGETHER: np.isin(label, CENTRED)}
     table = {
         name: {

@@ -1,46 +1,42 @@
-"""The decoded curve with its clusters and the density of codes on it."""
+"""The decoded curve of one seed with the names and the density of the kernels on it."""
 
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from kernelatlas.clusters import assign
+from kernelatlas.clusters import name_points
+from kernelatlas.corpus import read_corpus
+from kernelatlas.curve import Curve
 from kernelatlas.templates import bank
-
-POINTS = 256
 
 
 def spectrum_table(
-    codes: np.ndarray, curve: np.ndarray, counts: np.ndarray, clusters: str | Path
+    corpus: str | Path, autoencoder: str | Path, minimum_cosine: float
 ) -> pd.DataFrame:
-    """Sample a decoded curve at the middles of 256 equal stretches of the code.
+    """Describe the curve of an autoencoder, point by point.
 
     Parameters
     ----------
-    codes, curve, counts
-        As `kernelatlas.autoencoder.Autoencoder.sample` returns them.
-    clusters
-        Path of the cluster table.
+    corpus, autoencoder
+        Paths.
+    minimum_cosine
+        What is farther from every template is "other".
 
     Returns
     -------
     DataFrame
-        `density` integrates to one over the code.
+        Columns as in results/README.md; `density` integrates to one over the code.
     """
-    table = pd.read_parquet(clusters)
-    middles = (np.arange(POINTS) + 0.5) / POINTS
-    nearest = np.abs(codes[None] - middles[:, None]).argmin(axis=1)
-    density, _ = np.histogram(codes, POINTS, (0, 1), weights=counts, density=True)
-    cluster = assign(middles, table)
-    _, cosine = bank(int(table["k"].iloc[0])).match(curve[nearest])
+    _, kernels = read_corpus(corpus)
+    curve = Curve.load(autoencoder)
+    counts = np.bincount(curve.draw(kernels).point, minlength=len(curve.points))
     return pd.DataFrame(
         {
-            "code": middles,
-            "density": density,
-            "cluster": cluster,
-            "label": table["label"].to_numpy()[cluster],
-            "template_cosine": cosine,
-            "prototype": list(curve[nearest]),
+            "code": curve.codes,
+            "density": counts * len(counts) / counts.sum(),
+            "label": name_points(curve, minimum_cosine),
+            "template_cosine": bank(curve.k).name(curve.points, minimum_cosine).cosine,
+            "prototype": list(curve.points),
         }
     )
