@@ -1,6 +1,6 @@
 rule figure_family_clusters:
     input:
-        clusters=of_family("results/clusters/k{k}_seed{seed}.parquet"),
+        clusters=of_family("results/clusters/k{k}.parquet"),
         shares="results/tables/{family}_clusters.parquet",
         members="results/tables/{family}_members.parquet",
         models="results/tables/models.parquet",
@@ -26,7 +26,7 @@ rule figure_family_clusters:
         runtime=minutes(5),
     params:
         code=fingerprint("figure_family_clusters"),
-        seed=FIRST_SEED,
+        seeds=config["seeds"],
     message:
         "Drawing the clusters of the family {wildcards.family}"
     script:
@@ -101,7 +101,6 @@ rule figure_models:
 rule figure_spectrum:
     input:
         spectrum="results/tables/spectrum_k{k}.parquet",
-        clusters=f"results/clusters/k{{k}}_seed{FIRST_SEED}.parquet",
     output:
         pdf="results/figures/spectrum_k{k}.pdf",
         png=report(

@@ -11,6 +11,6 @@ with logged(snakemake.log[0]):
         pd.read_parquet(inputs.shares),
         pd.read_parquet(inputs.members),
         models,
-        {"family": family, "seed": snakemake.params.seed},
+        {"family": family, "seeds": snakemake.params.seeds},
     )
     style.save(figure, *snakemake.output)

@@ -6,4 +6,4 @@ from kernelatlas.job import logged
 with logged(snakemake.log[0]):
     tables = [pd.read_parquet(path) for path in snakemake.input]
     params = snakemake.params
-    style.save(fits.draw(*tables, seed=params.seed, bound=params.bound), *snakemake.output)
+    style.save(fits.draw(*tables, bound=params.bound), *snakemake.output)

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from kernelatlas.figures import style
-from kernelatlas.figures.spectrum import spread
+from kernelatlas.figures.style import spread
 
 NAMED = 36  # points, whose names still fit beside the panel
 LEFT, SIDE, GAP = 0.65, 3.6, 0.45  # inches

@@ -14,7 +14,7 @@ from kernelatlas.figures import style
 from kernelatlas.names import LABELS, shape_of
 
 ACROSS = 25  # prototypes in a row
-LEFT, WIDTH, RIGHT = 1.6, 10.0, 1.85  # inches
+LEFT, WIDTH, RIGHT = 1.9, 10.0, 1.85  # inches
 HEAD, PITCH, GAP = 0.45, WIDTH / ACROSS, 0.1  # inches
 PANEL, BELOW, BETWEEN = 2.9, 1.35, 0.5  # inches: panels, space for their axes, and over them
 # After Okabe and Ito; markers tell them apart without colours too.
@@ -83,15 +83,15 @@ def _caption(k: int, kernels: int, baselines: pd.DataFrame) -> str:
     threshold = baselines["threshold"].iloc[0]
     return (
         f"{style.count(kernels, 'kernel')} of {k}×{k}. Above: each method's prototypes (seed "
-        f"{seeds[0]}), mean directions of clusters (of the 1-D autoencoder: of stretches "
-        "of its curve), sorted by label and by the cosine to their best template; the frame's "
-        "colour is the label's shape. Beside them, means over "
+        f"{seeds[0]}), mean directions of clusters (of the 1-D autoencoder: of kernels "
+        "that one seed names alike), sorted by label and by the cosine to their best template; the "
+        "frame's colour is the label's shape. Beside them, means over "
         f"seeds: d is the dissimilarity to the prototype (1 where there is none), and identified "
         f"is the share of kernels for which it is below {threshold:.2f} and the prototype has a "
         "name. Below, left: that dissimilarity against the number of clusters; middle: the "
         "dissimilarity to reconstructions of a kernel from a few numbers, decoded codes or "
         f"principal components. A marker is a seed ({style.listed(seeds)}); lines join means. "
-        "1-D codes are projected onto the decoded curve, with the encoder's own beside them; the "
+        "1-D codes are the best ones on the decoded curve, with the encoder's own beside them; the "
         "others are the encoder's. Right: adjusted Rand index between methods, and in the diagonal "
         "between seeds of a method (blank with a single one); 1 is agreement, 0 chance."
     )

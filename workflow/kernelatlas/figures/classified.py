@@ -6,20 +6,22 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import seaborn as sns
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
 from kernelatlas.figures import style
 from kernelatlas.labels import threshold
-from kernelatlas.names import LABELS
+from kernelatlas.names import FIRST, LABELS, SECOND, SHAPES, shape_of
 from kernelatlas.shares import shares_by_shape
 
 PITCH, WIDEST = 0.15, 0.22  # inches from bar to bar, at least and at most
 BARS = 3.4  # width of the stacked bars
 NAMES = 1.9  # width of the names of layers
-TEXT = 1.75  # width of a label's description
+TEXT = 1.6  # width of a shape's description
 TILE = 0.44  # inches, side of a kernel's image
 ACROSS = 0.74  # inches from kernel to kernel: room for what is written under it
-DOWN = 0.72  # inches from label to label
+DOWN = 0.76  # inches from shape to shape
 HEAD = 0.52  # inches over a block's bars
 FOOT = 0.5
 
@@ -30,14 +32,15 @@ def draw(table: pd.DataFrame, typical: pd.DataFrame, description: Mapping[str, A
     Parameters
     ----------
     table
-        Columns layer, layer_index, channel, k, label, identified, degenerate, r2, function.
+        Columns layer, layer_index, channel, k, label, identified, degenerate, r2, function,
+        fit_agrees (bool or missing).
     typical
         Columns k, label, rank (from 0), function, r2, weights; may be empty.
     description
-        name, and settings of the release: thresholds, first_seed.
+        name, and settings of the release: thresholds, seeds.
     """
     sizes = sorted(int(k) for k in table["k"].unique())
-    shown = int(typical["rank"].max()) + 1 if len(typical) else 1
+    shown = max([4, *(len(rows) for k in sizes for _, rows in _shapes(typical[typical["k"] == k]))])
     left = style.MARGIN + NAMES
     right = left + BARS + 0.55
     width = right + TEXT + shown * ACROSS + style.MARGIN
@@ -76,29 +79,55 @@ def draw(table: pd.DataFrame, typical: pd.DataFrame, description: Mapping[str, A
 def _depth(table: pd.DataFrame, typical: pd.DataFrame) -> float:
     """Return the height of a block in inches."""
     bars = (table["layer"].nunique() + 1.5) * PITCH
-    return HEAD + max(bars, typical["label"].nunique() * DOWN, 0.5) + FOOT
+    return HEAD + max(bars, len(_shapes(typical)) * DOWN, 0.5) + FOOT
+
+
+def _shapes(typical: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+    """Return the shapes that occur, with the kernels that are shown of each.
+
+    Of a derivative that is the first kernel of each direction: of a second, + and then −.
+    """
+    shapes = typical["label"].astype(str).map(shape_of)
+    found = []
+    for shape in SHAPES:
+        rows = typical[shapes == shape]
+        if shape in (FIRST, SECOND):
+            rows = rows[rows["rank"] == 0]
+            bright = [str(label).endswith("-") for label in rows["label"]]
+            place = [LABELS.index(label) for label in rows["label"]]
+            rows = rows.iloc[np.lexsort((place, bright))]
+        else:
+            rows = rows.sort_values("rank", kind="stable")
+        if len(rows):
+            found.append((shape, rows))
+    return found
 
 
 def _caption(table: pd.DataFrame, typical: pd.DataFrame, description: Mapping[str, Any]) -> str:
     settings = description["settings"]
+    seeds = f"seed{'s' if len(settings['seeds']) > 1 else ''} {style.listed(settings['seeds'])}"
     sizes = sorted(table["k"].unique())
     limits = pd.DataFrame({"k": sizes}).assign(
         threshold=[threshold(k, settings["thresholds"]) for k in sizes]
     )
     text = (
         f"{style.count(len(table), 'depthwise kernel')} of {style.sizes(sizes)}, of which "
-        f"{int(table['degenerate'].sum()):,} are degenerate (without a shape), were projected "
-        f"onto the curves of a release of Kernel Atlas (seed {settings['first_seed']}). A kernel "
-        "is identified if its dissimilarity (1 − cos) to its point of the curve is below the "
-        f"threshold, {style.thresholds(limits)}, and its cluster is not named “other”. Left: "
-        "share of all kernels of the layer and size by the shape that they are identified as."
+        f"{int(table['degenerate'].sum()):,} are degenerate (without a shape), were named by a "
+        f"release of Kernel Atlas, by vote of its autoencoders ({seeds}): what their curves draw "
+        "for a kernel is averaged, and the mean has the name of the analytic template with the "
+        "highest cosine. A kernel is identified if it has a name, most seeds give it this shape, "
+        "and its dissimilarity (1 − cos) to the curves is below the threshold, "
+        f"{style.thresholds(limits)}. Left: share of all kernels of the layer and size by the "
+        "shape that they are identified as."
     )
     if len(typical):
         text += (
-            " Right: the identified kernels of each label that are nearest to the prototype of "
-            "their cluster, so more regular than most, with the analytic function that was "
-            "selected for each and its R². They are centred: red is above the kernel’s mean, blue "
-            "below, each on its own scale."
+            " Right: the identified kernels of each shape that are most like its prototype, "
+            "so more regular than most, with the analytic function that was selected for each and "
+            "its R²; of derivatives one for each direction (degrees anticlockwise from the right; "
+            "+: a dark ridge, −: a bright one), with the number of kernels. Fits agree if the "
+            "selected function is named like the kernel; the share is of kernels where both have a "
+            "name. Kernels are centred: red is above the mean, blue below, each on its own scale."
         )
     return text
 
@@ -156,46 +185,69 @@ def _typical(
     table: pd.DataFrame,
     typical: pd.DataFrame,
 ) -> None:
-    labels = [label for label in LABELS if (typical["label"] == label).any()]
-    depth = max(len(labels) * DOWN, 0.5)
+    groups = _shapes(typical)
+    depth = max(len(groups) * DOWN, 0.5)
     across = width - left
     page = style.axes_at(figure, left, top - HEAD - depth, across, depth)
     page.set(xlim=(0, across), ylim=(depth, 0))
     page.axis("off")
-    if not labels:
+    if not groups:
         page.text(0, 0.1, "no kernel is identified", size=style.NORMAL, color=style.FAINT)
-    for number, label in enumerate(labels):
-        rows = table[(table["label"] == label) & table["identified"]]
-        upper = number * DOWN
-        function = rows["function"].mode()
-        description = [
-            (style.shorten(label, TEXT - 0.1, style.NORMAL, "bold"), style.NORMAL, "bold"),
-            (
-                f"{style.count(len(rows), 'kernel')}, {100 * len(rows) / len(table):.1f} %",
-                *(style.SMALL, "normal"),
-            ),
+    table = table[table["identified"].astype(bool)].assign(all=len(table))
+    shapes = table["label"].astype(str).map(shape_of)
+    for index, (shape, kernels) in enumerate(groups):
+        upper = index * DOWN
+        _describe(page, shape, table[shapes == shape], upper)
+        for place, row in enumerate(style.rows_of(kernels)):
+            start = TEXT + place * ACROSS + (ACROSS - TILE) / 2
+            number = int((table["label"] == row.label).sum())
+            _kernel(page, row, k, start, upper, number)
+
+
+def _describe(page: Axes, shape: str, rows: pd.DataFrame, upper: float) -> None:
+    """Write how many kernels have a shape, and how they are fitted."""
+    share = 100 * len(rows) / max(int(rows["all"].max()), 1)
+    texts = [
+        (shape, style.NORMAL, "bold"),
+        (f"{style.count(len(rows), 'kernel')}, {share:.1f} %", style.SMALL, "normal"),
+    ]
+    function = rows["function"].mode()
+    if len(function):
+        common = 100 * (rows["function"] == function[0]).mean()
+        # The commonest function, then how well the selected ones fit.
+        texts += [
+            (f"{common:.0f} % “{function[0]}”", style.SMALL, "normal"),
+            (f"median R² {rows['r2'].median():.2f}", style.SMALL, "normal"),
         ]
-        if len(function):
-            share = (rows["function"] == function[0]).mean()
-            # The commonest function, then how well the selected ones fit.
-            description += [
-                (f"{100 * share:.0f} % “{function[0]}”", style.SMALL, "normal"),
-                (f"median R² {rows['r2'].median():.2f}", style.SMALL, "normal"),
-            ]
-        for line, (text, size, weight) in enumerate(description):
-            place = upper + TILE / 2 + (line - (len(description) - 1) / 2) * 0.13
-            page.text(0, place, text, size=size, weight=weight, va="center_baseline")
-        here = typical[typical["label"] == label].sort_values("rank")
-        for row in style.rows_of(here):
-            start = TEXT + row.rank * ACROSS + (ACROSS - TILE) / 2
-            centred = row.weights - np.mean(row.weights)
-            style.show_kernel(page, centred, k, (start, start + TILE, upper + TILE, upper))
-            if isinstance(row.function, str):
-                page.text(
-                    start + TILE / 2,
-                    upper + TILE + 0.05,
-                    f"{row.function} {row.r2:.2f}",
-                    size=style.SMALL - 0.5,
-                    ha="center",
-                    va="top",
-                )
+    agreed = rows["fit_agrees"].dropna()
+    if len(agreed):
+        text = f"fits agree: {100 * agreed.astype(float).mean():.0f} %"
+        texts.append((text, style.SMALL, "normal"))
+    for line, (text, size, weight) in enumerate(texts):
+        place = upper + DOWN / 2 - 0.05 + (line - (len(texts) - 1) / 2) * 0.125
+        page.text(0.1, place, text, size=size, weight=weight, va="center_baseline")
+    label = next(label for label in LABELS if shape_of(label) == shape)
+    page.add_patch(
+        Rectangle((0, upper), 0.06, TILE, facecolor=style.palette([label])[label], linewidth=0)
+    )
+
+
+def _kernel(page: Axes, row: Any, k: int, start: float, upper: float, number: int) -> None:
+    """Show a kernel with its direction, if it has one, and the function that fits it."""
+    centred = row.weights - np.mean(row.weights)
+    style.show_kernel(page, centred, k, (start, start + TILE, upper + TILE, upper))
+    texts = []
+    direction = style.direction_of(row.label)
+    if direction:
+        texts.append(f"{direction}: {number:,}")
+    if isinstance(row.function, str):
+        texts.append(f"{row.function} {row.r2:.2f}")
+    for line, text in enumerate(texts):
+        page.text(
+            start + TILE / 2,
+            upper + TILE + 0.075 + 0.1 * line,
+            text,
+            size=style.SMALL - 0.5,
+            ha="center",
+            va="center_baseline",
+        )

@@ -34,7 +34,7 @@ def draw(
     samples
         Columns trained_on, sample, side, pixels.
     seed
-        Of the autoencoder, for the caption.
+        First of those whose vote labels are; None keeps the vote out of the caption.
     """
     rows = _rows(seeds, emergence)
     high = PITCH * (len(rows) + 1.2 * rows["trained_on"].nunique()) + 0.7
@@ -63,11 +63,11 @@ def _caption(pictures: bool, seed: int | None) -> str:
             if pictures
             else ""
         )
-        + "Bars: the kernels identified at the end of training, by the shape of their cluster; for "
+        + "Bars: the kernels identified at the end of training, by shape; for "
         "several networks of one family their mean. To the right, the share identified with ± one "
         "standard deviation of the sample, and that of the same networks untrained. The "
         "autoencoders are those of the zoo."
-        + ("" if seed is None else f" Seed of the autoencoder: {seed}.")
+        + ("" if seed is None else " Labels are by vote of the seeds of the autoencoder.")
     )
 
 

@@ -38,7 +38,7 @@ def draw(
     learning
         Columns family, network, step, accuracy (in [0, 1]); without it there is no such panel.
     seed
-        Of the autoencoder, for the caption.
+        First of those whose vote labels are; None keeps the vote out of the caption.
     """
     followed = emergence.groupby(["network", "k"])["step"].transform("nunique") >= FEWEST
     states = emergence[followed] if followed.any() else emergence
@@ -101,8 +101,8 @@ def _caption(states: pd.DataFrame, learned: bool, seed: int | None) -> str:
         "its centred kernels that lies along each one's initial kernel, dashed what unrelated "
         "kernels would show, 1/(k² − 1)"
         + ("; the share of held-out crops answered right" if learned else "")
-        + ". Below: the kernels identified after each step, by the shape of their cluster."
-        + ("" if seed is None else f" Seed of the autoencoder: {seed}.")
+        + ". Below: the kernels identified after each step, by shape."
+        + ("" if seed is None else " Labels are by vote of the seeds of the autoencoder.")
     )
 
 

@@ -1,4 +1,4 @@
-"""The clusters of one family of networks: prototypes, templates, members and shares."""
+"""The shapes of one family of networks: prototypes, members and shares, on one page."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,59 +8,51 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from matplotlib.ticker import MaxNLocator
 
 from kernelatlas.figures import style
+from kernelatlas.names import FIRST, LABELS, OTHER, SECOND, SHAPES, SQUARES, shape_of
 
-PITCH = 0.14  # inches from bar to bar
-TILE = 0.44  # inches, side of a kernel's image
-GAP = 0.06
-TEXT = 1.75  # width of a cluster's description
-BARS = 2.0  # width of the bars with the figures at their ends
 MEMBERS = 12
+UNNAMED = 4  # prototypes of what has no name, at most
+THIN = 8  # networks whose bars are drawn one by one, at most
+
+# Inches from the page's left edge.
+COLOUR, TEXT, COSINE, PROTOTYPES, MEMBER, BARS = style.MARGIN, 0.3, 1.98, 2.15, 4.62, 8.72
+SMALL_TILE, SMALL_STEP, TILE, STEP = 0.265, 0.295, 0.29, 0.325
+BAR, NUMBERS, WIDTH = 1.3, (10.42, 10.85), 11.0
+
+ROW, DIRECTED = 0.325, 0.42  # heights of rows, without and with directions
+HEAD, FOOT = 0.54, 0.28  # inches over and under a block's rows
+LINE = style.SMALL * style.LINE / 72
 
 
 @dataclass(frozen=True)
-class Columns:
-    """Where the columns stand, in inches from the page's left edge."""
+class Row:
+    """A shape, or a prototype of what has no name.
 
-    tile: float
-    lines: int  # in which the members stand
-    row: float  # height
-    names: float  # width of the longest name of a network
+    Attributes
+    ----------
+    shape, name
+        One of `SHAPES`; what is written.
+    clusters
+        Rows of the cluster table, in the order of directions: of a second derivative + and then −.
+    """
 
-    number: float = style.MARGIN
-    text: float = style.MARGIN + 0.36
-
-    @property
-    def prototype(self) -> float:
-        return self.text + TEXT
-
-    @property
-    def template(self) -> float:
-        return self.prototype + self.tile + 2 * GAP
+    shape: str
+    name: str
+    clusters: pd.DataFrame
 
     @property
-    def members(self) -> float:
-        return self.template + self.tile + 4 * GAP
+    def directed(self) -> bool:
+        return self.shape in (FIRST, SECOND)
 
     @property
-    def bars(self) -> float:
-        across = MEMBERS // self.lines
-        return self.members + across * (self.tile + GAP) + self.names + 0.2
-
-    @property
-    def right(self) -> float:
-        return self.bars + BARS
-
-
-def _columns(networks: pd.DataFrame) -> Columns:
-    bars = int(networks.groupby("k")["model"].nunique().max())
-    lines = 2 if bars > 6 else 1
-    tile = 0.54 if lines == 2 else TILE
-    row = max(bars * PITCH + 0.16, lines * (tile + GAP) + 0.12, 0.72)
-    widest = max(style.text_width(name, style.SMALL) for name in networks["model"])
-    return Columns(tile=tile, lines=lines, row=row, names=widest)
+    def height(self) -> float:
+        return DIRECTED if self.directed else ROW
 
 
 def draw(
@@ -70,48 +62,122 @@ def draw(
     models: pd.DataFrame,
     description: Mapping[str, Any],
 ) -> Figure:
-    """Draw a row per cluster, a block per kernel size.
+    """Draw a block per kernel size, in it a row per shape and up to four of what has no name.
 
     Parameters
     ----------
     clusters
-        Columns k, cluster, code_low, code_high, label, template, template_cosine, prototype,
-        template_weights, members.
+        Columns k, cluster, label, template, template_label, template_cosine, members, prototype,
+        template_weights.
     shares
-        Columns k, cluster, model, trained, identified, share (in [0, 1]).
+        Columns k, cluster, model, trained, kernels, identified, share (in [0, 1]).
     members
-        Columns k, cluster, rank (from 0), identified, weights; may be empty.
+        Columns k, cluster, label, rank (from 0), direction, identified, weights; may be empty.
     models
-        The family's networks: columns model, trained, k, kernels, degenerate,
+        The family's networks: columns model, trained, k, kernels, degenerate, identified,
         share_identified (in [0, 1]), threshold, trained_on.
     description
-        family, seed.
+        family, seeds.
     """
     networks = models.sort_values(["k", "trained"], ascending=[True, False], kind="stable")
-    columns = _columns(networks)
     sizes = sorted(int(k) for k in networks["k"].unique())
-    overview = {k: (networks["k"] == k).sum() * PITCH + 0.16 for k in sizes}
-    heights = {
-        k: 0.5 + overview[k] + 0.62 + (clusters["k"] == k).sum() * columns.row + 0.5 for k in sizes
-    }
-    title = f"{description['family']}: clusters of its depthwise kernels"
-    height = sum(heights.values()) + 0.45
-    figure = style.new_figure(columns.right + style.MARGIN, height, title, fixed=True)
+    counts = {k: _counts(shares, networks[networks["k"] == k]) for k in sizes}
+    rows = {k: _rows(clusters[clusters["k"] == k], counts[k]["kernels"]) for k in sizes}
+    heights = {k: HEAD + sum(row.height for row in rows[k]) + FOOT for k in sizes}
+    lines = _order(networks)
+    over = 0.45 + len(lines) * LINE
+    height = over + sum(heights.values())
+    title = f"{description['family']}: shapes of its depthwise kernels"
+    figure = style.new_figure(WIDTH, height, title, fixed=True)
     figure.legend(
-        handles=style.trained_handles(
-            bool(networks["trained"].any()), not networks["trained"].all()
-        ),
+        handles=[
+            handle
+            for handle, present in zip(
+                _handles(), (networks["trained"].any(), not networks["trained"].all()), strict=True
+            )
+            if present
+        ],
         loc="upper right",
         bbox_to_anchor=(1, 1 - 0.06 / height),
         ncols=2,
     )
+    figure.text(
+        style.MARGIN / WIDTH,
+        1 - 0.42 / height,
+        "\n".join(lines),
+        va="top",
+        size=style.SMALL,
+        linespacing=style.LINE - 0.1,
+    )
     bottom = style.caption(figure, _caption(clusters, members, networks, description))
-    top = bottom + height - 0.45
+    top = bottom + height - over
     for k in sizes:
         here = networks[networks["k"] == k].reset_index(drop=True)
-        _block(figure, columns, top, overview[k], k, clusters, shares, members, here)
+        of_size = members[members["k"] == k]
+        _block(figure, top, heights[k], k, rows[k], of_size, shares, here, counts[k])
         top -= heights[k]
     return figure
+
+
+def _counts(shares: pd.DataFrame, networks: pd.DataFrame) -> pd.DataFrame:
+    """Count kernels and identified ones of each cluster, in trained networks if there are any."""
+    chosen = networks[networks["trained"]] if networks["trained"].any() else networks
+    here = shares[shares["k"].isin(chosen["k"]) & shares["model"].isin(chosen["model"])]
+    return here.groupby("cluster")[["kernels", "identified"]].sum()
+
+
+def _rows(clusters: pd.DataFrame, kernels: pd.Series) -> list[Row]:
+    clusters = clusters.assign(shape=clusters["label"].astype(str).map(shape_of))
+    rows = []
+    for shape in SHAPES:
+        here = clusters[clusters["shape"] == shape]
+        if shape != OTHER and len(here):
+            bright = [str(label).endswith("-") for label in here["label"]]
+            place = [LABELS.index(label) for label in here["label"]]
+            rows.append(Row(shape, shape, here.iloc[np.lexsort((place, bright))]))
+    unnamed = clusters[clusters["shape"] == OTHER].sort_values("cluster")
+    number = kernels.reindex(unnamed["cluster"], fill_value=0).to_numpy()
+    for index in sorted(np.argsort(-number, kind="stable")[:UNNAMED]):
+        rows.append(Row(OTHER, f"no name {index + 1}", unnamed.iloc[[index]]))
+    return rows
+
+
+def _handles() -> list[Rectangle]:
+    return [
+        Rectangle((0, 0), 1, 1, label=label, **_looks(trained))
+        for label, trained in (("trained network", True), ("untrained control", False))
+    ]
+
+
+def _looks(trained: bool) -> dict[str, Any]:
+    if trained:
+        return {"facecolor": style.INK, "edgecolor": "none", "linewidth": 0}
+    return {"facecolor": style.CONTROL, "edgecolor": "none", "linewidth": 0}
+
+
+def _order(networks: pd.DataFrame) -> list[str]:
+    """Say what each bar is, in lines of text."""
+    if networks.groupby("k")["model"].nunique().max() > THIN:
+        text = (
+            "Bars are the mean of the networks, lines go from the lowest to the highest; the "
+            "networks one by one are in the tables and in the figure of the models."
+        )
+    else:
+        names = networks.sort_values("trained", ascending=False, kind="stable")["model"]
+        lines = ["Bars of a row, from top to bottom, and what is identified:"]
+        for name in names.drop_duplicates():
+            rows = networks[networks["model"] == name]
+            percent = ", ".join(
+                f"{k}×{k} {100 * share:.1f} %"
+                for k, share in zip(rows["k"], rows["share_identified"], strict=True)
+            )
+            longer = f"{lines[-1]} {name} ({percent});"
+            if style.text_width(longer, style.SMALL) <= WIDTH - 2 * style.MARGIN:
+                lines[-1] = longer
+            else:
+                lines.append(f"{name} ({percent});")
+        return [*lines[:-1], lines[-1].rstrip(";") + "."]
+    return style.wrap(text, WIDTH - 2 * style.MARGIN, style.SMALL)
 
 
 def _caption(
@@ -122,21 +188,35 @@ def _caption(
 ) -> str:
     ks = networks["k"].unique()
     corpus = int(clusters.loc[clusters["k"].isin(ks), "members"].sum())
+    seeds = list(description["seeds"])
     text = (
-        f"Depthwise kernels of {style.sizes(ks)}, centred and scaled, were projected onto the "
-        f"curve that an autoencoder with one code (seed {description['seed']}) learned from a "
-        f"corpus of {style.count(corpus, 'kernel')}; the curve is cut into clusters, and each is "
-        "named by the analytic template with the highest cosine. A kernel is identified if its "
-        "dissimilarity (1 − cos) to its point of the curve is below the threshold, "
-        f"{style.thresholds(networks)}, and its cluster is not named “other”. Shares are of all "
-        f"kernels of a network: {style.count(int(networks['kernels'].sum()), 'kernel')} here, of "
-        f"which {int(networks['degenerate'].sum()):,} are degenerate (without a shape). Red is "
-        "positive, blue negative, each kernel on its own scale."
+        f"Depthwise kernels of {style.sizes(ks)} were named by vote of autoencoders with one code "
+        f"({'seeds' if len(seeds) > 1 else 'seed'} {style.listed(seeds)}; trained on a corpus of "
+        f"{style.count(corpus, 'kernel')}): what their curves draw for a kernel is averaged, and "
+        "the mean has the name of the analytic template with the highest cosine. A kernel is "
+        "identified if it has a name, most seeds give it this shape, and its dissimilarity "
+        f"(1 − cos) to the curves is below the threshold, {style.thresholds(networks)}. Prototypes "
+        "are mean kernels of the corpus, one for each direction of a derivative (degrees "
+        "anticlockwise from the right; +: a dark ridge, −: a bright one), with their cosine to the "
+        "best template, which is beside them. Kernels without a name are grouped by k-means, the "
+        "most frequent in the corpus first; they are not identified, and their bars are shares of "
+        "kernels in the group. Percentages beside bars are means over networks. All shares are of "
+        "all kernels of a network: "
+        f"{style.count(int(networks['kernels'].sum()), 'kernel')} here, of which "
+        f"{int(networks['degenerate'].sum()):,} are degenerate (without a shape). Kernels are "
+        "centred: red is above their mean, blue below, each on its own scale."
     )
+    means = clusters[clusters["k"].isin(ks)]
+    if means["label"].isin(SQUARES).any():
+        text += " Squares are mirrored to one corner for their prototype."
+    named = means[means["label"] != OTHER][["label", "template_label"]].astype(str)
+    if (named["label"].map(shape_of) != named["template_label"].map(shape_of)).any():
+        text += " A mean can look like another shape than its kernels (“nearest”)."
     if len(members):
         text += (
-            f" Members are drawn at random (at most {MEMBERS}) from the family's trained "
-            "networks; a dashed frame marks a kernel that is not identified."
+            f" Members, at most {MEMBERS}, are drawn at random from the family’s trained networks, "
+            "identified ones first, those of derivatives in the order of their directions; a "
+            "dashed frame marks a kernel with the name that is not identified."
         )
     return text
 
@@ -167,173 +247,224 @@ def _heading(k: int, networks: pd.DataFrame) -> str:
 
 def _block(
     figure: Figure,
-    columns: Columns,
     top: float,
-    overview: float,
+    depth: float,
     k: int,
-    clusters: pd.DataFrame,
-    shares: pd.DataFrame,
+    rows: list[Row],
     members: pd.DataFrame,
+    shares: pd.DataFrame,
     networks: pd.DataFrame,
+    counts: pd.DataFrame,
 ) -> None:
-    rows = clusters[clusters["k"] == k].sort_values("cluster")
-    depth = 0.5 + overview + 0.62 + len(rows) * columns.row
-    page = style.axes_at(figure, 0, top - depth, columns.right + style.MARGIN, depth)
-    page.set(xlim=(0, columns.right + style.MARGIN), ylim=(depth, 0))  # inches, downwards
+    page = style.axes_at(figure, 0, top - depth, WIDTH, depth)
+    page.set(xlim=(0, WIDTH), ylim=(depth, 0))  # inches, downwards
     page.axis("off")
-    size, room = style.NORMAL + 1.5, columns.right - columns.number
+    size, room = style.NORMAL + 1.5, WIDTH - 2 * style.MARGIN
     heading = style.shorten(_heading(k, networks), room, size, "bold")
-    page.text(columns.number, 0.2, heading, size=size, weight="bold", va="center")
-    _rule(page, columns, 0.36)
-    page.text(columns.number, 0.5 + overview / 2, "all", weight="bold", va="center")
-    _overview(page, columns, 0.5, networks)
-    page.text(columns.bars, 0.47, "identified in all clusters", size=style.SMALL)
-    bars = style.axes_at(figure, columns.bars, top - 0.5 - overview, BARS, overview)
-    _bars(bars, [0.0], overview, networks, [networks["share_identified"].to_numpy()], [style.INK])
-    bars.set_xlabel("share of kernels, %", labelpad=2, loc="left")
+    page.text(style.MARGIN, 0.2, heading, size=size, weight="bold", va="center")
+    trained = bool(networks["trained"].any())
+    heads = [
+        (TEXT, "shape, kernels identified", "left"),
+        (COSINE, "cosine", "right"),
+        (PROTOTYPES, "prototypes, template", "left"),
+        (MEMBER, "members at random", "left"),
+        (BARS, "share of kernels", "left"),
+    ]
+    if trained:
+        heads.append((NUMBERS[0], "trained", "right"))
+    if not networks["trained"].all():
+        heads.append((NUMBERS[1], "control", "right"))
+    for place, text, side in heads:
+        page.text(place, HEAD - 0.06, text, size=style.SMALL, ha=side, color="#6B6B6B")
 
-    start = 0.5 + overview + 0.62
-    for place, name in (
-        (columns.text, "cluster"),
-        (columns.prototype + columns.tile / 2, "prototype"),
-        (columns.template + columns.tile / 2 + 0.06, "template"),
-        (columns.members, "members at random"),
-        (columns.bars, "identified in the cluster (number)"),
-    ):
-        centred = name in ("prototype", "template")
-        page.text(
-            place,
-            start - 0.1,
-            name,
-            size=style.SMALL,
-            ha="center" if centred else "left",
+    total = int(networks.loc[networks["trained"] == trained, "kernels"].sum())
+    edges = HEAD + np.cumsum([0.0, *(row.height for row in rows)])
+    rules = [[(style.MARGIN, edge), (WIDTH - style.MARGIN, edge)] for edge in edges]
+    page.add_collection(LineCollection(rules, colors="#DDDDDD", linewidths=0.6), autolim=False)
+    for row, upper in zip(rows, edges[:-1], strict=True):
+        here = members[members["cluster"].isin(row.clusters["cluster"])]
+        _describe(page, row, upper, k, counts, total)
+        _members(page, row, upper, k, here)
+    _rest(page, rows, counts, total, edges[-1] + 0.13)
+    _bars(figure, page, top, rows, edges, shares[shares["k"] == k], networks)
+
+
+def _describe(page: Axes, row: Row, upper: float, k: int, counts: pd.DataFrame, total: int) -> None:
+    """Write name, numbers and cosine, and show prototypes with directions or the template."""
+    middle = upper + row.height / 2
+    label = str(row.clusters["label"].iloc[0])
+    page.add_patch(
+        Rectangle(
+            (COLOUR, upper + 0.035),
+            0.08,
+            row.height - 0.07,
+            facecolor=style.palette([label])[label],
+            linewidth=0,
         )
-    for number, row in enumerate(style.rows_of(rows)):
-        upper = start + number * columns.row
-        _rule(page, columns, upper)
-        here = members[(members["k"] == k) & (members["cluster"] == row.cluster)]
-        _cluster(page, columns, upper, row, here.sort_values("rank"))
-    values = shares[shares["k"] == k].set_index(["cluster", "model"])
-    bars = style.axes_at(figure, columns.bars, top - depth, BARS, len(rows) * columns.row)
-    order = [[(row.cluster, model) for model in networks["model"]] for row in style.rows_of(rows)]
-    _bars(
-        bars,
-        [number * columns.row for number in range(len(rows))],
-        columns.row,
-        networks,
-        [values["share"].reindex(keys, fill_value=0).to_numpy() for keys in order],
-        [style.palette([label])[label] for label in rows["label"]],
-        [values["identified"].reindex(keys, fill_value=0).to_numpy() for keys in order],
     )
-    bars.set_xlabel("share of kernels, %", labelpad=2, loc="left")
-
-
-def _rule(page: Axes, columns: Columns, place: float) -> None:
-    page.plot([columns.number, columns.right], [place, place], color="#DDDDDD", linewidth=0.6)
-
-
-def _overview(page: Axes, columns: Columns, upper: float, networks: pd.DataFrame) -> None:
-    width = columns.bars - columns.names - columns.text - 0.3
-    for number, row in enumerate(style.rows_of(networks)):
-        origin = (row.trained_on or "training data not stated") if row.trained else "not trained"
-        text = (
-            f" · {style.count(int(row.kernels), 'kernel')}, {int(row.degenerate):,} degenerate"
-            f" · threshold {row.threshold:.2f}"
+    found = counts.reindex(row.clusters["cluster"], fill_value=0).sum()
+    number = int(found["kernels" if row.shape == OTHER else "identified"])
+    noun = "kernels" if row.shape == OTHER else "identified"
+    if row.shape == OTHER and number == 1:
+        noun = "kernel"
+    share = 100 * number / max(total, 1)
+    for line, (text, size, weight) in enumerate(
+        (
+            (row.name, style.NORMAL, "bold"),
+            (f"{number:,} {noun}, {share:.1f} %", style.SMALL, "normal"),
         )
-        left = width - style.text_width(text, style.SMALL)
-        page.text(
-            columns.text,
-            upper + 0.08 + (number + 0.5) * PITCH,
-            style.shorten(origin, left, style.SMALL) + text,
-            size=style.SMALL,
-            va="center_baseline",
-        )
-
-
-def _cluster(page: Axes, columns: Columns, upper: float, row: Any, members: pd.DataFrame) -> None:
-    middle = upper + columns.row / 2
-    k, tile = row.k, columns.tile
-    page.text(columns.number, middle, str(row.cluster), weight="bold", va="center", size=9)
-    description = (
-        (row.label, style.NORMAL, "bold"),
-        (f"code {row.code_low:.3f}–{row.code_high:.3f}", style.SMALL, "normal"),
-        (style.count(int(row.members), "kernel") + " of the corpus", style.SMALL, "normal"),
-        (f"cosine {row.template_cosine:.2f} to", style.SMALL, "normal"),
-        (style.shorten(row.template, TEXT - 0.1, style.SMALL), style.SMALL, "normal"),
-    )
-    for number, (text, size, weight) in enumerate(description):
-        page.text(
-            columns.text,
-            middle + (number - 2) * 0.125,
-            text,
-            size=size,
-            weight=weight,
-            va="center_baseline",
-        )
-    for left, weights in (
-        (columns.prototype, row.prototype),
-        (columns.template, row.template_weights),
     ):
-        style.show_kernel(
-            page, weights, k, (left, left + tile, middle + tile / 2, middle - tile / 2)
-        )
-    across = MEMBERS // columns.lines
-    lines = -(-min(len(members), MEMBERS) // across)
-    step = tile + GAP
-    for number, member in enumerate(style.rows_of(members.head(MEMBERS))):
-        left = columns.members + number % across * step
-        high = middle - lines * step / 2 + GAP / 2 + number // across * step
-        style.show_kernel(
-            page,
-            member.weights,
-            k,
-            (left, left + tile, high + tile, high),
-            faint=not member.identified,
-        )
+        place = middle + (line - 0.5) * 0.135
+        page.text(TEXT, place, text, size=size, weight=weight, va="center_baseline")
+    cosines = row.clusters["template_cosine"]
+    texts = dict.fromkeys(f"{value:.2f}" for value in (cosines.min(), cosines.max()))
+    page.text(COSINE, middle, "–".join(texts), size=style.SMALL, ha="right", va="center_baseline")
+    if row.directed:
+        tile, step = SMALL_TILE, SMALL_STEP
+        lefts = [PROTOTYPES + number * step for number in range(len(row.clusters))]
+        kernels = list(row.clusters["prototype"])
+        high = upper + 0.04
+        for left, name in zip(lefts, row.clusters["label"], strict=True):
+            page.text(
+                left + tile / 2,
+                high + tile + 0.055,
+                style.direction_of(name).replace(" ", ""),
+                size=style.SMALL - 1,
+                ha="center",
+                va="center_baseline",
+            )
+    else:
+        tile, step = TILE, STEP
+        lefts = [PROTOTYPES, PROTOTYPES + step]
+        kernels = [row.clusters[name].iloc[0] for name in ("prototype", "template_weights")]
+        high = middle - tile / 2
+        place = lefts[-1] + tile + 0.08
+        text = str(row.clusters["template"].iloc[0])
+        best = str(row.clusters["template_label"].iloc[0])
+        if shape_of(best) != row.shape:
+            text = "nearest: " + " ".join([shape_of(best), style.direction_of(best)]).strip()
+        text = style.shorten(text, MEMBER - place - 0.1, style.SMALL)
+        page.text(place, middle, text, size=style.SMALL, va="center_baseline")
+    style.show_kernels(page, kernels, k, lefts, high, tile)
+
+
+def chosen(members: pd.DataFrame, directed: bool) -> pd.DataFrame:
+    """Choose the members of a row: identified ones first, of derivatives from each direction.
+
+    Parameters
+    ----------
+    members
+        Columns label, rank, direction, identified, weights.
+    directed
+        Whether they are put into the order of their directions.
+    """
     if members.empty:
+        return members
+    order = members.assign(missed=~members["identified"].astype(bool))
+    order = order.sort_values(["missed", "label", "rank"], kind="stable")
+    order = order.assign(turn=order.groupby("label", observed=True).cumcount())
+    by = ["missed", "turn", "rank"] if directed else ["missed", "rank"]
+    order = order.sort_values(by, kind="stable").head(MEMBERS)
+    if directed:
+        labels = order["label"].astype(str)
+        angle = labels.map(lambda label: float(style.direction_of(label).split("°")[0]))
+        turn = 360.0 if labels.map(shape_of).iloc[0] == FIRST else 180.0
+        direction = order["direction"].astype(float)
+        beside = ((direction - angle + turn / 2) % turn - turn / 2).fillna(0)
+        order = order.assign(bright=labels.str.endswith("-"), angle=angle, beside=beside)
+        order = order.sort_values(["bright", "angle", "beside"], kind="stable")
+    return order
+
+
+def _members(page: Axes, row: Row, upper: float, k: int, members: pd.DataFrame) -> None:
+    middle = upper + row.height / 2
+    shown = chosen(members, row.directed)
+    if shown.empty:
         page.text(
-            columns.members,
+            MEMBER,
             middle,
             "no kernel of the trained networks",
             size=style.SMALL,
             color=style.FAINT,
-            va="center",
+            va="center_baseline",
         )
+        return
+    faint = None if row.shape == OTHER else (~shown["identified"].astype(bool)).tolist()
+    lefts = [MEMBER + number * STEP for number in range(len(shown))]
+    style.show_kernels(page, list(shown["weights"]), k, lefts, middle - TILE / 2, TILE, faint)
+
+
+def _rest(page: Axes, rows: list[Row], counts: pd.DataFrame, total: int, place: float) -> None:
+    """Count the kernels of the groups without a name that are not shown."""
+    shown = [cluster for row in rows for cluster in row.clusters["cluster"]]
+    rest = counts[~counts.index.isin(shown)]
+    number = int(rest["kernels"].sum())
+    if number:
+        share = 100 * number / max(total, 1)
+        text = (
+            f"{style.count(len(rest), 'more group')} of kernels without a name: "
+            f"{style.count(number, 'kernel')}, {share:.1f} %"
+        )
+        page.text(TEXT, place, text, size=style.SMALL, va="center_baseline")
 
 
 def _bars(
-    ax: Axes,
-    uppers: list[float],
-    row: float,
+    figure: Figure,
+    page: Axes,
+    top: float,
+    rows: list[Row],
+    edges: np.ndarray,
+    shares: pd.DataFrame,
     networks: pd.DataFrame,
-    shares: list[np.ndarray],
-    colours: list[str],
-    counts: list[np.ndarray] | None = None,
 ) -> None:
-    """Draw per row, whose upper edges are given in inches, a bar for each network."""
-    longest = max(float(np.max(share)) for share in shares)
-    places, names = [], []
-    reserve = 0.95 if counts else 0.5  # inches for the figures
-    limit = max(100 * longest, 1.0) / (1 - reserve / BARS)
-    for number, upper in enumerate(uppers):
-        middles = upper + row / 2 + (np.arange(len(networks)) - (len(networks) - 1) / 2) * PITCH
-        for index, (place, share) in enumerate(zip(middles, shares[number], strict=True)):
-            looks: dict[str, Any] = (
-                {"facecolor": colours[number], "edgecolor": style.INK, "linewidth": 0.4}
-                if networks["trained"].iloc[index]
-                else style.control_style()
-            )
-            ax.barh(place, 100 * share, height=0.75 * PITCH, **looks)
-            text = f" {100 * share:.1f} %" + (f" ({counts[number][index]:,})" if counts else "")
-            ax.text(100 * share, place, text, size=style.SMALL, va="center_baseline")
-        places += list(middles)
-        names += list(networks["model"])
-    ax.set(xlim=(0, limit), ylim=(uppers[-1] + row, 0), yticks=places)
-    ax.set_yticklabels(names)
-    ax.tick_params(axis="y", length=0, pad=3)
-    ax.tick_params(axis="x", pad=2)
-    ticks = [tick for tick in ax.get_xticks() if tick <= max(100 * longest, 1.0) * 1.001]
-    ax.set_xticks(ticks)
+    """Draw a bar for each network in each row, or their mean and range if there are many."""
+    values = [_shares(row, shares, networks) for row in rows]
+    longest = max([1.0, *(float(value.max()) for value in values)])
+    high = float(edges[-1] - edges[0])
+    ax = style.axes_at(figure, BARS, top - edges[-1], BAR, high)
+    ax.set(xlim=(0, longest), ylim=(edges[-1], edges[0]), yticks=[])
     ax.set_facecolor("none")
+    trained = networks["trained"].to_numpy(dtype=bool)
+    groups = [(mask, kind) for mask, kind in ((trained, True), (~trained, False)) if mask.any()]
+    single = len(networks) <= THIN
+    bars = len(networks) if single else len(groups)
+    for row, upper, value in zip(rows, edges[:-1], values, strict=True):
+        pitch = min((row.height - 0.07) / bars, 0.12)
+        start = upper + (row.height - bars * pitch) / 2
+        shown: np.ndarray = (
+            value if single else np.array([value[mask].mean() for mask, _ in groups])
+        )
+        kinds = trained if single else np.array([kind for _, kind in groups])
+        centres = start + (np.arange(bars) + 0.5) * pitch
+        for kind in (True, False):
+            places = centres[kinds == kind]
+            ax.barh(places, shown[kinds == kind], height=0.84 * pitch, **_looks(kind))
+        if not single:
+            ends = [[value[mask].min(), value[mask].max()] for mask, _ in groups]
+            lines = [[(a, y), (b, y)] for (a, b), y in zip(ends, centres, strict=True)]
+            colours = [style.FAINT if kind else style.INK for kind in kinds]
+            ranges = LineCollection(lines, colors=colours, linewidths=1.0, zorder=3)
+            ax.add_collection(ranges, autolim=False)
+        for mask, kind in groups:
+            page.text(
+                NUMBERS[0 if kind else 1],
+                upper + row.height / 2,
+                f"{value[mask].mean():.1f} %",
+                size=style.SMALL,
+                ha="right",
+                va="center_baseline",
+                color=style.INK if kind else "#6B6B6B",
+            )
+    ax.tick_params(axis="x", pad=1.5, length=2)
+    ax.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
+    ax.xaxis.set_major_formatter(lambda value, _: f"{value:g} %")
     sns.despine(ax=ax)
-    ax.spines["bottom"].set_bounds(0, max(100 * longest, 1.0))
+
+
+def _shares(row: Row, shares: pd.DataFrame, networks: pd.DataFrame) -> np.ndarray:
+    """Return what percentage of each network's kernels is in the row."""
+    here = shares[shares["cluster"].isin(row.clusters["cluster"])]
+    column = "kernels" if row.shape == OTHER else "identified"
+    found = here.groupby("model", observed=True)[column].sum()
+    number = found.reindex(networks["model"], fill_value=0).to_numpy(dtype=float)
+    return 100 * number / np.maximum(networks["kernels"].to_numpy(dtype=float), 1)

@@ -23,7 +23,7 @@ def draw(composition: pd.DataFrame, description: Mapping[str, Any]) -> Figure:
     composition
         Columns model, trained, k, layer, layer_index, label, kernels, identified.
     description
-        family, seed.
+        family.
     """
     networks = composition[["model", "trained"]].drop_duplicates()
     networks = networks.sort_values("trained", ascending=False, kind="stable")
@@ -48,17 +48,17 @@ def draw(composition: pd.DataFrame, description: Mapping[str, Any]) -> Figure:
         if number + across >= len(networks):
             panels[number].set_xlabel("layer")
     style.legend(figure, style.part_handles(parts), "shape")
-    style.caption(figure, _caption(composition, description, mixed))
+    style.caption(figure, _caption(composition, mixed))
     return figure
 
 
-def _caption(composition: pd.DataFrame, description: Mapping[str, Any], mixed: bool) -> str:
+def _caption(composition: pd.DataFrame, mixed: bool) -> str:
     return (
         f"Each bar is one layer with {style.sizes(composition['k'].unique())} depthwise kernels, "
         "in the order of the label table; under it stand its number and what "
         "its name does not share with the network's other layers. Coloured: the kernels "
-        "identified, by the shape of their cluster, directions and signs taken together (seed "
-        f"{description['seed']}); degenerate kernels have no shape. In all "
+        "identified, by shape, directions and signs taken together (labels are by vote of the "
+        "seeds of the autoencoder); degenerate kernels have no shape. In all "
         f"{style.count(int(composition['kernels'].sum()), 'kernel')}."
         + (" The number above a bar is the size k of its k×k kernels." if mixed else "")
     )

@@ -16,19 +16,17 @@ CELL, GAP, TEXT = 0.72, 0.22, 0.5  # inches: a kernel's side, between kernels, o
 LEFT, RIGHT = 1.0, 0.3
 
 
-def draw(functions: pd.DataFrame, prototypes: pd.DataFrame, seed: int, bound: float) -> Figure:
+def draw(functions: pd.DataFrame, prototypes: pd.DataFrame, bound: float) -> Figure:
     """Draw prototypes over their fits, and which functions each label's kernels are.
 
     Parameters
     ----------
     functions, prototypes
         Tables functions_k{k} and prototype_fits_k{k}.
-    seed
-        Of the autoencoder whose prototypes are drawn.
     bound
         R² at which a kernel counts as described.
     """
-    shown = prototypes[prototypes["seed"] == seed].reset_index(drop=True)
+    shown = prototypes.reset_index(drop=True)
     k = int(shown["k"].iloc[0])
     rows = -(-len(shown) // COLUMNS)
     band = 2 * CELL + 0.08 + TEXT
@@ -39,7 +37,7 @@ def draw(functions: pd.DataFrame, prototypes: pd.DataFrame, seed: int, bound: fl
     height = 0.5 + rows * band + 0.45 + table
     title = f"Analytic functions of {k}×{k} kernels"
     figure = style.new_figure(width, height, title, fixed=True)
-    bottom = style.caption(figure, _caption(trained, shown, k, seed, bound))
+    bottom = style.caption(figure, _caption(trained, shown, k, bound))
     for index, row in enumerate(style.rows_of(shown)):
         top = bottom + height - 0.55 - (index // COLUMNS) * band
         left = LEFT + (index % COLUMNS) * (CELL + GAP)
@@ -51,11 +49,11 @@ def draw(functions: pd.DataFrame, prototypes: pd.DataFrame, seed: int, bound: fl
     return figure
 
 
-def _caption(trained: pd.DataFrame, shown: pd.DataFrame, k: int, seed: int, bound: float) -> str:
+def _caption(trained: pd.DataFrame, shown: pd.DataFrame, k: int, bound: float) -> str:
     kernels, described = int(trained["kernels"].sum()), int(trained["described"].sum())
     discrete = trained.loc[trained["form"] == "discrete", "kernels"].sum() / kernels
     return (
-        f"Top: the prototypes of the {style.count(len(shown), 'cluster')} (seed {seed}) with their "
+        f"Top: the prototypes of the {style.count(len(shown), 'cluster')} with their "
         "labels, below each the analytic function selected by the Bayesian information criterion, "
         "and R². Left: identified kernels of trained networks by label and by the function "
         "selected for the kernel itself, per cent of the label. Right: share of all kernels whose "

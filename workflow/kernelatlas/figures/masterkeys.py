@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
 
 from kernelatlas.figures import style
-from kernelatlas.figures.spectrum import spread
+from kernelatlas.figures.style import spread
 
 ACROSS = 8  # keys in a row
 LEFT, WIDTH, RIGHT = 0.65, 10.0, 1.75  # inches

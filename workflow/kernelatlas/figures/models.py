@@ -25,7 +25,7 @@ def draw(models: pd.DataFrame, composition: pd.DataFrame, seed: int | None = Non
     composition
         Columns model, k, label, kernels, identified; any number of rows per network.
     seed
-        Of the autoencoder, for the caption.
+        First of those whose vote labels are; None keeps the vote out of the caption.
     """
     shares = shares_by_shape(composition, ["model", "k"])
     sizes = sorted(int(k) for k in models["k"].unique())
@@ -53,16 +53,16 @@ def _caption(models: pd.DataFrame, seed: int | None) -> str:
     return (
         f"Share of all {style.sizes(models['k'].unique())} depthwise kernels of a network (in all "
         f"{style.count(int(models['kernels'].sum()), 'kernel')}, of which "
-        f"{int(models['degenerate'].sum()):,} are degenerate) whose dissimilarity (1 − cos) to "
-        f"the autoencoder's curve is below the threshold, {style.thresholds(models)}, and whose "
-        "cluster is not named “other”. Left: the share and the number of kernels identified. "
-        "Right: the same kernels by the shape of their cluster."
+        f"{int(models['degenerate'].sum()):,} are degenerate) that have a name, of which most "
+        "seeds of the autoencoder give the shape, and whose dissimilarity (1 − cos) to the seeds' "
+        f"curves is on average below the threshold, {style.thresholds(models)}. Left: the share "
+        "and the number of kernels identified. Right: the same kernels by shape."
         + (
             ""
             if models["trained"].all()
             else " Untrained controls stand under the trained networks of their family."
         )
-        + ("" if seed is None else f" Seed of the autoencoder: {seed}.")
+        + ("" if seed is None else " Labels are by vote of the seeds of the autoencoder.")
     )
 
 

@@ -26,7 +26,7 @@ WORDS = {
     "covariance": "noise of the trained kernels' covariance",
 }
 RULES = {
-    "identified": ("Identified by the autoencoder's curve", "dissimilarity below"),
+    "identified": ("Identified by vote of the seeds", "dissimilarity below"),
     "r2": ("Described by an analytic function", "R² above"),
 }
 
@@ -72,9 +72,10 @@ def _caption(shares: pd.DataFrame, k: int, rate: float) -> str:
         for row in style.rows_of(same)
     ]
     return (
-        f"Left: share of all {k}×{k} kernels whose cluster has a name and whose dissimilarity "
-        "(1 − cos) to the autoencoder's curve is below a threshold. Right: share whose best "
-        "analytic function has R² above one. Kernels without structure go the same way. "
+        f"Left: share of all {k}×{k} kernels that have a name, of which most seeds give the "
+        "shape, and whose dissimilarity (1 − cos) to the seeds' curves is on average below a "
+        "threshold. Right: share whose best analytic function has R² above one. Kernels without "
+        "structure go the same way. "
         f"Triangles: the threshold that {rate:.0%} of a null pass. Below: shares at the "
         "threshold in use, with 95 % bootstrap intervals over layers; hollow: the trained "
         f"kernels' share at the null's calibrated threshold. "

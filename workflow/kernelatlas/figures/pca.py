@@ -80,7 +80,7 @@ def _caption(k: int, scores: pd.DataFrame, kernels: int | None) -> str:
     return (
         f"Principal component analysis of {style.count(total, f'depthwise {k}×{k} kernel')}, "
         f"centred and scaled; {shown} shown in the plane of the first two components, coloured "
-        "by the shape of the cluster for those identified. The images at the axes are the "
+        "by shape if they are identified. The images at the axes are the "
         "components themselves, with the sign of the end at which they stand (red positive, blue "
         f"negative). Right: variance explained by each of the first {SHOWN} components and by "
         "all up to it."

@@ -18,7 +18,7 @@ def draw(seeds: pd.DataFrame, seed: int | None = None) -> Figure:
         Columns family, network, k, shape, share, mean, sd (in [0, 1]), networks. Families of one
         network are drawn only if there are no others.
     seed
-        Of the autoencoder, for the caption.
+        First of those whose vote labels are; None keeps the vote out of the caption.
     """
     several = seeds[seeds["networks"] > 1]
     shown = several if len(several) else seeds
@@ -42,7 +42,7 @@ def _caption(seeds: pd.DataFrame, seed: int | None) -> str:
         "a panel were trained by the same recipe from different seeds of their weights and of "
         "their crops. Each dot is a network; bars are means, with ± one standard deviation of the "
         "sample beside the dots and in the labels."
-        + ("" if seed is None else f" Seed of the autoencoder: {seed}.")
+        + ("" if seed is None else " Labels are by vote of the seeds of the autoencoder.")
     )
 
 

@@ -1,156 +1,227 @@
-"""The decoded spectrum: what the autoencoder's curve shows along its one code."""
+"""The decoded spectrum: what the autoencoder's curve draws along its one code."""
 
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib.axes import Axes
+from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
 
 from kernelatlas.figures import style
-from kernelatlas.names import shape_of
+from kernelatlas.names import FIRST, OTHER, SECOND, SHAPES, shape_of
 
-IMAGES = 32  # prototypes in the strip
-LEFT, WIDTH, RIGHT = 0.75, 10.4, 1.5  # inches
-BAND, LEADER, LINE = 0.2, 0.3, 0.14  # inches
-DENSITY, COSINE = 1.6, 1.2  # inches
+LINES = 8  # of the page
+IMAGES = 32  # decoded kernels in a line, at most
+LEFT, WIDTH, RIGHT = 0.5, 10.08, 0.42  # inches
+DENSITY, BAND, GAP, BETWEEN = 0.2, 0.16, 0.03, 0.13  # inches
+HEAD, KEY = 0.5, 0.62  # inches of the title and of the key to the shapes
+
+# What stands on a stretch of the band: the first that is narrow enough.
+SHORT = {
+    "on-centre": ("on-centre", "●"),
+    "off-centre": ("off-centre", "○"),
+    "on-cross": ("on-cross", "✚"),
+    "off-cross": ("off-cross", "✛"),
+    "on-square": ("on-square", "■"),
+    "off-square": ("off-square", "□"),
+    OTHER: ("other",),
+}
+SYMBOLS = {FIRST: "→ ↗ …", SECOND: "│ ╱ …"}
+ARROWS = {0: "→", 45: "↗", 90: "↑", 135: "↖", 180: "←", 225: "↙", 270: "↓", 315: "↘"}
+RIDGES = {0: "│", 45: "╲", 90: "─", 135: "╱"}  # across the direction
+DARK = ("on-centre", "on-cross", "on-square", FIRST)  # colours that white can be read on
 
 
-def draw(
-    spectrum: pd.DataFrame,
-    clusters: pd.DataFrame,
-    seed: int | None = None,
-    threshold: float | None = None,
-) -> Figure:
-    """Draw prototypes, clusters, the density of the kernels and the template cosine.
+def draw(spectrum: pd.DataFrame, seed: int | None = None) -> Figure:
+    """Draw the code like lines of text: decoded kernels over a band in the colours of shapes.
 
     Parameters
     ----------
     spectrum
-        On a fine grid of the code: columns code, density, template_cosine, prototype.
-    clusters
-        Columns cluster, code_low, code_high, label, members.
+        A row per point of the curve, at equally spaced codes: columns code, density (it
+        integrates to 1 over the code), label, template_cosine, prototype (the decoded kernel).
     seed
         Of the autoencoder, for the caption.
-    threshold
-        Of the dissimilarity, for the caption.
     """
-    spectrum = spectrum.sort_values("code")
-    clusters = clusters.sort_values("code_low")
+    spectrum = spectrum.sort_values("code", ignore_index=True)
     k = style.kernel_size(spectrum["prototype"].iloc[0])
-    texts = [f"{row.cluster}  {row.label}" for row in style.rows_of(clusters[["cluster", "label"]])]
-    strip = WIDTH / IMAGES
-    words = max(style.text_width(text, style.SMALL) for text in texts) + 0.05
-    head = strip + 0.08 + BAND + LEADER + words
-    height = 0.45 + head + 0.1 + DENSITY + 0.2 + COSINE + 0.5
-    figure = style.new_figure(
-        LEFT + WIDTH + RIGHT, height, f"Spectrum of decoded {k}×{k} kernels", fixed=True
-    )
-    bottom = style.caption(figure, _caption(k, clusters, seed, threshold))
-
-    page = style.axes_at(figure, LEFT, bottom + height - 0.45 - head, WIDTH, head)
-    page.set(xlim=(0, 1), ylim=(head, 0))  # the code, and inches downwards
+    length = -(-len(spectrum) // LINES)  # points in a line
+    tile = min(WIDTH / min(IMAGES, length), 0.5)
+    depth = DENSITY + GAP + tile + GAP + BAND + BETWEEN
+    lines = -(-len(spectrum) // length)
+    width = LEFT + WIDTH + RIGHT
+    title = f"Spectrum of decoded {k}×{k} kernels"
+    figure = style.new_figure(width, HEAD + KEY + lines * depth, title, fixed=True)
+    bottom = style.caption(figure, _caption(spectrum, k, seed))
+    high = KEY + lines * depth
+    page = style.axes_at(figure, 0, bottom, width, high)
+    page.set(xlim=(0, width), ylim=(high, 0))  # inches, downwards
     page.axis("off")
-    _strip(page, spectrum, k, strip)
-    _band(page, clusters, texts, strip + 0.08)
-    present = [shape_of(label) for label in clusters["label"]]
-    figure.legend(
-        handles=style.part_handles(present),
-        title="shape",
-        alignment="left",
-        loc="upper left",
-        bbox_to_anchor=(
-            (LEFT + WIDTH + 0.1) / (LEFT + WIDTH + RIGHT),
-            1 - 0.4 / (height + bottom),
-        ),
-    )
-
-    density = style.axes_at(figure, LEFT, bottom + 0.5 + COSINE + 0.2, WIDTH, DENSITY)
-    density.fill_between(spectrum["code"], spectrum["density"], color=style.CONTROL, linewidth=0)
-    density.plot(spectrum["code"], spectrum["density"], color=style.INK, linewidth=0.9)
-    density.set_ylabel("density of kernels\nper unit of code")
-    density.set(ylim=(0, None), xticklabels=[])
-    cosine = style.axes_at(figure, LEFT, bottom + 0.5, WIDTH, COSINE)
-    cosine.plot(spectrum["code"], spectrum["template_cosine"], color=style.INK, linewidth=0.9)
-    cosine.set(ylabel="cosine to the\nbest template", xlabel="code")
-    cosine.set_ylim(min(0.5, float(spectrum["template_cosine"].min())), 1.0)
-    for ax in (density, cosine):
-        ax.set_xlim(0, 1)
-        for cut in clusters["code_low"].iloc[1:]:
-            ax.axvline(cut, color=style.FAINT, linewidth=0.6, linestyle=(0, (4, 2)))
-        sns.despine(ax=ax)
-    figure.align_ylabels([density, cosine])
+    _key(page, spectrum, k)
+    highest = float(spectrum["density"].max())
+    for number in range(lines):
+        points = spectrum.iloc[number * length : (number + 1) * length]
+        upper = KEY + number * depth
+        _line(page, points, WIDTH / length, upper, tile, k, highest)
+        edge = 1 / len(spectrum) / 2
+        baseline = upper + DENSITY + GAP + tile + GAP + BAND / 2
+        for place, code, side in (
+            (LEFT - 0.06, points["code"].iloc[0] - edge, "right"),
+            (LEFT + len(points) * WIDTH / length + 0.06, points["code"].iloc[-1] + edge, "left"),
+        ):
+            text = f"{abs(code):.3f}"
+            page.text(place, baseline, text, ha=side, va="center_baseline", size=style.SMALL)
     return figure
 
 
-def _caption(k: int, clusters: pd.DataFrame, seed: int | None, threshold: float | None) -> str:
+def _caption(spectrum: pd.DataFrame, k: int, seed: int | None) -> str:
+    changes = int((spectrum["label"] != spectrum["label"].shift()).sum())
     return (
-        f"Top: {IMAGES} kernels decoded at equally spaced codes (red positive, blue negative, "
-        f"each on its own scale); below them the {style.count(len(clusters), 'cluster')} into "
-        "which the curve is cut, with number and label, coloured by shape. Middle: density of "
-        f"the projected codes of {style.count(int(clusters['members'].sum()), 'kernel')} of "
-        f"{k}×{k}; it integrates to 1. Bottom: cosine between the decoded kernel and the analytic "
-        "template that fits it best. Dashed lines are the cuts."
-        + ("" if seed is None else f" Seed of the autoencoder: {seed}.")
-        + ("" if threshold is None else f" Threshold of the dissimilarity: {threshold:.2f}.")
+        f"The one code of the autoencoder of {k}×{k} kernels, from 0 to 1, in lines that are read "
+        "like text; the numbers at their ends are codes. Squares: kernels decoded at codes under "
+        "them, of the name that is commonest there (red positive, blue negative, each on its own "
+        "scale). Band: what a kernel with this code is named, in the colour of its shape; the "
+        f"name changes {changes - 1:,} times, as a shape lies at many places of the curve. "
+        "Derivatives carry their direction, in degrees anticlockwise from the right, and second "
+        "ones a sign (+: a dark ridge, −: a bright one); on narrow stretches an arrow is the "
+        "direction in which a first derivative increases, and a line the ridge of a second. Grey "
+        "above: density of the kernels along the code, on one scale; its highest value is "
+        f"{spectrum['density'].max():.1f}, its mean 1. Percentages: share of the kernels whose "
+        "codes lie on the stretches of a shape. Squares beside them: the point of the shape that "
+        "is most like a template, of “other” the densest one."
+        + ("" if seed is None else f" This is the curve of seed {seed} alone.")
     )
 
 
-def _strip(page: Axes, spectrum: pd.DataFrame, k: int, high: float) -> None:
-    codes = spectrum["code"].to_numpy(dtype=float)
-    margin = 0.06 / IMAGES
-    for number in range(IMAGES):
-        nearest = int(np.abs(codes - (number + 0.5) / IMAGES).argmin())
-        style.show_kernel(
-            page,
-            spectrum["prototype"].iloc[nearest],
-            k,
-            (number / IMAGES + margin, (number + 1) / IMAGES - margin, high * 0.94, high * 0.06),
-        )
+def _key(page: Axes, spectrum: pd.DataFrame, k: int) -> None:
+    """Show for each shape its colour, share of kernels and best example on the curve."""
+    shapes = spectrum["label"].astype(str).map(shape_of)
+    present = [shape for shape in SHAPES if (shapes == shape).any()]
+    step = (LEFT + WIDTH + RIGHT - 2 * style.MARGIN) / len(SHAPES)
+    tile, examples, lefts = 0.3, [], []
+    for number, shape in enumerate(present):
+        rows = spectrum[shapes == shape]
+        by = "density" if shape == OTHER else "template_cosine"
+        best = rows[by].to_numpy(dtype=float).argmax()
+        examples.append(rows["prototype"].iloc[best])
+        lefts.append(style.MARGIN + number * step)
+        share = 100 * rows["density"].sum() / spectrum["density"].sum()
+        symbols = [SYMBOLS[shape]] if shape in SYMBOLS else SHORT[shape][1:]
+        lines = [shape, "  ".join([f"{share:.1f} %", *symbols])]
+        if shape in SYMBOLS:
+            lines[:1] = shape.replace("-", "-\n").split("\n")
+        for line, text in enumerate(lines):
+            page.text(
+                lefts[-1] + tile + 0.07,
+                tile / 2 + 0.04 + (line - (len(lines) - 1) / 2) * 0.13,
+                text,
+                size=style.SMALL,
+                va="center_baseline",
+                weight="normal" if text is lines[-1] else "bold",
+            )
+    style.show_kernels(page, examples, k, lefts, 0, tile)
+    boxes = [_box(left, left + tile, tile + GAP, tile + GAP + 0.08) for left in lefts]
+    _boxes(page, boxes, [style.palette([shape])[shape] for shape in _labels(present)])
 
 
-def _band(page: Axes, clusters: pd.DataFrame, texts: list[str], upper: float) -> None:
-    """Draw a coloured box per cluster and, at the end of a thin line, its label."""
-    middles = (clusters["code_low"] + clusters["code_high"]).to_numpy(dtype=float) / 2
-    colours = style.palette(clusters["label"])
-    lower = upper + BAND
-    places = spread(middles, LINE / WIDTH)
-    rows = style.rows_of(clusters[["code_low", "code_high", "label"]])
-    for row, middle, place, text in zip(rows, middles, places, texts, strict=True):
-        box = Rectangle(
-            (row.code_low, upper),
-            row.code_high - row.code_low,
-            BAND,
-            facecolor=colours[row.label],
-            edgecolor=style.INK,
-            linewidth=0.5,
-            clip_on=False,
-        )
-        page.add_patch(box)
-        page.plot(
-            [middle, middle, place, place],
-            [lower, lower + 0.05, lower + LEADER - 0.08, lower + LEADER - 0.03],
-            color=style.FAINT,
-            linewidth=0.6,
-        )
+def _labels(shapes: list[str]) -> list[str]:
+    """Return a label of each shape."""
+    directed = {FIRST: f"{FIRST} 0°", SECOND: f"{SECOND} 0° +"}
+    return [directed.get(shape, shape) for shape in shapes]
+
+
+def _line(
+    page: Axes,
+    points: pd.DataFrame,
+    step: float,
+    upper: float,
+    tile: float,
+    k: int,
+    highest: float,
+) -> None:
+    """Draw a line of the page; a point of the curve is `step` inches wide."""
+    density = points["density"].to_numpy(dtype=float)
+    base = upper + DENSITY
+    places = LEFT + (np.arange(len(points)) + 0.5) * step
+    edges = [LEFT, *places, LEFT + len(points) * step]
+    heights = base - DENSITY * np.array([density[0], *density, density[-1]]) / max(highest, 1e-12)
+    outline = [(edges[0], base), *zip(edges, heights, strict=True), (edges[-1], base)]
+    _boxes(page, [outline], [style.CONTROL])
+
+    row = base + GAP
+    images = max(round(len(points) * step / tile), 1)
+    middles = LEFT + (np.arange(images) + 0.5) * len(points) * step / images
+    labels = points["label"].astype(str).to_numpy()
+    nearest = [_typical(labels, places, middle, tile) for middle in middles]
+    shown = 0.94 * tile
+    style.show_kernels(
+        page,
+        [points["prototype"].iloc[index] for index in nearest],
+        k,
+        [middle - shown / 2 for middle in middles],
+        row + 0.03 * tile,
+        shown,
+    )
+
+    row += tile + GAP
+    begins = np.flatnonzero(np.append(True, labels[1:] != labels[:-1]))
+    ends = np.append(begins[1:], len(labels))
+    boxes = [
+        _box(LEFT + begin * step, LEFT + end * step, row, row + BAND)
+        for begin, end in zip(begins, ends, strict=True)
+    ]
+    colours = style.palette(labels)
+    _boxes(page, boxes, [colours[labels[begin]] for begin in begins], edge="white")
+    for begin, end in zip(begins, ends, strict=True):
+        text = _fitting(labels[begin], (end - begin) * step - 0.03)
         page.text(
-            place, lower + LEADER, text, rotation=270, ha="center", va="top", size=style.SMALL
+            LEFT + (begin + end) / 2 * step,
+            row + BAND / 2,
+            text,
+            size=style.SMALL - 0.5,
+            ha="center",
+            va="center_baseline",
+            color="white" if shape_of(labels[begin]) in DARK else style.INK,
         )
 
 
-def spread(places: np.ndarray, distance: float) -> np.ndarray:
-    """Move sorted places in [0, 1] as little as needed to be `distance` apart.
+def _typical(labels: np.ndarray, places: np.ndarray, middle: float, tile: float) -> int:
+    """Return which point a square over `middle` shows: the middle one of the commonest label."""
+    under = np.flatnonzero(np.abs(places - middle) <= tile / 2 + 1e-9)
+    if not len(under):
+        return int(np.abs(places - middle).argmin())
+    values, numbers = np.unique(labels[under], return_counts=True)
+    of_label = under[np.isin(labels[under], values[numbers == numbers.max()])]
+    return int(of_label[np.abs(places[of_label] - middle).argmin()])
 
-    Places that would touch form a group, which stays centred on the mean of what was wanted.
-    """
-    distance = min(distance, 1 / max(len(places), 1))
-    groups: list[list[float]] = []  # sum of the wanted starts, number of places
-    for number, place in enumerate(places):
-        groups.append([place - number * distance, 1])
-        while len(groups) > 1 and groups[-2][0] / groups[-2][1] > groups[-1][0] / groups[-1][1]:
-            total, members = groups.pop()
-            groups[-1][0] += total
-            groups[-1][1] += members
-    starts = np.concatenate([np.full(int(n), total / n) for total, n in groups])
-    low, high = distance / 2, 1 - (len(places) - 0.5) * distance
-    return np.clip(starts, low, max(low, high)) + np.arange(len(places)) * distance
+
+def _fitting(label: str, width: float) -> str:
+    """Return the longest short form of a label that is no wider than `width` inches, or ''."""
+    shape, direction = shape_of(label), style.direction_of(label)
+    if direction:
+        angle = int(direction.split("°")[0])
+        if shape == FIRST:
+            forms: tuple[str, ...] = (f"first {direction}", ARROWS[angle])
+        else:
+            forms = (f"second {direction}", RIDGES[angle])
+    else:
+        forms = SHORT.get(shape, ())
+    for form in forms:
+        if style.text_width(form, style.SMALL - 0.5) <= width:
+            return form
+    return ""
+
+
+def _box(left: float, right: float, upper: float, lower: float) -> list[tuple[float, float]]:
+    return [(left, upper), (right, upper), (right, lower), (left, lower)]
+
+
+def _boxes(
+    page: Axes,
+    boxes: list[list[tuple[float, float]]],
+    colours: list[str],
+    edge: str = "none",
+) -> None:
+    patches = PolyCollection(
+        boxes, facecolors=colours, edgecolors=edge, linewidths=0.4, clip_on=False, zorder=1
+    )
+    page.add_collection(patches, autolim=False)

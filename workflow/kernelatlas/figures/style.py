@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
+from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.legend import Legend
@@ -24,6 +25,7 @@ from kernelatlas.shares import NOT_IDENTIFIED, PARTS
 SMALL, NORMAL, LARGE = 6.5, 7.5, 10.0  # points
 LINE = 1.35  # distance of lines in heights of the font
 MARGIN = 0.15  # inches between the page's edge and what stands on it
+CANVAS = 300  # pixels an inch of images that are put together from kernels
 INK, FAINT, CONTROL = "#333333", "#9A9A9A", "#BDBDBD"
 
 sns.set_theme(
@@ -170,9 +172,32 @@ def caption(figure: Figure, text: str) -> float:
     return added
 
 
+def spread(places: np.ndarray, distance: float) -> np.ndarray:
+    """Move sorted places in [0, 1] as little as needed to be `distance` apart.
+
+    Places that would touch form a group, which stays centred on the mean of what was wanted.
+    """
+    distance = min(distance, 1 / max(len(places), 1))
+    groups: list[list[float]] = []  # sum of the wanted starts, number of places
+    for number, place in enumerate(places):
+        groups.append([place - number * distance, 1])
+        while len(groups) > 1 and groups[-2][0] / groups[-2][1] > groups[-1][0] / groups[-1][1]:
+            total, members = groups.pop()
+            groups[-1][0] += total
+            groups[-1][1] += members
+    starts = np.concatenate([np.full(int(n), total / n) for total, n in groups])
+    low, high = distance / 2, 1 - (len(places) - 0.5) * distance
+    return np.clip(starts, low, max(low, high)) + np.arange(len(places)) * distance
+
+
 def rows_of(frame: pd.DataFrame) -> list[Any]:
     """Return the rows as named tuples."""
     return list(frame.itertuples(index=False))
+
+
+def direction_of(label: str) -> str:
+    """Return the direction, and sign, at the end of a label: `45°`, `0° +`; empty without one."""
+    return label.partition(" ")[2].replace("-", "−")
 
 
 def kernel_size(weights: Any) -> int:
@@ -224,6 +249,76 @@ def show_kernel(
         clip_on=False,
     )
     ax.add_patch(frame)
+
+
+def kernel_pixels(kernels: Any, k: int) -> np.ndarray:
+    """Return kernels as colours, (n, k, k, 3) uint8: centred, each symmetrical about zero."""
+    values = np.stack([np.asarray(kernel, dtype=float) for kernel in kernels])
+    values = values - values.mean(axis=1, keepdims=True)
+    values /= np.maximum(np.abs(values).max(axis=1, keepdims=True), 1e-12)
+    colours: np.ndarray = KERNEL_MAP(values / 2 + 0.5, bytes=True)
+    return colours[..., :3].reshape(len(values), k, k, 3)
+
+
+def show_kernels(
+    page: Axes,
+    kernels: Sequence[Any],
+    k: int,
+    lefts: Sequence[float],
+    upper: float,
+    tile: float,
+    faint: Sequence[bool] | None = None,
+) -> None:
+    """Show a row of kernels as one image, with frames as one or two lines: few artists are fast.
+
+    Parameters
+    ----------
+    page
+        Axes in inches, downwards.
+    kernels
+        k·k weights each, shown as by `kernel_pixels`.
+    lefts
+        Left edge of each.
+    upper, tile
+        Upper edge, and side, of all.
+    faint
+        Whether each has a dashed frame.
+    """
+    if not len(kernels):
+        return
+    left, right = min(lefts), max(lefts) + tile
+    canvas = np.full((round(tile * CANVAS), round((right - left) * CANVAS), 3), 255, dtype=np.uint8)
+    down = np.arange(len(canvas)) * k // len(canvas)
+    for pixels, start in zip(kernel_pixels(kernels, k), lefts, strict=True):
+        begin = round((start - left) * CANVAS)
+        part = canvas[:, begin : begin + len(canvas)]
+        part[:] = pixels[down][:, down[: part.shape[1]]]
+    page.set_autoscale_on(False)
+    page.imshow(
+        canvas,
+        interpolation="nearest",
+        extent=(left, right, upper + tile, upper),
+        aspect="auto",
+        zorder=1,
+    )
+    dashed = np.zeros(len(kernels), bool) if faint is None else np.asarray(faint, bool)
+    for looks, chosen in (("-", ~dashed), ((0, (2, 2)), dashed)):
+        boxes = [
+            [(x, upper), (x + tile, upper), (x + tile, upper + tile), (x, upper + tile)]
+            for x, wanted in zip(lefts, chosen, strict=True)
+            if wanted
+        ]
+        if boxes:
+            frames = PolyCollection(
+                boxes,
+                facecolors="none",
+                edgecolors=INK,
+                linewidths=0.5,
+                linestyles=[looks],
+                clip_on=False,
+                zorder=2,
+            )
+            page.add_collection(frames, autolim=False)
 
 
 def stacked_bars(

@@ -1,6 +1,7 @@
 """How the autoencoder's training went."""
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 import pandas as pd
 import seaborn as sns
@@ -11,18 +12,30 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocato
 
 from kernelatlas.figures import style
 
-LOSSES: dict[str, Literal["-", "--"]] = {"loss_encoder": "--", "loss_projected": "-"}
-MEANING = {"loss_encoder": "code from the encoder", "loss_projected": "best code on the curve"}
+Line = Literal["-", "--"]
+ANSWERS: dict[Line, str] = {"-": "best point of the curve", "--": "encoder’s answer"}
+
+# Of each stage: its panel's title, what its steps are, and what is drawn below.
+STAGES = {
+    "curve": ("1. curve of points", "round", "width"),
+    "decoder": ("2. decoder", "step", "learning_rate"),
+    "training": ("3. encoder and decoder", "step", "cross_entropy"),
+}
+BELOW = {
+    "width": "width, points",
+    "learning_rate": "learning rate",
+    "cross_entropy": "cross-entropy\nof the encoder",
+}
 
 
 def draw(history: pd.DataFrame, k: int | None = None) -> Figure:
-    """Draw both losses and the learning rate over the epochs, a colour per seed.
+    """Draw the dissimilarity in the three stages of the training, a colour per seed.
 
     Parameters
     ----------
     history
-        Columns seed, epoch, loss_encoder, loss_projected, learning_rate; losses are NaN where
-        not measured.
+        Columns seed, stage (of `STAGES`), step, width, learning_rate, dissimilarity,
+        dissimilarity_encoder, cross_entropy; NaN where a stage has no such thing.
     k
         Size of the kernels, for title and caption.
     """
@@ -31,53 +44,71 @@ def draw(history: pd.DataFrame, k: int | None = None) -> Figure:
     hues = sns.color_palette("colorblind" if few else "viridis", len(seeds))
     colours = dict(zip(seeds, hues, strict=True))
     kernels = "kernels" if k is None else f"{k}×{k} kernels"
-    figure = style.new_figure(8.5, 4.6, f"Training of the autoencoder for {kernels}")
-    above, below = figure.subplots(2, 1, sharex=True, height_ratios=(2.6, 1))
-    for seed, colour in colours.items():
-        rows = history[history["seed"] == seed].sort_values("epoch")
-        for column, line in LOSSES.items():
-            known = rows.dropna(subset=[column])
-            above.plot(
-                known["epoch"],
-                known[column],
-                color=colour,
-                linestyle=line,
-                linewidth=1.1,
-                marker="o" if len(known) < 2 else "",
-                markersize=3,
-            )
-        below.plot(rows["epoch"], rows["learning_rate"], color=colour, linewidth=1.1)
-    _logarithmic(above, history[list(LOSSES)])
-    above.set_ylabel("mean dissimilarity (1 − cos)")
-    below.set(ylabel="learning rate", xlabel="epoch", ylim=(0, None))
-    below.xaxis.set_major_locator(MaxNLocator(integer=True))
-    for ax in (above, below):
-        ax.yaxis.grid(True, which="both", color="#E5E5E5", linewidth=0.5)
-        sns.despine(ax=ax)
-    figure.align_ylabels([above, below])
-    handles = [Line2D([], [], color=colours[seed], label=f"seed {seed}") for seed in seeds] + [
-        Line2D([], [], color=style.INK, linestyle=line, label=MEANING[column], linewidth=1.1)
-        for column, line in LOSSES.items()
-    ]
+    figure = style.new_figure(10.5, 4.4, f"Training of the autoencoder for {kernels}")
+    axes = figure.subplots(2, len(STAGES), sharex="col", height_ratios=(2.4, 1))
+    for column, (stage, (title, unit, below)) in enumerate(STAGES.items()):
+        rows = history[history["stage"] == stage]
+        upper, lower = axes[:, column]
+        _lines(upper, rows, "dissimilarity", colours, "-")
+        _lines(upper, rows, "dissimilarity_encoder", colours, "--")
+        _lines(lower, rows, below, colours, "-")
+        upper.set_title(title)
+        lower.set(ylabel=BELOW[below], xlabel=unit)
+        values = pd.concat([rows["dissimilarity"], rows["dissimilarity_encoder"]]).dropna()
+        _scale(upper, values)
+        _scale(lower, rows[below].dropna(), logarithmic=below == "width")
+        lower.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+        for ax in (upper, lower):
+            ax.yaxis.grid(True, which="both", color="#E5E5E5", linewidth=0.5)
+            sns.despine(ax=ax)
+    axes[0, 0].set_ylabel("mean dissimilarity (1 − cos)")
+    figure.align_ylabels(axes[:, 0])
+    handles = [Line2D([], [], color=colours[seed], label=f"seed {seed}") for seed in seeds]
+    for line, text in ANSWERS.items():
+        handles.append(Line2D([], [], color=style.INK, linestyle=line, label=text, linewidth=1.1))
     style.legend(figure, handles)
     style.caption(
         figure,
-        f"Mean cosine dissimilarity between {kernels} and their "
-        f"reconstructions after each epoch, for "
-        f"{'the seeds' if len(seeds) > 1 else 'seed'} {style.listed(seeds)}: dashed with the code "
-        "that the encoder gives, solid with the best code on the decoded curve, by which kernels "
-        "are assigned. Below: the learning rate at the beginning of the epoch.",
+        f"Mean cosine dissimilarity between {kernels} and what reconstructs them, for "
+        f"{'the seeds' if len(seeds) > 1 else 'seed'} {style.listed(seeds)}: solid the best point "
+        "of the curve, dashed the one that the encoder answers with. First a curve of free points "
+        "is laid through the kernels; how far along the curve a kernel draws points with it, the "
+        "width, shrinks from round to round. Then the decoder learns to draw this curve (here the "
+        "dissimilarity is to the curve, not to kernels). Last, encoder and decoder are trained "
+        "together on the kernels. Scales of the panels differ.",
     )
     return figure
 
 
-def _logarithmic(ax: Axes, losses: pd.DataFrame) -> None:
-    """Choose a logarithmic axis if the losses span more than a factor of five."""
-    lowest, highest = float(losses.min().min()), float(losses.max().max())
-    if 0 < 5 * lowest < highest:
+def _lines(
+    ax: Axes, rows: pd.DataFrame, column: str, colours: Mapping[int, Any], line: Line
+) -> None:
+    for seed, colour in colours.items():
+        known = rows[rows["seed"] == seed].sort_values("step").dropna(subset=[column])
+        if len(known):
+            ax.plot(
+                known["step"],
+                known[column],
+                color=colour,
+                linestyle=line,
+                linewidth=1.1,
+                marker="o" if len(known) < 20 else "",
+                markersize=2.5,
+            )
+
+
+def _scale(ax: Axes, values: pd.Series, logarithmic: bool = True) -> None:
+    """Choose a logarithmic axis, if one is apt, for values that span more than a factor of five."""
+    if values.empty:
+        ax.set_yticks([])
+        ax.text(0.5, 0.5, "not recorded", transform=ax.transAxes, ha="center", color="#6B6B6B")
+        return
+    lowest, highest = float(values.min()), float(values.max())
+    if logarithmic and 0 < 5 * lowest < highest:
         ax.set_yscale("log")
-        ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 4, 6)))
+        wide = highest > 100 * lowest
+        ax.yaxis.set_major_locator(LogLocator(subs=(1,) if wide else (1, 2, 5)))
         ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         ax.yaxis.set_minor_locator(NullLocator())
-    else:
-        ax.set_ylim(0, None)
+    elif highest > 2 * lowest or lowest <= 0:
+        ax.set_ylim(min(0.0, lowest), None)

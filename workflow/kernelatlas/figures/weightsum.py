@@ -83,7 +83,7 @@ def draw(weightsum: pd.DataFrame, k: int | None = None) -> Figure:
     style.caption(
         figure,
         f"Sum of the raw weights of {style.count(int(rows['kernels'].sum()), 'kernel')}{size}, by "
-        "the label of their cluster: left relative to the sum of the absolute weights (1: all "
+        "label: left relative to the sum of the absolute weights (1: all "
         "weights are positive), right as it is. Boxes span the middle half with the median as "
         "a line and the mean as a diamond; whiskers are 5–95 %. First derivatives are expected "
         "near zero, since their positive and negative halves cancel.",
