@@ -1,17 +1,18 @@
 # `make`: set up .venv and build everything. `make test`: set up and test.
 # `make test-slurm`: the workflow through a real Slurm of one node; installs it, needs root.
 # `make dynamics`: the networks trained here, followed through their training.
-# `make evidence`: analytic fits, nulls, baselines, master keys. `make release`: one folder of results.
+# `make evidence`: stability, analytic fits, nulls, baselines, master keys. `make release`: one folder of results.
+# `make docs`: fill the tables of README.md and docs/ with the numbers in results/.
 # `make check`: format, lint, types. `make report`: the HTML report of the results.
 # `make lock`: regenerate the pins. `make registry`: regenerate the registry of timm.
-# `make benchmark`: autoencoder against k-means, fits against scipy, extraction against timm, training.
+# `make benchmark`: autoencoder against k-means, labels against other formulas, fits against scipy, extraction against timm, training.
 # `make verify-hub`: compare with timm's own loading from the real hub; needs a network.
 PYTHON ?= python3
 CORES ?= all
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: all setup test test-library test-workflow test-slurm check report lock registry benchmark dynamics evidence release verify-hub clean
+.PHONY: all setup test test-library test-workflow test-slurm check report lock registry benchmark dynamics evidence release docs verify-hub clean
 all: setup
 	snakemake --cores $(CORES) all
 
@@ -39,8 +40,8 @@ test-slurm: setup
 	pytest tests/slurm
 
 check: setup
-	ruff format --check workflow tests benchmarks envs
-	ruff check workflow tests benchmarks envs
+	ruff format --check workflow tests benchmarks envs docs
+	ruff check workflow tests benchmarks envs docs
 	snakefmt --check Snakefile workflow/rules
 	snakemake --lint
 	mypy
@@ -54,6 +55,9 @@ evidence: setup
 release: setup
 	snakemake --cores $(CORES) release
 
+docs: setup
+	python docs/numbers.py
+
 report: all dynamics evidence
 	snakemake --report results/report.html all dynamics evidence
 
@@ -64,7 +68,8 @@ registry: setup
 	python workflow/zoos/registry.py
 
 benchmark: all
-	python benchmarks/autoencoder.py
+	python benchmarks/autoencoder.py --without-former --kernels 6000 24000
+	python benchmarks/labels.py --seeds-alone results/corpora/k7.parquet
 	python benchmarks/baselines.py
 	python benchmarks/fits.py
 	python benchmarks/extraction.py

@@ -52,17 +52,12 @@ def main() -> None:
     if not corpus.is_file():
         parser.error(f"no {corpus}: run `make` first")
     kernels = sample_of(read_corpus(corpus)[1], config["evidence"]["sample"], seeds[0])
-    curves = {
-        seed: (
-            RESULTS / f"autoencoders/k{k}_seed{seed}.safetensors",
-            RESULTS / f"clusters/k{k}_seed{seed}.parquet",
-        )
-        for seed in seeds
-    }
+    paths = {seed: RESULTS / f"autoencoders/k{k}_seed{seed}.safetensors" for seed in seeds}
     settings = Settings(**{**options, "widths": tuple(options["widths"])})
-    found = list(outcomes(kernels, settings, curves))
+    minimum_cosine = config["clusters"]["minimum_cosine"]
+    found = list(outcomes(kernels, settings, paths, minimum_cosine))
     below = threshold(k, {str(size): value for size, value in config["thresholds"].items()})
-    table = baseline_table(kernels, found, below, config["clusters"]["minimum_cosine"])
+    table = baseline_table(kernels, found, below, minimum_cosine)
     table["seconds"] = [
         outcome.seconds
         + (training_seconds(k, outcome.seed) if outcome.method.startswith("autoencoder 1") else 0)

@@ -3,8 +3,8 @@
 `python benchmarks/resources.py --fractions 0.03 0.1 0.3` runs the real Snakefile in a copy of the
 project, once for each share of a zoo's networks (default: the paper's), on one core and without a
 network: in place of each network stands a file of noisy templates in the depthwise layers that the
-registry says it has. One epoch and one seed tell what a training needs: each further one takes
-as long again, and no more memory.
+registry says it has. Trainings are of one seed: each further one takes as long again, and no
+more memory.
 
 Prints two tables. A row a rule and share: its jobs and what the largest of them took: MB and
 kernels of the input, peak RSS in MB, what Snakemake's benchmark says of it (it looks twice a second
@@ -81,7 +81,7 @@ def write_checkpoint(path: Path, architecture: str, random: np.random.Generator)
     save_file(state, path)
 
 
-def make_project(path: Path, models: Sequence[Model], epochs: int, batch: int) -> None:
+def make_project(path: Path, models: Sequence[Model]) -> None:
     path.mkdir(parents=True)
     for name in SOURCES:
         if (ROOT / name).is_dir():
@@ -104,7 +104,6 @@ def make_project(path: Path, models: Sequence[Model], epochs: int, batch: int) -
     (path / "zoo.yaml").write_text(yaml.safe_dump({"families": families}))
     config = yaml.safe_load((path / "config.yaml").read_text())
     config |= {"zoo": "zoo.yaml", "dynamics": None, "seeds": config["seeds"][:1], "device": "cpu"}
-    config["autoencoder"] |= {"epochs": epochs, "batch": batch}
     (path / "config.yaml").write_text(yaml.safe_dump(config))
 
 
@@ -180,8 +179,6 @@ def main() -> None:
     parser.add_argument("--zoo", type=Path, default=ROOT / "workflow/zoos/paper.yaml")
     parser.add_argument("--tags", choices=["default", "all"], default="default")
     parser.add_argument("--fractions", type=float, nargs="+", default=[0.03, 0.1, 0.3])
-    parser.add_argument("--epochs", type=int, default=1)
-    parser.add_argument("--batch", type=int, default=8192)
     parser.add_argument("--folder", type=Path, help="to work in and keep; default: a temporary one")
     arguments = parser.parse_args()
     parts = []
@@ -190,7 +187,7 @@ def main() -> None:
         for fraction in arguments.fractions:
             path = folder / f"share{fraction:g}"
             models = thinned(arguments.zoo, arguments.tags == "all", fraction)
-            make_project(path, models, arguments.epochs, arguments.batch)
+            make_project(path, models)
             seconds = run(path)
             part = pd.DataFrame(measured(path)).assign(share=fraction)
             parts.append(part)
@@ -206,11 +203,11 @@ def main() -> None:
     print(f"\n{largest(jobs).to_string(index=False, float_format='{:.4g}'.format)}")
     print(f"\n{fits(jobs).to_string(index=False, float_format='{:.4g}'.format)}")
     training = jobs[jobs["rule"] == "autoencoder"]
-    passes = training["kernels"] * arguments.epochs / 1e6
+    millions = training["kernels"] / 1e6
     for k, group in training.groupby(training["job"].str.split("_").str[0]):
         if len(group) > 1:
-            slope, base = np.polyfit(passes[group.index], group["CPU s"], 1)
-            print(f"autoencoder {k}: {base:.0f} s + {slope:.0f} s per million kernels and epoch")
+            slope, base = np.polyfit(millions[group.index], group["CPU s"], 1)
+            print(f"autoencoder {k}: {base:.0f} s + {slope:.0f} s per million kernels")
     if arguments.folder:
         jobs.to_csv(folder / "jobs.csv", index=False)
 
