@@ -123,14 +123,14 @@ def project(tmp_path) -> Project:
 def shorten(project):
     """Let the training of `ready` end."""
     settings = yaml.safe_load((project.path / "config.yaml").read_text())["autoencoder"]
-    project.update("config.yaml", autoencoder={**settings, "epochs": 3})
+    project.update("config.yaml", autoencoder={**settings, "steps": 3})
 
 
 @pytest.fixture
 def ready(finished) -> Project:
     """A project in which all was made without Slurm, and where training would not end now."""
     settings = yaml.safe_load((finished.path / "config.yaml").read_text())["autoencoder"]
-    finished.update("config.yaml", autoencoder={**settings, "epochs": ENDLESS}, seeds=[0, 1])
+    finished.update("config.yaml", autoencoder={**settings, "steps": ENDLESS}, seeds=[0, 1])
     return finished
 
 

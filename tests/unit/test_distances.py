@@ -131,7 +131,7 @@ MODELS = [
 def write_models(tmp_path, k: int = 5, n: int = 300) -> list[str]:
     """Write kernel tables: a and c are draws of one distribution, b of another."""
     random, templates = RNG(0), bank(k).weights
-    chosen = {"a": templates[::2], "c": templates[::2], "b": templates[1::4]}
+    chosen = {"a": templates[::2], "c": templates[::2], "b": templates[1::8]}
     paths = []
     for name, *_ in MODELS:
         weights = random.normal(0, 0.05, (n, k * k))

@@ -45,15 +45,17 @@ def tables(tmp_path_factory):
         names = [label for _, label in SHAPES.values() for _ in range(EACH)] + ["other"] * 6
         nothing = pd.array([pd.NA] * (3 * EACH + 6), "Float32")
         rows = rows.assign(
-            code=nothing,
-            code_encoder=nothing,
-            cluster=pd.array([pd.NA] * (3 * EACH + 6), "Int16"),
             label=np.where(rows["degenerate"], "degenerate", names),
+            cluster=pd.array([pd.NA] * (3 * EACH + 6), "Int16"),
+            direction=nothing,
+            template_cosine=nothing,
+            agreement=nothing,
             dissimilarity=nothing,
-            dissimilarity_encoder=nothing,
             identified=(rows["layer"] == "dw0") & (model == "net"),
+            identified_one_seed=False,
+            codes=None,
         )
-        write_labels([rows], folder / f"{model}.labels.parquet")
+        write_labels([rows], folder / f"{model}.labels.parquet", [0, 1])
         labels.append(folder / f"{model}.labels.parquet")
         fits.append(folder / f"{model}.fits.parquet")
     return labels, fits
@@ -101,12 +103,12 @@ def prototypes(tmp_path):
         }
     )
     frame.to_parquet(tmp_path / "clusters.parquet")
-    return prototype_table([tmp_path / "clusters.parquet"] * 2, [0, 1])
+    return prototype_table(tmp_path / "clusters.parquet")
 
 
 def test_prototypes_that_are_templates_are_described(tmp_path):
     table = prototypes(tmp_path)
-    assert list(table["seed"]) == [0] * 4 + [1] * 4
+    assert table["cluster"].tolist() == [0, 1, 2, 3]
     assert (table["r2"] > 0.9).all()
     for row in table.itertuples():
         cosine = np.dot(row.fitted, row.prototype) / np.linalg.norm(row.fitted)
@@ -116,7 +118,7 @@ def test_prototypes_that_are_templates_are_described(tmp_path):
 def test_the_figure_shows_each_prototype_with_its_fit(tables, tmp_path):
     functions = function_table(*tables, MODELS, 5, 0.8)
     for name in ("one.png", "two.png"):
-        drawn = figure.draw(functions, prototypes(tmp_path), 0, 0.8)
+        drawn = figure.draw(functions, prototypes(tmp_path), 0.8)
         words = " ".join(ax.get_xlabel() for ax in drawn.axes)
         assert words.count("R²") == 4
         style.save(drawn, tmp_path / name)
@@ -125,5 +127,5 @@ def test_the_figure_shows_each_prototype_with_its_fit(tables, tmp_path):
 
 def test_the_figure_of_networks_of_which_nothing_is_identified(tables, tmp_path):
     functions = function_table(*tables, MODELS, 5, 0.8).assign(identified=False)
-    drawn = figure.draw(functions, prototypes(tmp_path), 0, 0.8)
+    drawn = figure.draw(functions, prototypes(tmp_path), 0.8)
     assert any("no kernel is identified" in t.get_text() for ax in drawn.axes for t in ax.texts)

@@ -70,7 +70,9 @@ def formula(name: str, form: str, k: int, p: dict[str, float]) -> np.ndarray:
             case "second":
                 return templates.second_derivative(x, y, s, p["angle"])
             case "cross":
-                return templates.cross(x, y, s, p["ratio"] * s)
+                wide = p["ratio"] * s
+                one = np.exp(-(x**2) / (2 * s**2) - y**2 / (2 * wide**2))
+                return one + one.T[::-1, ::-1]
             case "square":
                 return templates.square(x - p["x"], y - p["y"], p["width"], s)
             case _:

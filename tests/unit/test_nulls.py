@@ -3,16 +3,16 @@
 import numpy as np
 import pandas as pd
 import pytest
+from curves import QUICK, trained
 
-from kernelatlas import nulls
-from kernelatlas.autoencoder import Settings, fit
+from kernelatlas import names, nulls
 from kernelatlas.checkpoints import Layer
 from kernelatlas.clusters import cluster_table
 from kernelatlas.figures import nulls as figure
 from kernelatlas.figures import style
 from kernelatlas.fitted import fit_model, write_fits
 from kernelatlas.kernels import write_kernels
-from kernelatlas.labels import label_kernels, write_labels
+from kernelatlas.labels import SCHEMA, label_kernels, write_labels
 from kernelatlas.names import ALL_FAMILIES, FUNCTIONS, NULLS
 from kernelatlas.normalise import normalise
 from kernelatlas.tables.nulls import (
@@ -25,7 +25,6 @@ from kernelatlas.tables.nulls import (
 from kernelatlas.templates import bank
 
 K = 7
-SMALL = Settings((64,), 12, 16, 30, 64, 3e-3, 1e-4, 256)
 MODELS = [["net", "fam", True, ""], ["net.untrained", "fam", False, ""]]
 
 
@@ -46,16 +45,16 @@ def world(tmp_path_factory):
     write_model(folder / "net.parquet", planted)
     write_model(folder / "net.untrained.parquet", random.normal(size=(400, K * K)))
     kernels = normalise(planted)
-    autoencoder = fit(kernels, SMALL, 0, "cpu")[0]
-    clusters = cluster_table(*autoencoder.sample(kernels), price=0.01, minimum_cosine=0.75)
+    curves = trained(kernels, QUICK, (0, 1))
+    clusters = cluster_table(kernels, curves, 0.3, 0.75)
     labels, fitted = [], []
     for name in ("net", "net.untrained"):
-        table = label_kernels(folder / f"{name}.parquet", autoencoder, clusters, 0.3)
-        write_labels([table], folder / f"{name}.labels.parquet")
+        table = label_kernels(folder / f"{name}.parquet", curves, clusters, 0.3, 0.75)
+        write_labels([table], folder / f"{name}.labels.parquet", [0, 1])
         write_fits(fit_model(folder / f"{name}.parquet", [K]), folder / f"{name}.fits.parquet")
         labels.append(folder / f"{name}.labels.parquet")
         fitted.append(folder / f"{name}.fits.parquet")
-    table = nulls.null_table([folder / "net.parquet"], autoencoder, clusters, 300)
+    table = nulls.null_table([folder / "net.parquet"], curves, 0.75, 300)
     table.to_parquet(folder / "nulls.parquet")
     return table, gather(labels, fitted, folder / "nulls.parquet", MODELS, K)
 
@@ -179,6 +178,47 @@ def test_the_figure_tells_every_set_and_is_the_same_each_time(world, tmp_path):
     assert (tmp_path / "one.png").read_bytes() == (tmp_path / "two.png").read_bytes()
 
 
+def test_what_has_no_name_or_is_outvoted_is_infinitely_far(tmp_path):
+    keys = {"model": "net", "layer": "dw", "layer_index": 0}
+    rows = [
+        ("on-centre", 0.1, 1.0, 0.1),
+        ("on-centre", 0.1, 0.5, np.inf),  # half of the seeds are not most
+        ("on-centre", 0.1, 0.51, 0.1),
+        (names.OTHER, 0.1, 1.0, np.inf),
+        (names.DEGENERATE, None, None, np.inf),
+    ]
+    table = pd.DataFrame(rows, columns=["label", "dissimilarity", "agreement", "expected"])
+    table = table.assign(**keys, channel=range(5), k=K, r2=0.5, function="dog")
+    table["layer_index"] = table["layer_index"].astype("int16")
+    table["dissimilarity"] = table["dissimilarity"].astype("Float32")
+    table["agreement"] = table["agreement"].astype("Float32")
+    labelled = table.assign(
+        **dict.fromkeys(("direction", "template_cosine"), pd.array([pd.NA] * 5, "Float32")),
+        cluster=pd.array([0] * 5, "Int16"),
+        identified=False,
+        identified_one_seed=False,
+        degenerate=table["label"] == names.DEGENERATE,
+        codes=None,
+    )
+    write_labels([labelled[SCHEMA.names]], tmp_path / "labels.parquet", [0, 1])
+    table[["model", "layer", "layer_index", "channel", "k", "r2"]].astype(
+        {"channel": "int32", "k": "int16"}
+    ).to_parquet(tmp_path / "fits.parquet")
+    chance = table[:4].assign(null="white")
+    chance.to_parquet(tmp_path / "nulls.parquet")
+    found = gather(
+        [tmp_path / "labels.parquet"],
+        [tmp_path / "fits.parquet"],
+        tmp_path / "nulls.parquet",
+        MODELS,
+        K,
+    )
+    for name, n in (("trained", 5), ("white", 4)):
+        own = found.loc[found["set"] == name, "dissimilarity"]
+        np.testing.assert_allclose(own, table["expected"][:n], rtol=1e-6)
+
+
 def test_functions_of_nulls_are_those_that_can_be_fitted(world):
     table, _ = world
+    assert (table["agreement"].isin([0, 0.5, 1])).all()
     assert set(table["function"]) <= set(FUNCTIONS)

@@ -34,13 +34,15 @@ def write_model(folder, name: str, k: int, x, y, label: str, r2=0.95, stride: in
     write_kernels(folder / f"{name}.kernels", name, [Layer("dw", weights, stride, 1)], {})
     keys = {"model": name, "layer": "dw", "layer_index": 0, "channel": np.arange(n), "k": k}
     labels = pd.DataFrame(keys).assign(
-        **dict.fromkeys(("code", "code_encoder", "dissimilarity", "dissimilarity_encoder"), 0.1),
+        **dict.fromkeys(("direction", "template_cosine", "agreement", "dissimilarity"), 0.1),
+        codes=[[0.5]] * n,
         cluster=0,
         label=label,
         identified=True,
+        identified_one_seed=True,
         degenerate=False,
     )
-    write_labels([labels[SCHEMA.names]], folder / f"{name}.labels")
+    write_labels([labels[SCHEMA.names]], folder / f"{name}.labels", [0])
     fits = pd.DataFrame(keys).assign(shifted_x=x, shifted_y=y, shifted_r2=r2)
     kinds = {"layer_index": "int16", "channel": "int32", "k": "int16"}
     fits.astype(kinds).to_parquet(folder / f"{name}.fits")
@@ -125,7 +127,7 @@ def test_sizes_without_fits_are_passed_over(tmp_path) -> None:
     fits, labels, kernels = write_model(tmp_path, "net", 3, np.zeros(5), np.zeros(5), "on-centre")
     table = pd.read_parquet(labels)
     table["k"] = np.array([2, 2, 3, 3, 3], np.int16)
-    write_labels([table[SCHEMA.names]], labels)
+    write_labels([table[SCHEMA.names]], labels, [0])
     pd.read_parquet(fits).iloc[2:].to_parquet(fits)
     offsets, *_ = tables((fits, labels, kernels))
     assert offsets.loc[offsets["label"] == TOGETHER, "kernels"].tolist() == [3]

@@ -52,4 +52,5 @@ def test_every_rule_with_a_script_says_what_it_needs():
     assert sorted(name for name, body in found.items() if "gpu=GPU" in body) == [
         "autoencoder",
         "network",
+        "tables_stability",
     ]

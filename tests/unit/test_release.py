@@ -12,21 +12,24 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from curves import QUICK
 from matplotlib.text import Text
 from safetensors.numpy import save_file
 
 import kernelatlas
-from kernelatlas import fits
+from kernelatlas import fits, names
 from kernelatlas.__main__ import main
-from kernelatlas.autoencoder import Settings, fit
+from kernelatlas.autoencoder import fit
 from kernelatlas.checkpoints import Layer
 from kernelatlas.classification import COLUMNS, layers_of, shape_table, typical
 from kernelatlas.clusters import cluster_table
+from kernelatlas.contract import write_table
+from kernelatlas.curve import Curve
 from kernelatlas.errors import KernelAtlasError
 from kernelatlas.figures.classified import draw
 from kernelatlas.files import write_frame
 from kernelatlas.kernels import write_kernels
-from kernelatlas.labels import label_kernels, write_labels
+from kernelatlas.labels import label_kernels, vote, write_labels
 from kernelatlas.names import LABELS
 from kernelatlas.normalise import normalise
 from kernelatlas.release import write_release
@@ -38,13 +41,12 @@ K = 7
 MODELS = [["net", "fam", True, "planted kernels"], ["net.untrained", "fam", False, ""]]
 SETTINGS = {
     "kernel_sizes": [K],
-    "seeds": [0],
-    "first_seed": 0,
+    "seeds": [0, 1, 2],
     "thresholds": {"3": 0.2, "7": 0.3},
     "r2": 0.8,
-    "clusters": {"price": 0.008},
+    "clusters": {"minimum_cosine": 0.75},
 }
-MANIFEST = {"schema_version": 1, "settings": SETTINGS, "models": [], "files": {}}
+MANIFEST = {"schema_version": 2, "settings": SETTINGS, "models": [], "files": {}}
 SHAPES = ("on-centre", "off-centre", "first-derivative 0°", "first-derivative 90°")
 DICTIONARY = """# Title
 
@@ -97,20 +99,22 @@ def results(tmp_path_factory):
     """The results that a release is made of: really trained, small."""
     folder = tmp_path_factory.mktemp("results")
     corpus = normalise(planted(400, 0)[0].reshape(-1, K * K))
-    settings = Settings(widths=(64,), fourier=16, centroids=8, epochs=5, batch=64, curve_points=512)
-    autoencoder = fit(corpus, settings, 0, "cpu")[0]
-    autoencoder.save(folder / "autoencoders/k7_seed0.safetensors", {"seed": 0})
-    clusters = cluster_table(*autoencoder.sample(corpus), price=0.004, minimum_cosine=0.75)
-    write_frame(clusters, folder / "clusters/k7_seed0.parquet")
+    curves = []
+    for seed in SETTINGS["seeds"]:
+        path = folder / f"autoencoders/k7_seed{seed}.safetensors"
+        fit(corpus, QUICK, seed, "cpu")[0].save(path, {"seed": seed})
+        curves.append(Curve.load(path))
+    clusters = cluster_table(corpus, curves, 0.3, 0.75)
+    write_table(clusters, folder / "clusters/k7.parquet")
     labels = []
     for (name, *_), weights in zip(MODELS, (planted(60, 1)[0], noise(20)), strict=True):
         source = {"source": f"{name}.safetensors", "sha256": "0" * 64}
         if name == "net":
             source = {"source": "timm/convnext_atto.d2_in1k/model.safetensors", "commit": "abc"}
         write_kernels(folder / f"kernels/{name}.parquet", name, [Layer("dw", weights)], source)
-        table = label_kernels(folder / f"kernels/{name}.parquet", autoencoder, clusters, 0.3)
+        table = label_kernels(folder / f"kernels/{name}.parquet", curves, clusters, 0.3, 0.75)
         labels.append(folder / f"labels/{name}.parquet")
-        write_labels([table], labels[-1])
+        write_labels([table], labels[-1], SETTINGS["seeds"])
         fitted = fits.fit(weights.reshape(-1, K * K))
         keys = table[["model", "layer", "layer_index", "channel", "k"]].astype({"model": "str"})
         write_frame(pd.concat([keys, fitted], axis=1), folder / f"fits/{name}.parquet")
@@ -226,7 +230,9 @@ def test_the_card_says_what_is_inside(whole_release):
     source = "timm/convnext_atto.d2_in1k/model.safetensors `abc` | apache-2.0 "
     assert f"| net | fam | planted kernels | {source}|" in card
     assert "| net.untrained | fam | not trained (a control) | net.untrained.safetensors" in card
-    assert "| `clusters.price` | 0.008 |" in card
+    assert "| `clusters.minimum_cosine` | 0.75 |" in card
+    assert "decoded curves of all seeds (0, 1, 2)" in card
+    assert "(schema version 2)" in card
     assert "Common columns." in card
     assert "### labels/{model}.parquet: the labels" in card
     assert "| nulls_k{k} | of nulls |" in card
@@ -253,7 +259,14 @@ def test_a_release_comes_back(results, release):
         release.labels("nett")
 
 
-@pytest.mark.parametrize("name", ["autoencoders/k7_seed0.safetensors", "clusters/k7_seed0.parquet"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "autoencoders/k7_seed0.safetensors",
+        "autoencoders/k7_seed2.safetensors",
+        "clusters/k7.parquet",
+    ],
+)
 def test_an_altered_byte_is_told_with_its_file(folder, name):
     data = bytearray((folder / name).read_bytes())
     data[len(data) // 2] ^= 1
@@ -296,12 +309,19 @@ def test_links_stay_inside_the_folder(folder):
         ("", "no manifest"),
         ("[]", "no manifest"),
         ("[" * 100_000, "no manifest"),
-        ('{"schema_version": 1}', "no manifest"),
+        ('{"schema_version": 2}', "no manifest"),
         (json.dumps(MANIFEST | {"files": {"a": {"bytes": 1, "sha256": "0"}}}), "damaged"),
         (json.dumps(MANIFEST | {"models": [{"name": 3}]}), "damaged"),
         (json.dumps(MANIFEST | {"settings": SETTINGS | {"thresholds": {"x": 1}}}), "damaged"),
         (json.dumps(MANIFEST | {"settings": SETTINGS | {"kernel_sizes": "7"}}), "damaged"),
-        ('{"schema_version": 1, "settings": [], "files": {}}', "no manifest"),
+        (json.dumps(MANIFEST | {"settings": SETTINGS | {"seeds": []}}), "damaged"),
+        (json.dumps(MANIFEST | {"settings": SETTINGS | {"seeds": ["0"]}}), "damaged"),
+        (json.dumps(MANIFEST | {"settings": SETTINGS | {"clusters": {}}}), "no manifest"),
+        (
+            json.dumps(MANIFEST | {"settings": SETTINGS | {"clusters": {"minimum_cosine": 3}}}),
+            "damaged",
+        ),
+        ('{"schema_version": 2, "settings": [], "files": {}}', "no manifest"),
     ],
 )
 def test_no_manifest(tmp_path, text, found):
@@ -317,6 +337,19 @@ def test_another_version(folder):
         kernelatlas.load_release(folder)
 
 
+def test_a_release_of_the_version_before_is_refused(folder, capsys):
+    manifest = json.loads((folder / "manifest.json").read_text())
+    del manifest["settings"]["clusters"]
+    manifest["settings"] |= {"first_seed": 0, "clusters": {"price": 0.01, "minimum_cosine": 0.75}}
+    (folder / "manifest.json").write_text(json.dumps(manifest | {"schema_version": 1}))
+    with pytest.raises(KernelAtlasError, match="schema version 1") as caught:
+        kernelatlas.load_release(folder)
+    assert "\n" not in str(caught.value)
+    assert str(folder) in str(caught.value)
+    assert main(["classify", str(folder / "README.md"), "--release", str(folder)]) == 1
+    assert "schema version 1" in capsys.readouterr().err
+
+
 # --- what is classified ------------------------------------------------------------------
 
 
@@ -327,10 +360,57 @@ def test_planted_kernels_get_their_labels(release):
     right = table["label"] == labels
     assert table["identified"].mean() > 0.8
     assert right[table["identified"]].mean() > 0.8
+    fitted = fits.fit(weights.reshape(-1, K * K))
     pd.testing.assert_frame_equal(
-        table[list(fits.SCHEMA)].drop(columns="degenerate"),
-        fits.fit(weights.reshape(-1, K * K)).drop(columns="degenerate"),
+        table[list(fits.SCHEMA)].drop(columns="degenerate"), fitted.drop(columns="degenerate")
     )
+    assert table.loc[table["identified"], "fit_agrees"].mean() > 0.9
+
+
+def test_what_was_fitted_is_named_and_compared(release):
+    weights = np.concatenate([planted(40, 7)[0], noise(200)])
+    table = release.classify(weights)
+    fitted, templates = fits.fit(weights.reshape(-1, K * K)), bank(K)
+    rendered = normalise(fits.render(fitted, K))
+    shapes = [names.SHAPES[templates.shapes[i]] for i in (rendered @ templates.weights.T).argmax(1)]
+    assert table["fit_label"].map(names.shape_of).tolist() == shapes
+    known = table["label"] != names.OTHER
+    assert table.loc[~known, "fit_agrees"].isna().all()
+    own = table.loc[known, "label"].map(names.shape_of)
+    agrees = own == np.array(shapes)[known]
+    assert table.loc[known, "fit_agrees"].tolist() == agrees.tolist()
+    assert set(agrees) == {True, False}
+
+
+def test_all_seeds_vote(results, release, folder):
+    """With another curve in place of one seed's, agreement falls and codes change."""
+    weights = planted(100, 7)[0]
+    table = release.classify(weights)
+    assert table["codes"].map(len).tolist() == [3] * 100
+    assert table["agreement"].mean() > 0.9
+    curves = [Curve.load(folder / f"autoencoders/k7_seed{seed}.safetensors") for seed in (0, 1, 2)]
+    votes = vote(normalise(weights.reshape(-1, K * K)), curves, 0.75)
+    np.testing.assert_array_equal(np.stack(table["codes"]), votes.codes)
+    np.testing.assert_allclose(table["dissimilarity"], votes.dissimilarity)
+    # The last seed's autoencoder is now one that has seen nothing but crosses.
+    path = folder / "autoencoders/k7_seed2.safetensors"
+    crosses = bank(K).weights[np.array(bank(K).labels) == "off-cross"]
+    crosses = np.repeat(crosses, 20, axis=0)
+    crosses = crosses + np.random.default_rng(0).normal(0, 0.01, crosses.shape)
+    fit(normalise(crosses), QUICK, 2, "cpu")[0].save(path, {"seed": 2})
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["files"]["autoencoders/k7_seed2.safetensors"] = {
+        "bytes": path.stat().st_size,
+        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+    }
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    outvoted = kernelatlas.load_release(folder).classify(weights)
+    assert outvoted["dissimilarity"].mean() > table["dissimilarity"].mean() + 0.1
+    assert outvoted["agreement"].mean() == pytest.approx(2 / 3, abs=0.03)
+    assert outvoted["label"].eq(table["label"]).mean() > 0.9
+    old, new = np.stack(table["codes"]), np.stack(outvoted["codes"])
+    assert np.array_equal(old[:, :2], new[:, :2])
+    assert not np.array_equal(old[:, 2], new[:, 2])
 
 
 def test_noise_is_not_identified(release):
@@ -340,9 +420,11 @@ def test_noise_is_not_identified(release):
 def test_labels_are_those_of_the_workflow(results, release):
     state = {"dw.weight": planted(60, 1)[0][:, None]}
     table, known = release.classify(state), pd.read_parquet(results / "labels/net.parquet")
-    for column in ("layer", "channel", "k", "code", "cluster", "label", "dissimilarity"):
+    for column in ("layer", "channel", "k", "cluster", "label", "dissimilarity", "agreement"):
         assert table[column].tolist() == known[column].tolist()
+    assert np.array_equal(np.stack(table["codes"]), np.stack(known["codes"]))
     assert table["identified"].tolist() == known["identified"].tolist()
+    assert table["identified_one_seed"].tolist() == known["identified_one_seed"].tolist()
 
 
 def test_every_form_gives_the_same(whole_release, release, tmp_path):
@@ -379,7 +461,11 @@ def test_half_precision_and_degenerate_kernels(release):
     table = release.classify({"a.weight": torch.from_numpy(weights[:, None]).bfloat16()})
     assert table["degenerate"].tolist() == [False, False, True, False, False, False]
     assert table["label"][2] == "degenerate"
-    assert table.loc[2, ["code", "function", "r2"]].isna().all()
+    assert (
+        table.loc[2, ["codes", "agreement", "function", "r2", "fit_label", "fit_agrees"]]
+        .isna()
+        .all()
+    )
 
 
 def test_sizes_without_an_autoencoder_are_reported(release, caplog):
@@ -436,6 +522,7 @@ def test_shapes_are_counted():
             "degenerate": [False] * 4 + [True],
             "r2": [0.5, 0.7, 0.1, 0.9, np.nan],
             "function": ["dog", "dog", "first", "first", None],
+            "fit_agrees": pd.array([True, False, None, None, None], "boolean"),
         }
     )
     found = shape_table(table)
@@ -446,6 +533,8 @@ def test_shapes_are_counted():
     assert found["share"].tolist() == [0.4, 0.2, 0.2, 0.2]
     assert found["r2"].tolist()[:2] == pytest.approx([0.6, 0.9])
     assert found["function"].tolist() == ["dog", "first", "", "first"]
+    assert found["agrees"].isna().tolist() == [False, True, True, True]
+    assert found["agrees"][0] == 0.5
 
 
 # --- the figure --------------------------------------------------------------------------
@@ -464,9 +553,15 @@ def test_the_figure_shows_layers_and_typical_kernels(release):
     share = 100 * table["identified"].mean()
     heading = f"7×7 kernels · 110 kernels in 2 layers: {share:.1f} % identified · threshold 0.30"
     assert heading in found
-    assert {"all layers", "first.dw", "second.dw", *SHAPES} <= set(found)
+    assert {"all layers", "first.dw", "second.dw", *map(names.shape_of, SHAPES)} <= set(found)
+    for direction in (0, 90):
+        number = (table["label"] == f"first-derivative {direction}°").sum()
+        assert f"{direction}°: {number}" in found
     images = [image for ax in figure.axes for image in ax.get_images()]
-    assert len(images) == len(chosen)
+    # Of a derivative it is the first kernel of each direction, of other shapes every one.
+    derivative = chosen["label"].map(names.shape_of) == names.FIRST
+    chosen = chosen[~derivative | (chosen["rank"] == 0)]
+    assert len(images) == len(chosen) == 3 + 3 + 1 + 1
     order = chosen["label"].map(LABELS.index).argsort(kind="stable")
     for image, weights in zip(images, chosen["weights"].iloc[order], strict=True):
         assert image.get_array().mean() == pytest.approx(0, abs=1e-6)

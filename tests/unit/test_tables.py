@@ -3,17 +3,19 @@
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
+from kernelatlas.autoencoder import Autoencoder, Settings
 from kernelatlas.checkpoints import Layer
 from kernelatlas.corpus import build_corpus, read_corpus, write_corpus
 from kernelatlas.files import write_frame
 from kernelatlas.kernels import write_kernels
 from kernelatlas.labels import SCHEMA, write_labels
-from kernelatlas.normalise import normalise
+from kernelatlas.names import SHAPES
 from kernelatlas.tables import pca
 from kernelatlas.tables.family import N_MEMBERS, cluster_shares, random_members
 from kernelatlas.tables.models import composition_table, model_table, read_labels
-from kernelatlas.tables.spectrum import POINTS, spectrum_table
+from kernelatlas.tables.spectrum import spectrum_table
 from kernelatlas.tables.weightsum import QUANTILES, weightsum_table
 from kernelatlas.templates import bank
 
@@ -50,22 +52,24 @@ def write(path, model, rows):
                 "layer_index": layer,
                 "channel": channel,
                 "k": k,
-                "code": None if cluster is None else 0.5,
-                "code_encoder": None if cluster is None else 0.5,
-                "cluster": cluster,
                 "label": label,
+                "cluster": cluster,
+                "direction": None,
+                "template_cosine": None if cluster is None else 0.9,
+                "agreement": None if cluster is None else 1 - channel / 100,
                 "dissimilarity": dissimilarity,
-                "dissimilarity_encoder": None if cluster is None else 2 * dissimilarity,
                 "identified": identified,
+                "identified_one_seed": channel % 2 == 0 and cluster is not None,
                 "degenerate": cluster is None,
+                "codes": None if cluster is None else [0.25, 0.5],
             }
             for layer, channel, k, cluster, label, dissimilarity, identified in rows
         ]
     )
-    for name in ("code", "code_encoder", "dissimilarity", "dissimilarity_encoder"):
+    for name in ("direction", "template_cosine", "agreement", "dissimilarity"):
         table[name] = table[name].astype("Float32")
     table["cluster"] = table["cluster"].astype("Int16")
-    write_labels([table[SCHEMA.names]], path)
+    write_labels([table[SCHEMA.names]], path, [0, 1])
     return path
 
 
@@ -83,7 +87,6 @@ def clusters(tmp_path):
             {
                 "k": np.int16(k),
                 "cluster": np.arange(2, dtype=np.int16),
-                "code_high": np.array([0.25, 1], np.float32),
                 "label": names,
                 "template_cosine": [0.9, 0.7],
             }
@@ -110,7 +113,10 @@ def test_shares_of_models(labels):
         ("b.untrained", 3): [2, 0, 0, 0.0, 0.2],
     }
     assert table.loc[("b", 3), "mean_dissimilarity"] == pytest.approx(0.5 / 3)
-    assert table.loc[("b", 3), "mean_dissimilarity_encoder"] == pytest.approx(1 / 3)
+    # Channels 0 and 2 of the first layer, of which one is degenerate, and 0 of the second.
+    assert table.loc[("b", 3), "identified_one_seed"] == 2
+    assert table.loc[("b", 3), "share_identified_one_seed"] == 0.5
+    assert table.loc[("b", 3), "mean_agreement"] == pytest.approx((1 + 0.99 + 1) / 3)
     assert table["trained"].to_dict()[("b.untrained", 3)] is False
     assert table["trained_on"].to_dict()[("b", 3)] == "pictures"
     assert table["kernels"].sum() == sum(map(len, ROWS.values()))
@@ -240,24 +246,49 @@ def test_members_are_drawn_from_everywhere(clusters, tables):
     assert len(set(first["layer"])) > 1
 
 
-def test_spectrum(clusters):
+def test_members_of_named_clusters_are_identified_as_long_as_there_are_any(clusters, tables):
+    kernels, labels = tables
+    members = random_members(clusters, labels, kernels, MODELS)
+    every = read_labels(labels, MODELS)
+    every = every[every["trained"] & every["identified"]]
+    for (k, cluster), drawn in members.groupby(["k", "cluster"]):
+        there = ((every["k"] == k) & (every["cluster"] == cluster)).sum()
+        assert drawn["identified"].sum() == min(there, len(drawn))
+        assert drawn["identified"].tolist() == sorted(drawn["identified"], reverse=True)
+    first = members[members["cluster"] == 0]
+    assert first["identified"].any()
+    assert not first["identified"].all()
+    np.testing.assert_allclose(members["agreement"], 1 - members["channel"] / 100, rtol=1e-6)
+
+
+def test_spectrum(tmp_path):
     random = np.random.default_rng(0)
-    codes = np.linspace(0, 1, 2048, dtype=np.float32)
-    curve = normalise(np.cumsum(random.normal(size=(2048, 9)), axis=0))
-    counts = random.integers(0, 9, 2048)
-    table = spectrum_table(codes, curve, counts, clusters[0])
-    assert len(table) == POINTS == 256
-    np.testing.assert_allclose(table["code"], np.arange(0.5, 256) / 256)
-    assert table["density"].sum() / POINTS == pytest.approx(1)
-    stretch = np.minimum((codes * 256).astype(int), 255)
-    expected = np.bincount(stretch, counts, 256) / counts.sum() * 256
-    np.testing.assert_allclose(table["density"], expected)
-    assert table["cluster"].tolist() == [0] * 64 + [1] * 192  # the cut is at 0.25
-    assert table["label"].tolist() == ["on-centre"] * 64 + ["other"] * 192
-    nearest = [np.abs(codes - code).argmin() for code in table["code"]]
-    assert np.array_equal(np.stack(table["prototype"]), curve[nearest])
-    best = (curve[nearest] @ bank(3).weights.T).max(axis=1)
+    write_kernels(
+        tmp_path / "kernels", "b", [Layer("dw", random.normal(size=(200, 3, 3)).astype("f4"))], {}
+    )
+    write_corpus(build_corpus([tmp_path / "kernels"], 3, 1), tmp_path / "k3.parquet", 3)
+    torch.manual_seed(0)
+    model = Autoencoder(3, Settings(points=32, widths=(8,), fourier=3)).eval()
+    model.concentration = 20.0
+    model.save(tmp_path / "k3.safetensors", {"seed": 4})
+    curve = model.curve().numpy()
+    table = spectrum_table(tmp_path / "k3.parquet", tmp_path / "k3.safetensors", 0.9)
+    np.testing.assert_allclose(table["code"], (np.arange(32) + 0.5) / 32)
+    assert table["density"].mean() == pytest.approx(1)
+    kernels = read_corpus(tmp_path / "k3.parquet")[1]
+    counts = np.bincount((kernels @ curve.T).argmax(axis=1), minlength=32)
+    np.testing.assert_allclose(table["density"], counts / 200 * 32)
+    np.testing.assert_array_equal(np.stack(table["prototype"]), curve)
+    best = (curve @ bank(3).weights.T).max(axis=1)
     np.testing.assert_allclose(table["template_cosine"], best, atol=1e-6)
+    # The name is that of what the curve draws at the point, which is smoother than the point.
+    drawn = np.exp(20.0 * (curve @ curve.T - 1)) @ curve
+    drawn /= np.linalg.norm(drawn, axis=1, keepdims=True)
+    cosines = drawn @ bank(3).weights.T
+    assert ((table["label"] == "other") == (cosines.max(axis=1) < 0.9)).all()
+    shapes = bank(3).shapes[cosines.argmax(axis=1)]
+    for label, shape in zip(table["label"], shapes, strict=True):
+        assert label == "other" or label.startswith(SHAPES[shape])
 
 
 @pytest.fixture
