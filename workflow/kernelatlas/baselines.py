@@ -213,6 +213,7 @@ def _by_label(
     method: str, seed: int, kernels: np.ndarray, dissimilarity: np.ndarray, labels: np.ndarray
 ) -> Outcome:
     numbers = np.array([names.LABELS.index(label) for label in labels])
+    numbers[labels == names.OTHER] = UNCLUSTERED
     clusters, prototypes = mean_directions(kernels, numbers)
     return Outcome(method, seed, 1, dissimilarity, clusters, prototypes)
 

@@ -1,5 +1,6 @@
 """Labels and fits for kernels of one's own, with what a release learned from its zoo."""
 
+import contextlib
 import functools
 import logging
 import os
@@ -9,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 from safetensors import SafetensorError
 
 from kernelatlas import fits
@@ -220,13 +222,25 @@ class Release:
                 labels = label_weights(values, *self._known[k])[LABELS]
                 columns = [keys, labels]
                 if k >= SMALLEST_FIT:
-                    fitted = fits.fit(values, place).drop(columns="degenerate")
+                    with one_thread():
+                        fitted = fits.fit(values, place).drop(columns="degenerate")
                     fitted["fit_label"] = fit_labels(fitted, k)
                     fitted["fit_agrees"] = agrees(labels["label"], fitted["fit_label"])
                     columns.append(fitted)
                 parts.append(pd.concat(columns, axis=1))
         table = pd.concat(parts, ignore_index=True).reindex(columns=COLUMNS)
         return table.sort_values(["layer_index", "channel"], kind="stable", ignore_index=True)
+
+
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """Keep torch to one thread: fits are many short sums, which several share ten times slower."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _by_size(layers: Sequence[Layer]) -> dict[tuple[int, int], tuple[pd.DataFrame, np.ndarray]]:

@@ -8,6 +8,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 
@@ -25,13 +26,24 @@ REPLACED = {
 
 
 def write_table(frame: pd.DataFrame, *paths: str | PathLike[str]) -> None:
-    """Write one table to each path as Parquet or CSV, by suffix, as `write_frame` does."""
+    """Write one table to each path as Parquet or CSV, by suffix, as `write_frame` does.
+
+    Lists may be missing.
+    """
     for path in map(Path, paths):
         if path.suffix == ".parquet":
             table = pa.Table.from_pandas(frame, preserve_index=False)
             write_parquet(table, path, {"schema_version": SCHEMA_VERSION})
         else:
-            write_frame(frame, path)
+            write_frame(frame.apply(_listed), path)
+
+
+def _listed(column: "pd.Series[Any]") -> "pd.Series[Any]":
+    """Give a list column with missing lists empty ones."""
+    lists = column.map(lambda value: hasattr(value, "tolist"))
+    if not lists.any() or lists.all():
+        return column
+    return column.where(lists, pd.Series([np.empty(0)] * len(column), column.index))
 
 
 def refuse_replaced(config: dict[str, Any], file: str) -> None:

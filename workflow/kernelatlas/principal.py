@@ -21,7 +21,7 @@ from kernelatlas.sampling import sample_of
 
 SAMPLE = 50_000  # kernels that a curve is fitted to, at most
 TRIED = 10_000  # held-out kernels that the concentration is chosen by, at most
-CONCENTRATIONS = np.geomspace(8, 64, 7)
+CONCENTRATIONS = np.geomspace(8, 128, 9)
 KERNELS_PER_CENTROID = 8  # at least
 
 
@@ -59,7 +59,9 @@ def principal_curve(
     for width in np.geomspace(max(points / (2 * centroids), 1.0), 1.0, rounds):
         point, cosine = nearest(seen, curve)
         sums = torch.zeros_like(curve).index_add_(0, point, seen)
-        curve = normalize(torch.exp(squared / (-2 * width**2)) @ sums, dim=1)
+        sums = torch.exp(squared / (-2 * width**2)) @ sums
+        # A point without any kernel near it stays.
+        curve = torch.where(sums.any(dim=1, keepdim=True), normalize(sums, dim=1), curve)
         on_round({"width": float(width), "dissimilarity": 1 - cosine.mean().item()})
     return curve.cpu().numpy()
 
@@ -101,6 +103,8 @@ def concentration(
         As `principal_curve` takes them.
     """
     kernels = sample_of(kernels, SAMPLE, seed)
+    if len(kernels) < 4 * KERNELS_PER_CENTROID:  # too few for a choice
+        return float(CONCENTRATIONS[len(CONCENTRATIONS) // 2])
     half = np.random.default_rng(seed).random(len(kernels)) < 0.5
     seen, held_out = kernels[half], sample_of(kernels[~half], TRIED, seed)
     drawn = principal_curve(seen, points, centroids, rounds, seed, device)

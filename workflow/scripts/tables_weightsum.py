@@ -1,8 +1,8 @@
-from kernelatlas.files import write_frame
+from kernelatlas.contract import write_table
 from kernelatlas.job import logged
 from kernelatlas.tables.weightsum import weightsum_table
 
 with logged(snakemake.log[0]):
     k = int(snakemake.wildcards.k)
     table = weightsum_table(snakemake.input.kernels, snakemake.input.labels, k)
-    write_frame(table, *snakemake.output)
+    write_table(table, *snakemake.output)
