@@ -1,0 +1,632 @@
+"""Fill the tables of README.md and docs/*.md with the numbers in results/tables (`make docs`).
+
+A table stands between `<!-- numbers: NAME -->` and `<!-- end -->`; NAME is a function of `TABLES`,
+or one of `BY_SIZE` with a kernel size, as in `functions_k7`. Equal tables give equal text. With
+--check nothing is written, and text that differs is an error.
+"""
+
+import argparse
+import functools
+import re
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+if Path(sys.path[0]).resolve() == Path(__file__).resolve().parent:
+    sys.path.pop(0)  # with this folder in front, Python's own module `numbers` would not be found
+
+import pandas as pd
+
+from kernelatlas.contract import SCHEMA_VERSION
+from kernelatlas.errors import KernelAtlasError, suggest
+from kernelatlas.files import metadata_of
+from kernelatlas.names import (
+    ALL_FAMILIES,
+    DEGENERATE,
+    FUNCTIONS,
+    OTHER,
+    SHAPES,
+    SMALLEST_FIT,
+    TRAINED,
+    UNTRAINED,
+    shape_of,
+)
+
+ROOT = Path(__file__).parents[1]
+BEGIN = re.compile(r"^<!-- numbers: (.*?) -->$")
+END = "<!-- end -->"
+NONE = "–"
+MADE_BY = {  # what `make` makes of a table; the rest is `make evidence`
+    "make": ("models",),
+    "make dynamics": ("emergence", "networks", "seeds"),
+}
+UNCHANGED = ("networks", "distances", "offsets", "accuracy_correlations")  # of schema version 1
+SETS = {
+    UNTRAINED: "untrained",
+    "shuffled": "shuffled",
+    "white": "white",
+    "covariance": "covariance",
+}
+METHODS = {  # of baselines, in the order of their lines
+    "autoencoder 1-D": "curve, best code",
+    "autoencoder 1-D, encoder": "curve, the encoder's code",
+    "autoencoder 2-D": "code of 2 dimensions",
+    "autoencoder 3-D": "code of 3 dimensions",
+    "k-means 8": "k-means, 8 centroids",
+    "k-means 20": "k-means, 20 centroids",
+    "k-means 50": "k-means, 50 centroids",
+    "Gaussian mixture 20": "Gaussian mixture, 20",
+    "HDBSCAN": "HDBSCAN",
+    "PCA 1": "1 principal component",
+    "PCA 5": "5 principal components",
+    "PCA 10": "10 principal components",
+}
+FILTERS = ("master keys", "idealised", "idealised, refitted", "random")
+WAY = (0.02, 0.05, 0.1, 0.2, 0.35, 1.0)  # shares of a training's steps
+VARIANTS = ("untouched", "fits", "prototypes", "master keys", "idealised", "random", "mean")
+
+
+class Results:
+    """Tables of a results folder, each read once.
+
+    Attributes
+    ----------
+    folder
+        Of the results.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._read = functools.cache(self._table)
+
+    def __call__(self, name: str) -> pd.DataFrame:
+        """Return a table.
+
+        Raises
+        ------
+        KernelAtlasError
+            If it is missing or of an earlier version.
+        """
+        return self._read(name)
+
+    def _table(self, name: str) -> pd.DataFrame:
+        path = self.folder / "tables" / f"{name}.parquet"
+        remedy = next((make for make, names in MADE_BY.items() if name in names), "make evidence")
+        if not path.is_file():
+            raise KernelAtlasError(f"{path}: missing: run `{remedy}` first")
+        new = re.sub(r"_k\d+$", "", name) not in UNCHANGED
+        if new and metadata_of(path).get("schema_version", 1) < SCHEMA_VERSION:
+            raise KernelAtlasError(f"{path}: of an earlier version: run `{remedy}` again")
+        return pd.read_parquet(path)
+
+    @property
+    def sizes(self) -> list[int]:
+        """Sizes that were studied and fitted."""
+        return sorted(int(k) for k in self("models")["k"].unique() if k >= SMALLEST_FIT)
+
+
+# --- writing -----------------------------------------------------------------------------
+
+
+def markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
+
+
+def percent(value: Any, low: Any = None, high: Any = None) -> str:
+    """Write a share in [0, 1], with its interval if there is one."""
+    if pd.isna(value):
+        return NONE
+    text = f"{100 * value:.1f} %"
+    known = low is not None and not pd.isna(low) and value > 0
+    return f"{text} ({100 * low:.1f}–{100 * high:.1f})" if known else text
+
+
+def number(value: Any, digits: int = 2) -> str:
+    return NONE if pd.isna(value) else f"{value:.{digits}f}".replace("-", "−")
+
+
+def span(values: Iterable[float], digits: int = 3) -> str:
+    """Write the least and the greatest of some numbers."""
+    known = sorted(float(value) for value in values if not pd.isna(value))
+    if not known:
+        return NONE
+    low, high = f"{known[0]:.{digits}f}", f"{known[-1]:.{digits}f}"
+    return low if low == high else f"{low}–{high}"
+
+
+def percents(values: Iterable[float]) -> str:
+    found = span([100 * value for value in values], 1)
+    return found if found == NONE else f"{found} %"
+
+
+def square(k: int) -> str:
+    return f"{k}×{k}"
+
+
+# --- tables ------------------------------------------------------------------------------
+
+
+def identified(results: Results) -> str:
+    """Shares identified by size and family, beside chance and by curves that saw other networks."""
+    return _shares(results, "identified", crossfit=True)
+
+
+def described(results: Results) -> str:
+    """Shares with a good analytic fit, likewise."""
+    return _shares(results, "r2", crossfit=False)
+
+
+def _shares(results: Results, rule: str, crossfit: bool) -> str:
+    family_of = results("models").set_index("model")["family"].to_dict()
+    rows = []
+    for k in results.sizes:
+        shares = results(f"nulls_k{k}")
+        shares = shares[shares["rule"] == rule].set_index(["family", "set"])
+        families = list(dict.fromkeys(shares.index.get_level_values("family")))
+        if len(families) == 2:
+            families.remove(ALL_FAMILIES)  # it is the one family
+        again = results(f"stability_k{k}").query("kind == 'network'")
+        for family in families:
+            mine = again["model"].map(family_of).isin([family]) | (family == ALL_FAMILIES)
+            row = [square(k), family, *_trained(shares, family)]
+            if crossfit:
+                row.append(percent(_pooled(again[mine], "share_identified_crossfit")))
+            for name in SETS:
+                found = shares["share"].get((family, name))
+                row.append(NONE if found is None else percent(found))
+            rows.append(row)
+    head = ["size", "family", "kernels", "trained (95 %)"]
+    head += ["cross-fit"] * crossfit + list(SETS.values())
+    return markdown(head, rows)
+
+
+def _trained(shares: pd.DataFrame, family: str) -> tuple[str, str]:
+    row = shares.loc[(family, TRAINED)]
+    return f"{int(row['kernels']):,}", percent(row["share"], row["low"], row["high"])
+
+
+def _pooled(networks: pd.DataFrame, column: str) -> float:
+    """Return the share of all kernels; NaN if it is not known of every network."""
+    if networks.empty or networks[column].isna().any():
+        return float("nan")
+    return float((networks[column] * networks["kernels"]).sum() / networks["kernels"].sum())
+
+
+def calibrated(results: Results) -> str:
+    """Thresholds that the given rate of a null passes, and what passes them of trained kernels."""
+    rows = []
+    for k in results.sizes:
+        shares = results(f"nulls_k{k}")
+        shares = shares[(shares["family"] == ALL_FAMILIES) & (shares["rule"] == "identified")]
+        known = shares.set_index("set")
+        row = [square(k), number(known["threshold"].iloc[0])]
+        for name in SETS:
+            if name not in known.index:
+                row.append(NONE)
+                continue
+            found = known.loc[name]
+            limit = found["calibrated_threshold"]
+            # Where fewer kernels of a null have a name at all, nothing need be cut.
+            text = f"{limit:.2f}" if limit < 1 else "any"
+            row.append(f"{text}: {percent(found['trained_share'])}")
+        rows.append(row)
+    return markdown(["size", "in use", *SETS.values()], rows)
+
+
+def stability(results: Results) -> str:
+    """How well labels come out again, by size."""
+    rows = []
+    for k in results.sizes:
+        table = results(f"stability_k{k}")
+        kinds = {kind: table[table["kind"] == kind] for kind in ("pair", "seed", "vote", "network")}
+        vote, networks = kinds["vote"].iloc[0], kinds["network"]
+        rows.append(
+            [
+                square(k),
+                f"{int(vote['kernels']):,}",
+                percents(kinds["seed"]["share_identified"]),
+                percent(vote["share_identified"]),
+                percent(vote["agreement"]),
+                span(kinds["pair"]["agreement"]),
+                span(kinds["pair"]["adjusted_rand_index"]),
+                span(networks["agreement"]),
+            ]
+        )
+    head = ["size", "kernels", "identified by one seed", "by vote", "seeds that agree, mean"]
+    head += ["two seeds: same shape", "adjusted Rand index", "cross-fit: same shape"]
+    return markdown(head, rows)
+
+
+def crossfit(results: Results) -> str:
+    """Each network's labels on curves of its own zoo and on curves that have not seen it."""
+    rows = []
+    for k in results.sizes:
+        networks = results(f"stability_k{k}").query("kind == 'network'")
+        for row in networks.sort_values("model").to_dict("records"):
+            if pd.isna(row["share_identified_crossfit"]):
+                continue
+            rows.append(
+                [
+                    *(square(k), row["model"], f"{int(row['kernels']):,}"),
+                    *(percent(row["share_identified"]), percent(row["share_identified_crossfit"])),
+                    percent(row["agreement"]),
+                    number(row["mean_dissimilarity"], 3),
+                    number(row["mean_dissimilarity_crossfit"], 3),
+                ]
+            )
+    head = ["size", "network", "kernels", "identified", "cross-fit", "same shape"]
+    return markdown([*head, "dissimilarity", "dissimilarity, cross-fit"], rows)
+
+
+def dissimilarity(results: Results) -> str:
+    """Mean dissimilarity of kernels to their reconstruction, by method and size."""
+    tables = {
+        k: results(f"baselines_k{k}").groupby("method")["mean_dissimilarity"].mean()
+        for k in results.sizes
+    }
+    rows = [
+        [text, *(number(tables[k].get(method, float("nan")), 3) for k in tables)]
+        for method, text in METHODS.items()
+        if any(method in table for table in tables.values())
+    ]
+    return markdown(["method", *map(square, tables)], rows)
+
+
+def baselines(results: Results, k: int) -> str:
+    """Scores of methods that have clusters, means over seeds."""
+    table, agreement = results(f"baselines_k{k}"), results(f"agreement_k{k}")
+    means = table.drop(columns="seed").groupby("method").mean()
+    same = agreement[agreement["method"] == agreement["other"]].set_index("method")
+    rows = []
+    for method, text in METHODS.items():
+        if method not in means.index or pd.isna(means.loc[method, "clusters"]):
+            continue
+        row = means.loc[method]
+        rows.append(
+            [
+                *(text, f"{row['clusters']:.0f}"),
+                number(row["mean_dissimilarity"]),
+                number(row["mean_dissimilarity_prototype"]),
+                percent(row["share_identified"]),
+                percent(row["share_identified_prototype"]),
+                number(row["silhouette"]),
+                number(same["adjusted_rand_index"].get(method, float("nan"))),
+            ]
+        )
+    head = ["method", "clusters", "dissimilarity", "to the prototype", "identified"]
+    return markdown([*head, "by the prototype", "silhouette", "ARI of seeds"], rows)
+
+
+def unnamed(results: Results) -> str:
+    """What has no name, and how far its prototypes are from templates and functions."""
+    rows = []
+    for k in results.sizes:
+        table = results(f"prototype_fits_k{k}")
+        parts = table[table["label"] == OTHER]
+        rows.append(
+            [
+                *(square(k), percent(parts["members"].sum() / table["members"].sum())),
+                *(str(len(parts)), span(parts["template_cosine"], 2), span(parts["r2"], 2)),
+            ]
+        )
+    head = ["size", "kernels without a name", "prototypes", "their cosine to the nearest template"]
+    return markdown([*head, "R² of their best function"], rows)
+
+
+def prototypes(results: Results) -> str:
+    """How well analytic functions fit prototypes with a name, and single kernels."""
+    rows = []
+    for k in results.sizes:
+        table, functions = results(f"prototype_fits_k{k}"), _of_trained(results, k)
+        shares = results(f"nulls_k{k}")
+        bound = shares.loc[shares["rule"] == "r2", "threshold"].iloc[0]
+        named = table[table["label"] != OTHER]
+        rows.append(
+            [
+                square(k),
+                f"{(named['r2'] >= bound).sum()} of {len(named)}",
+                f"{functions['kernels'].sum():,}",
+                number(_weighted(functions, "mean_r2")),
+                percent(_share(functions, functions["form"] == "discrete")),
+                number(_weighted(functions, "mean_gain"), 3),
+            ]
+        )
+    head = ["size", "named prototypes that are described", "kernels", "mean R²"]
+    return markdown([*head, "discrete form better", "mean gain in R²"], rows)
+
+
+def functions(results: Results) -> str:
+    """Which function is selected for the trained kernels of each size."""
+    rows = []
+    for k in results.sizes:
+        table = _of_trained(results, k)
+        rows.append(
+            [square(k), *(percent(_share(table, table["function"] == name)) for name in FUNCTIONS)]
+        )
+    return markdown(["size", *FUNCTIONS], rows)
+
+
+def functions_of(results: Results, k: int) -> str:
+    """Fits beside labels: identified trained kernels by shape."""
+    table = _of_trained(results, k)
+    table = table[table["identified"]]
+    shapes = table["label"].astype(str).map(shape_of)
+    rows = []
+    for shape in SHAPES:
+        part = table[shapes == shape]
+        if part.empty:
+            continue
+        kernels = part["kernels"].sum()
+        chosen = part.groupby("function")["kernels"].sum().sort_values(ascending=False)
+        first = ", ".join(f"{name} {100 * n / kernels:.0f} %" for name, n in chosen[:3].items())
+        described = part["described"].sum() / kernels
+        agreeing = part["agreeing"].sum() / kernels
+        rows.append([shape, f"{kernels:,}", first, percent(agreeing), percent(described)])
+    head = ["shape", "identified kernels", "functions selected", "the fit has this shape"]
+    return markdown([*head, "described"], rows)
+
+
+def _of_trained(results: Results, k: int) -> pd.DataFrame:
+    table = results(f"functions_k{k}")
+    return table[table["trained"] & (table["function"] != DEGENERATE)]
+
+
+def _share(table: pd.DataFrame, chosen: pd.Series) -> float:
+    return float(table.loc[chosen, "kernels"].sum() / table["kernels"].sum())
+
+
+def _weighted(table: pd.DataFrame, column: str) -> float:
+    return float((table[column] * table["kernels"]).sum() / table["kernels"].sum())
+
+
+def masterkeys(results: Results) -> str:
+    """Mean R² of the best a·f + b of trained kernels, and the share that has 0.8."""
+    rows = []
+    for k in results.sizes:
+        table = results(f"masterkeys_models_k{k}")
+        table = table[table["trained"]]
+        row = [square(k)]
+        for name in FILTERS:
+            part = table[table["filters"] == name]
+            row.append(
+                f"{_weighted(part, 'mean_r2'):.2f} ({percent(_weighted(part, 'share_r2_80'))})"
+            )
+        rows.append(row)
+    return markdown(["size", *FILTERS], rows)
+
+
+def replacements(results: Results) -> str:
+    """Share of subjects told right by networks with replaced kernels."""
+    table = results("replacements")
+    found = table.pivot_table("accuracy_subject", ["family", "model"], "variant")
+    chance = table["chance_subject"].iloc[0]
+    rows = [
+        [str(model), *(number(100 * row.get(name, float("nan")), 1) for name in VARIANTS)]
+        for (_, model), row in found.sort_index().iterrows()
+    ]
+    names = ["analytic fits" if name == "fits" else name for name in VARIANTS]
+    return markdown([f"subject told right, % (chance {100 * chance:.0f})", *names], rows)
+
+
+def distances(results: Results) -> str:
+    """Divergence between models, of which kind of pair, beside the noise floor."""
+    rows = []
+    for k in results.sizes:
+        table = results(f"distances_k{k}")
+        models = table[
+            (table["set_a"] != table["set_b"])
+            & ~table["set_a"].str.contains(" ")
+            & ~table["set_b"].str.contains(" ")
+        ]
+        both = models["trained_a"] & models["trained_b"]
+        same = models["family_a"] == models["family_b"]
+        kinds = {
+            "trained, one family": models[both & same],
+            "trained, two families": models[both & ~same],
+            "trained and untrained": models[models["trained_a"] != models["trained_b"]],
+        }
+        for kind, part in kinds.items():
+            if len(part):
+                row = [square(k), kind, str(len(part)), span(part["divergence"], 2)]
+                rows.append([*row, span(part["floor"], 2)])
+    return markdown(["size", "pairs of models", "number", "divergence (nats)", "floor"], rows)
+
+
+def offsets(results: Results) -> str:
+    """Fitted centres near the middle: how many are half a pixel off, beside chance."""
+    rows = []
+    table = results("offsets")
+    for row in table[table["near"] > 0].to_dict("records"):
+        stride = NONE if pd.isna(row["stride"]) else str(int(row["stride"]))
+        pairs = [
+            f"{percent(row[f'share_{name}'])} ({percent(row[f'chance_{name}'])})"
+            for name in ("centred", "half_one", "half_both")
+        ]
+        rows.append([square(row["k"]), row["label"], stride, f"{row['near']:,}", *pairs])
+    head = ["size", "label", "stride", "near the middle", "centred (chance)"]
+    return markdown([*head, "half a pixel, one axis", "both axes"], rows)
+
+
+def accuracy(results: Results) -> str:
+    """Rank correlations of the share identified with accuracy."""
+    rows = []
+    for row in results("accuracy_correlations").to_dict("records"):
+        size = "all sizes" if pd.isna(row["k"]) else square(int(row["k"]))
+        between = NONE
+        if not pd.isna(row["low"]):
+            between = f"{number(row['low'])} to {number(row['high'])}"
+        rows.append([row["measure"], size, str(row["networks"]), number(row["rho"]), between])
+    return markdown(["accuracy", "size", "networks", "rank correlation", "95 %"], rows)
+
+
+def networks(results: Results) -> str:
+    """The networks trained here: what they learned, and what is identified of them."""
+    known = results("networks").set_index("network")
+    states = results("emergence").sort_values("step")
+    rows = []
+    for (k, name), own in states.groupby(["k", "network"]):
+        last, first = own.iloc[-1], own.iloc[0]
+        right = NONE
+        if name in known.index:
+            row = known.loc[name]
+            parts = ", ".join(
+                number(100 * row[f"accuracy_{a}"], 1) for a in ("subject", "rotation")
+            )
+            right = f"{percent(row['accuracy'])} ({parts})"
+        energy, chance = last["initial_energy"], last["initial_energy_chance"]
+        along = NONE if pd.isna(energy) else f"{percent(energy)} ({100 * chance:.1f})"
+        untrained = percent(first["share_identified"]) if first["step"] == 0 else NONE
+        rows.append(
+            [
+                *(str(name), f"{int(last['kernels']):,} of {square(int(k))}"),
+                *(str(last["trained_on"]), right, along),
+                *(percent(last["share_identified"]), untrained),
+            ]
+        )
+    head = ["network", "kernels", "trained on", "right: both (subject, rotation)"]
+    head += ["energy along the initial kernels (chance)", "identified", "untrained"]
+    return markdown(head, rows)
+
+
+def emergence(results: Results) -> str:
+    """Share identified after some steps of each training that was followed on its way."""
+    states = results("emergence").sort_values("step")
+    rows = []
+    for (k, name), own in states.groupby(["k", "network"]):
+        shares = own.set_index("step")["share_identified"]
+        if len(shares) <= 2:
+            continue
+        ends = [part * shares.index[-1] for part in WAY]
+        steps = [min(shares.index, key=lambda step, end=end: abs(step - end)) for end in ends]
+        cells = [f"{percent(shares[step])} ({step:,})" for step in steps]
+        rows.append([square(int(k)), str(name), *cells])
+    return markdown(
+        ["size", "network", *(f"{100 * part:.0f} % of the steps" for part in WAY)], rows
+    )
+
+
+def seeds(results: Results) -> str:
+    """Shares of shapes in networks of one recipe and several seeds."""
+    table = results("seeds")
+    table = table[(table["networks"] > 1) & (table["mean"] > 0)]
+    table = table.drop_duplicates(["family", "trained_on", "k", "shape"])
+    rows = [
+        [
+            *(row["family"], square(int(row["k"])), str(row["networks"]), row["shape"]),
+            f"{100 * row['mean']:.1f} ± {100 * row['sd']:.1f} %",
+        ]
+        for row in table.to_dict("records")
+    ]
+    return markdown(
+        ["family", "size", "networks", "shape", "share, mean ± standard deviation"], rows
+    )
+
+
+def shapes(results: Results) -> str:
+    """Shares of shapes at the end of training, by what the networks were trained on."""
+    table = results("seeds")
+    keys = ["k", "family", "trained_on"]
+    means = table.pivot_table("share", keys, "shape", observed=True)
+    known = [shape for shape in SHAPES if shape != OTHER]
+    rows = [
+        [square(int(k)), str(family), *(percent(row.get(name, 0.0)) for name in known)]
+        for (k, family, _), row in means.fillna(0).iterrows()
+    ]
+    return markdown(["size", "family", *known], rows)
+
+
+TABLES: dict[str, Callable[[Results], str]] = {
+    table.__name__: table
+    for table in (
+        *(identified, described, calibrated, stability, crossfit, dissimilarity, unnamed),
+        *(prototypes, functions, masterkeys, replacements, distances, offsets, accuracy),
+        *(networks, emergence, seeds, shapes),
+    )
+}
+BY_SIZE: dict[str, Callable[[Results, int], str]] = {
+    "baselines": baselines,
+    "functions": functions_of,
+}
+
+
+def table_of(results: Results, name: str, where: str) -> str:
+    """Return a table by the name in its marker.
+
+    Raises
+    ------
+    KernelAtlasError
+        If there is no such table; see `Results`.
+    """
+    match = re.fullmatch(r"(\w+?)_k(\d+)", name)
+    if match and match[1] in BY_SIZE:
+        return BY_SIZE[match[1]](results, int(match[2]))
+    if name in TABLES:
+        return TABLES[name](results)
+    known = [*TABLES, *(f"{table}_k7" for table in BY_SIZE)]
+    hint = suggest(name, known, f"there are: {', '.join(known)}")
+    raise KernelAtlasError(f"{where}: numbers: {name!r}: no such table: {hint}")
+
+
+def filled(text: str, results: Results, path: str) -> str:
+    """Return a document with its tables made anew.
+
+    Raises
+    ------
+    KernelAtlasError
+        If a marker is unknown, not closed, or inside another.
+    """
+    lines: list[str] = []
+    inside = None
+    for number_of, line in enumerate(text.splitlines(), 1):
+        begin = BEGIN.match(line)
+        if begin and inside:
+            raise KernelAtlasError(f"{path}:{number_of}: numbers inside numbers: close {inside!r}")
+        if begin:
+            inside = begin[1]
+            lines += [line, "", table_of(results, inside, f"{path}:{number_of}"), "", END]
+        elif line == END:
+            if not inside:
+                raise KernelAtlasError(f"{path}:{number_of}: {END} closes nothing: remove it")
+            inside = None
+        elif line.startswith("<!-- numbers"):
+            raise KernelAtlasError(f"{path}:{number_of}: {line!r}: write <!-- numbers: NAME -->")
+        elif not inside:
+            lines.append(line)
+    if inside:
+        raise KernelAtlasError(f"{path}: numbers: {inside}: not closed: add {END}")
+    return "\n".join(lines) + "\n"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("documents", nargs="*", type=Path, help="default: README.md, docs/*.md")
+    parser.add_argument("--results", type=Path, default=ROOT / "results")
+    parser.add_argument(
+        "--check", action="store_true", help="write nothing; differences are errors"
+    )
+    options = parser.parse_args(arguments)
+    documents = options.documents or [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    results = Results(options.results)
+    try:
+        texts = {path: path.read_text(encoding="utf-8") for path in documents}
+        # All are made before one is written.
+        new = {path: filled(text, results, str(path)) for path, text in texts.items()}
+        changed = [path for path in documents if new[path] != texts[path]]
+        if options.check and changed:
+            names = ", ".join(map(str, changed))
+            raise KernelAtlasError(f"{names}: not what the tables say: run `make docs`")
+    except KernelAtlasError as error:
+        print(f"ERROR {error}", file=sys.stderr)
+        return 1
+    for path in changed:
+        path.write_text(new[path], encoding="utf-8", newline="\n")
+        print(f"{path}: written")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
