@@ -272,7 +272,8 @@ def weightsum_figure(labels: tuple[str, ...] = WITH_SHAPE) -> Figure:
         {"label": label, "kernels": 10 + n, "relative_mean": 0.1, **quantiles}
         for n, label in enumerate(reversed(labels))
     ]
-    return weightsum.draw(pd.DataFrame(rows), k=7)
+    columns = ["label", "kernels", "relative_mean", *quantiles]
+    return weightsum.draw(pd.DataFrame(rows, columns=columns), k=7)
 
 
 def training_figure(seeds: int = 3, steps: int = 10) -> Figure:
@@ -469,6 +470,7 @@ def test_same_bytes_whatever_the_hash_seed(tmp_path: Path) -> None:
         pytest.param(pca_figure, id="pca"),
         pytest.param(weightsum_figure, id="weightsum"),
         pytest.param(lambda: weightsum_figure(("other",)), id="weightsum, one label"),
+        pytest.param(lambda: weightsum_figure(()), id="weightsum, none identified"),
         pytest.param(training_figure, id="training"),
         pytest.param(emergence_figure, id="emergence"),
         pytest.param(lambda: emergence_figure(runs={"one": 1}, learned=False), id="one training"),

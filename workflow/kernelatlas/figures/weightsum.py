@@ -28,6 +28,9 @@ def draw(weightsum: pd.DataFrame, k: int | None = None) -> Figure:
     figure = style.new_figure(
         10.5, 1.25 + PITCH * places, f"Sum of the weights of kernels{size}, by label"
     )
+    if rows.empty:
+        style.caption(figure, f"No kernel{size} is identified, so that there are no sums to draw.")
+        return figure
     left, right = figure.subplots(1, 2, sharey=True)
     colours = style.palette(rows["label"])
     for ax, column, text in (
