@@ -470,7 +470,6 @@ def test_same_bytes_whatever_the_hash_seed(tmp_path: Path) -> None:
         pytest.param(pca_figure, id="pca"),
         pytest.param(weightsum_figure, id="weightsum"),
         pytest.param(lambda: weightsum_figure(("other",)), id="weightsum, one label"),
-        pytest.param(lambda: weightsum_figure(()), id="weightsum, none identified"),
         pytest.param(training_figure, id="training"),
         pytest.param(emergence_figure, id="emergence"),
         pytest.param(lambda: emergence_figure(runs={"one": 1}, learned=False), id="one training"),
@@ -496,6 +495,10 @@ def test_no_text_overlaps_or_leaves_the_page(figure: Callable[[], Figure]) -> No
 
 def texts(figure: Figure) -> list[str]:
     return [text.get_text() for text in shown_texts(figure)]
+
+
+def test_sums_of_no_kernels_are_a_page_that_says_so() -> None:
+    assert any("No kernel of 7×7 is identified" in text for text in texts(weightsum_figure(())))
 
 
 def test_clusters_have_a_row_per_shape_and_four_without_a_name_at_most() -> None:
