@@ -45,7 +45,7 @@ CROSS_RATIO = 1.5  # of wide to narrow, at least
 SQUARE_WIDTHS = (2, 3, 4, 5)
 SQUARE_SIGMA = 0.3
 STEP = 15  # degrees from one derivative to the next
-APART = 0.95  # cosine
+APART = 0.92  # cosine
 BLOCK = 4096  # kernels per matrix product
 TINY = 1e-300
 
