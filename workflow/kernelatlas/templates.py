@@ -21,8 +21,8 @@ second   ± ((x cos θ + y sin θ)²/σ⁴ − 1/σ²) · g, the second directio
 
 On few pixels functions of different shapes can be the same kernel: a second derivative with
 σ = 0.5 along a diagonal is one dark pixel, as an off-centre is. So a template that is closer
-than `APART` to a template of a shape before it in this list is left out: what is left names
-one shape each.
+than `APART` to a template of a shape before it in this list is left out, a cross if closer than
+`CROSS_APART`, since short arms are a centre's flanks: what is left names one shape each.
 """
 
 import functools
@@ -45,7 +45,7 @@ CROSS_RATIO = 1.5  # of wide to narrow, at least
 SQUARE_WIDTHS = (2, 3, 4, 5)
 SQUARE_SIGMA = 0.3
 STEP = 15  # degrees from one derivative to the next
-APART = 0.92  # cosine
+APART, CROSS_APART = 0.95, 0.92  # cosines
 BLOCK = 4096  # kernels per matrix product
 TINY = 1e-300
 
@@ -214,7 +214,7 @@ def bank(k: int) -> Bank:
     for group in (names.CENTRES, names.CROSSES, names.SQUARES, (names.FIRST,), (names.SECOND,)):
         mine = np.isin(shapes, [names.SHAPES.index(shape) for shape in group])
         closest = (weights @ weights[keep].T).max(axis=1, initial=-1)
-        keep |= mine & (closest <= APART)
+        keep |= mine & (closest <= (CROSS_APART if group is names.CROSSES else APART))
     order = np.flatnonzero(keep)[np.argsort(shapes[keep], kind="stable")]
     return Bank(
         tuple(every[i][0] for i in order),
