@@ -130,8 +130,12 @@ MODELS = [
 
 def write_models(tmp_path, k: int = 5, n: int = 300) -> list[str]:
     """Write kernel tables: a and c are draws of one distribution, b of another."""
-    random, templates = RNG(0), bank(k).weights
-    chosen = {"a": templates[::2], "c": templates[::2], "b": templates[1::8]}
+    random, templates = RNG(0), bank(k)
+    centres, second = (
+        templates.weights[templates.shapes < 2],
+        templates.weights[templates.shapes == 7],
+    )
+    chosen = {"a": centres, "c": centres, "b": second}
     paths = []
     for name, *_ in MODELS:
         weights = random.normal(0, 0.05, (n, k * k))
