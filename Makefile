@@ -9,6 +9,7 @@
 # `make verify-hub`: compare with timm's own loading from the real hub; needs a network.
 PYTHON ?= python3
 CORES ?= all
+ROOMS := $(addprefix tests/,running kernels sources clustering evidence training release tables figures docs)
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
@@ -30,7 +31,7 @@ test: setup
 	$(MAKE) --no-print-directory -j2 -Otarget test-library test-workflow
 
 test-library: setup
-	pytest tests/unit tests/hub $(ALSO)
+	pytest $(ROOMS) tests/hub $(ALSO)
 
 test-workflow: setup
 	pytest tests/workflow tests/faults
@@ -65,7 +66,7 @@ lock: setup
 	$(BIN)/python envs/lock.py
 
 registry: setup
-	python workflow/zoos/registry.py
+	python -m kernelatlas.sources.registry_build
 
 benchmark: all
 	python benchmarks/autoencoder.py --without-former --kernels 6000 24000

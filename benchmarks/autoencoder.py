@@ -26,11 +26,11 @@ import torch
 import yaml
 from torch import nn
 
-from kernelatlas.autoencoder import Settings, cosine_loss, fit, one_cycle, perceptron
-from kernelatlas.corpus import read_corpus
-from kernelatlas.curve import Curve
-from kernelatlas.kmeans import dissimilarity, short_path, spherical_kmeans
-from kernelatlas.normalise import normalise
+from kernelatlas.clustering.autoencoder import Settings, cosine_loss, fit, one_cycle, perceptron
+from kernelatlas.clustering.curve import Curve
+from kernelatlas.clustering.kmeans import dissimilarity, short_path, spherical_kmeans
+from kernelatlas.kernels.corpus import read_corpus
+from kernelatlas.kernels.normalise import normalise
 
 ROOT = Path(__file__).parents[1]
 SEED = 0

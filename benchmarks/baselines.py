@@ -12,11 +12,11 @@ import pandas as pd
 import torch
 import yaml
 
-from kernelatlas.autoencoder import Settings
-from kernelatlas.baselines import outcomes
-from kernelatlas.corpus import read_corpus
-from kernelatlas.labels import threshold
-from kernelatlas.sampling import sample_of
+from kernelatlas.clustering.autoencoder import Settings
+from kernelatlas.clustering.labels import threshold
+from kernelatlas.evidence.baselines import outcomes
+from kernelatlas.kernels.corpus import read_corpus
+from kernelatlas.kernels.sampling import sample_of
 from kernelatlas.tables.baselines import agreement_table, baseline_table
 
 ROOT = Path(__file__).parents[1]

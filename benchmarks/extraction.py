@@ -43,7 +43,7 @@ LARGE = ["convnextv2_huge.fcmae_ft_in1k", "focalnet_huge_fl4.ms_in22k"]
 CLIENTS = {
     "extract": """
 import json, sys
-from kernelatlas.extract import extract
+from kernelatlas.sources.extract import extract
 output, model, remote, architecture = sys.argv[1:]
 extract(output, model, remote=json.loads(remote), architecture=architecture)
 """,
@@ -65,7 +65,7 @@ with safe_open(path, "np") as file:
 BATCH = """
 import json, sys
 from concurrent.futures import ThreadPoolExecutor
-from kernelatlas.extract import extract
+from kernelatlas.sources.extract import extract
 threads, jobs = sys.argv[1:]
 with ThreadPoolExecutor(int(threads)) as pool:
     for _ in pool.map(lambda job: extract(**job), json.loads(jobs)):
@@ -334,7 +334,7 @@ class Batches:
         }
 
     def all(self) -> dict[str, Callable[[], Cost]]:
-        imports = "import kernelatlas.extract, kernelatlas.hub"
+        imports = "import kernelatlas.sources.extract, kernelatlas.sources.hub"
         return {
             "Snakemake, a job each, --cores 2": lambda: self.snakemake(2),
             "Snakemake, a job each, --cores 8": lambda: self.snakemake(8),

@@ -16,15 +16,15 @@ import torch
 from scipy.optimize import least_squares
 from scipy.special import erf, ive
 
-from kernelatlas import fits
-from kernelatlas.corpus import read_corpus
+from kernelatlas.evidence import fits
+from kernelatlas.kernels.corpus import read_corpus
 
 N = 1000
 TOLERANCE = 1e-3
 
 
 class Plain:
-    """The functions of `kernelatlas.fits` for one kernel, in double precision."""
+    """The functions of `kernelatlas.evidence.fits` for one kernel, in double precision."""
 
     def __init__(self, k: int, discrete: bool):
         self.k, self.discrete = k, discrete

@@ -5,8 +5,8 @@ three seeds, and with the first set again under changes that should not matter: 
 the kernels, two threads, and the instructions of an older processor. Printed are
 
 right       of kernels that are clear by templates of other formulas than the project's
-            (tests/unit/independent.py): share with that shape, and share with it and identified;
-            clear is cosine > 0.9 and margin > 0.1, nearly clear > 0.85 and > 0.05
+            (tests/clustering/independent.py): share with that shape, and share with it and
+            identified; clear is cosine > 0.9 and margin > 0.1, nearly clear > 0.85 and > 0.05
 again       same shape, of kernels identified in both runs; largest difference of the share
             identified of any network
 nulls       share identified of the corpus with shuffled pixels, and of white noise
@@ -24,13 +24,13 @@ import pandas as pd
 import yaml
 
 from kernelatlas import names
-from kernelatlas.corpus import read_corpus
-from kernelatlas.curve import Curve
-from kernelatlas.labels import Votes, threshold, vote
-from kernelatlas.normalise import normalise
+from kernelatlas.clustering.curve import Curve
+from kernelatlas.clustering.labels import Votes, threshold, vote
+from kernelatlas.kernels.corpus import read_corpus
+from kernelatlas.kernels.normalise import normalise
 
 ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT / "tests" / "unit"))
+sys.path.insert(0, str(ROOT / "tests" / "clustering"))
 import independent  # noqa: E402
 
 OLDER = {
@@ -53,7 +53,7 @@ def train(corpus: Path, out: Path, seeds: list[int], threads: int, noise: float)
     """Write the autoencoders of some seeds; in a process of its own, for its environment."""
     import torch
 
-    from kernelatlas.autoencoder import Settings, fit
+    from kernelatlas.clustering.autoencoder import Settings, fit
 
     torch.set_num_threads(threads)
     options = yaml.safe_load((ROOT / "config.yaml").read_text())["autoencoder"]

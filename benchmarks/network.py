@@ -18,11 +18,11 @@ import pandas as pd
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from kernelatlas.architectures import depthwise, from_recipe
-from kernelatlas.device import describe
-from kernelatlas.network import accuracies, adamw, update
-from kernelatlas.pictures import Crops
-from kernelatlas.recipes import read_recipe
+from kernelatlas.running.device import describe
+from kernelatlas.training.architectures import depthwise, from_recipe
+from kernelatlas.training.network import accuracies, adamw, update
+from kernelatlas.training.pictures import Crops
+from kernelatlas.training.recipes import read_recipe
 
 ROOT = Path(__file__).parents[1]
 TURNS, STEPS = 3, 4

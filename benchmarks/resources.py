@@ -31,9 +31,9 @@ import pyarrow.parquet as pq
 import yaml
 from safetensors.numpy import save_file
 
-from kernelatlas.registry import expected_layers, tags
-from kernelatlas.templates import bank
-from kernelatlas.zoo import Model, load_zoo
+from kernelatlas.clustering.templates import bank
+from kernelatlas.sources.registry import expected_layers, tags
+from kernelatlas.sources.zoo import Model, load_zoo
 
 ROOT = Path(__file__).parents[1]
 SOURCES = ("Snakefile", "config.yaml", "envs", "profiles", "workflow")

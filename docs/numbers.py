@@ -18,9 +18,7 @@ if Path(sys.path[0]).resolve() == Path(__file__).resolve().parent:
 
 import pandas as pd
 
-from kernelatlas.contract import SCHEMA_VERSION
 from kernelatlas.errors import KernelAtlasError, suggest
-from kernelatlas.files import metadata_of
 from kernelatlas.names import (
     ALL_FAMILIES,
     DEGENERATE,
@@ -32,6 +30,8 @@ from kernelatlas.names import (
     UNTRAINED,
     shape_of,
 )
+from kernelatlas.running.contract import SCHEMA_VERSION
+from kernelatlas.running.files import metadata_of
 
 ROOT = Path(__file__).parents[1]
 BEGIN = re.compile(r"^<!-- numbers: (.*?) -->$")

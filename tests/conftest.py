@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import torch
 
 from project import Project, new_project
 
@@ -25,3 +26,13 @@ def _finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
 def finished(_finished: Project, tmp_path: Path) -> Project:
     """A copy of a project in which everything has run."""
     return _finished.copy(tmp_path / "finished")
+
+
+# Bytes are compared: how many threads share a sum must not matter. Of the session, so that
+# fixtures of modules run on one thread too.
+@pytest.fixture(autouse=True, scope="session")
+def _one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)

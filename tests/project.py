@@ -60,7 +60,7 @@ CONFIG = {
 
 def planted(path: Path, seed: int, sizes: tuple[int, ...] = (7,), n: int = 120) -> None:
     """Write a checkpoint of one depthwise layer a size: noisy templates."""
-    from kernelatlas.templates import bank
+    from kernelatlas.clustering.templates import bank
 
     random = np.random.default_rng(seed)
     state = {"stem.weight": random.normal(size=(4, 3, 4, 4)).astype(np.float32)}

@@ -22,10 +22,10 @@ from huggingface_hub import close_session, constants, set_client_factory
 from localhub import Hub
 from safetensors.torch import save as safetensors_bytes
 
-from kernelatlas import hub as hub_module
-from kernelatlas import ranges
 from kernelatlas.errors import KernelAtlasError
-from kernelatlas.extract import extract
+from kernelatlas.sources import hub as hub_module
+from kernelatlas.sources import ranges
+from kernelatlas.sources.extract import extract
 
 State = dict[str, torch.Tensor]
 
@@ -113,12 +113,12 @@ class Done:
 
 DRIVER = r"""
 import json, re, sys, time
-from kernelatlas.job import logged
+from kernelatlas.running.job import logged
 folder, remotes = sys.argv[1], json.loads(sys.stdin.read())
 errors, begin = {}, time.monotonic()
 with logged(f"{folder}/log"):
     from kernelatlas.errors import KernelAtlasError
-    from kernelatlas.extract import extract
+    from kernelatlas.sources.extract import extract
     exec(sys.argv[2])
     for model, remote in remotes.items():
         try:

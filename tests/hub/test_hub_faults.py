@@ -24,10 +24,10 @@ from remote import (
     torch_bytes,
 )
 
-from kernelatlas import hub as hub_module
-from kernelatlas import ranges
 from kernelatlas.errors import KernelAtlasError
-from kernelatlas.extract import extract
+from kernelatlas.sources import hub as hub_module
+from kernelatlas.sources import ranges
+from kernelatlas.sources.extract import extract
 
 TOKEN = "hf_kernelatlas_secret"
 STATE = state_dict(seed=3)

@@ -37,11 +37,11 @@ from remote import (
     torch_bytes,
 )
 
-from kernelatlas import ranges
-from kernelatlas.checkpoints import Reading, read_depthwise
 from kernelatlas.errors import KernelAtlasError
-from kernelatlas.hub import read_hub, read_url
-from kernelatlas.ranges import Location, RangeSource
+from kernelatlas.sources import ranges
+from kernelatlas.sources.checkpoints import Reading, read_depthwise
+from kernelatlas.sources.hub import read_hub, read_url
+from kernelatlas.sources.ranges import Location, RangeSource
 
 Headers = list[tuple[str, str]]
 FUZZ = settings(
@@ -606,7 +606,7 @@ def test_little_memory_is_taken_for_large_claims(server, tmp_path):
 
 WITHOUT_PAUSES = """
 from huggingface_hub.utils import _http
-from kernelatlas import hub, ranges
+from kernelatlas.sources import hub, ranges
 class Clock:
     monotonic = ranges.time.monotonic
     sleep = staticmethod(lambda seconds: None)

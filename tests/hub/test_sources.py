@@ -25,7 +25,7 @@ from remote import (
     torch_bytes,
 )
 
-from kernelatlas.files import metadata_of
+from kernelatlas.running.files import metadata_of
 
 NATURAL = ["stages.2.dw", "stages.9.strip", "stages.10.dw"]
 TOKEN = "hf_kernelatlas_secret"

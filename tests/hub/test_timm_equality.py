@@ -85,8 +85,8 @@ print(json.dumps(found))
 OURS = """
 import logging, sys
 from pathlib import Path
-from kernelatlas.extract import extract
-from kernelatlas.zoo import load_zoo
+from kernelatlas.sources.extract import extract
+from kernelatlas.sources.zoo import load_zoo
 
 logging.basicConfig(level=logging.WARNING, format="%(message)s")
 for model in load_zoo(sys.argv[1]):

@@ -10,7 +10,7 @@ from localhub import Hub
 from safetensors.torch import save
 from verify import NETWORKS
 
-from kernelatlas.registry import tags
+from kernelatlas.sources.registry import tags
 
 
 def test_three_networks_are_read_and_compared_with_timm(tmp_path):

@@ -16,8 +16,8 @@ import numpy as np  # noqa: E402
 import timm  # noqa: E402
 
 from kernelatlas.errors import KernelAtlasError  # noqa: E402
-from kernelatlas.hub import read_hub  # noqa: E402
-from kernelatlas.registry import conform, tags  # noqa: E402
+from kernelatlas.sources.hub import read_hub  # noqa: E402
+from kernelatlas.sources.registry import conform, tags  # noqa: E402
 
 NETWORKS = (
     "convnextv2_atto.fcmae_ft_in1k",

@@ -164,7 +164,7 @@ def kernels_made(project):
 def test_everything_through_slurm(project, finished, jobs):
     # The training says what Slurm gave it. Nothing that is said is part of a result.
     project.edit(
-        "workflow/scripts/autoencoder.py",
+        "workflow/scripts/clustering/autoencoder.py",
         "    torch.set_num_threads",
         '    logging.info("GPU %s", __import__("os").environ.get("CUDA_VISIBLE_DEVICES"))\n'
         "    torch.set_num_threads",
@@ -195,7 +195,7 @@ def test_everything_through_slurm(project, finished, jobs):
 
 def test_two_trainings_get_two_gpus_and_a_site_may_ask_by_gres(ready, jobs):
     ready.edit(
-        "workflow/scripts/autoencoder.py",
+        "workflow/scripts/clustering/autoencoder.py",
         "    torch.set_num_threads",
         '    print("GPU", __import__("os").environ.get("CUDA_VISIBLE_DEVICES"), flush=True)\n'
         "    torch.set_num_threads",

@@ -10,8 +10,8 @@ import yaml
 from localhub import Hub
 from safetensors.numpy import save
 
-from kernelatlas.files import metadata_of
-from kernelatlas.registry import expected_layers
+from kernelatlas.running.files import metadata_of
+from kernelatlas.sources.registry import expected_layers
 from project import Project, new_project
 
 TOKEN = "hf_ThisIsASecretOfTheTests"

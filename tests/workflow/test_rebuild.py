@@ -39,7 +39,9 @@ def test_rewording_comments_and_docstrings_rebuilds_nothing(finished):
 
 
 def test_a_formula_of_the_templates_rebuilds_clusters_and_what_follows(finished):
-    finished.edit("workflow/kernelatlas/templates.py", "SQUARE_SIGMA = 0.3", "SQUARE_SIGMA = 0.35")
+    finished.edit(
+        "workflow/kernelatlas/clustering/templates.py", "SQUARE_SIGMA = 0.3", "SQUARE_SIGMA = 0.35"
+    )
     run = finished.snakemake("all", "--dry-run")
     assert run.jobs == AFTER_CLUSTERS
 

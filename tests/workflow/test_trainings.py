@@ -210,8 +210,8 @@ def committed():
 
 
 def test_the_committed_networks_are_of_their_recipes():
-    from kernelatlas.network import trajectory_steps
-    from kernelatlas.recipes import read_recipe
+    from kernelatlas.training.network import trajectory_steps
+    from kernelatlas.training.recipes import read_recipe
 
     recipes = sorted((ROOT / RECIPES).glob("*.yaml"))
     assert [path.stem for path in committed()] == [path.stem for path in recipes]

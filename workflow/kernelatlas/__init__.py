@@ -22,7 +22,7 @@ __all__ = ["Release", "classify", "load_release"]
 # whatever imports this package must not depend on it.
 def __getattr__(name: str) -> Any:
     if name in __all__:
-        return getattr(importlib.import_module("kernelatlas.classification"), name)
+        return getattr(importlib.import_module("kernelatlas.release.classification"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -71,7 +71,7 @@ def _classify(checkpoint: Path, release: Path, output: Path | None, device: str)
     if not checkpoint.exists():  # else the reader of checkpoints speaks of a zoo
         raise KernelAtlasError(f"{checkpoint}: no such file: check the path of the checkpoint")
     # Named by texts, as in __init__.py; --help and errors need not wait for all of them.
-    classification = importlib.import_module("kernelatlas.classification")
+    classification = importlib.import_module("kernelatlas.release.classification")
     known = classification.load_release(release)
     layers = classification.layers_of(checkpoint)
     name = checkpoint.stem
@@ -88,7 +88,7 @@ def _classify(checkpoint: Path, release: Path, output: Path | None, device: str)
 
     figure = importlib.import_module("kernelatlas.figures.classified")
     style = importlib.import_module("kernelatlas.figures.style")
-    contract = importlib.import_module("kernelatlas.contract")
+    contract = importlib.import_module("kernelatlas.running.contract")
     contract.write_table(table, folder / "labels.parquet", folder / "labels.csv")
     description = {"name": name, "settings": known.manifest["settings"]}
     page = figure.draw(table, typical, description)

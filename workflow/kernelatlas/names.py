@@ -19,11 +19,11 @@ SHAPES = (
     SECOND,
     OTHER,
 )
-# Analytic functions that kernels are fitted by (`kernelatlas.fits`).
+# Analytic functions that kernels are fitted by (`kernelatlas.evidence.fits`).
 FUNCTIONS = ("gaussian", "dog", "elongated", "first", "second", "cross", "square", "shifted")
 SMALLEST_FIT = 3  # k: smaller kernels have too few pixels
 
-# Sets of kernels that are compared (`kernelatlas.nulls`), and all families of models together.
+# Sets of kernels that are compared (`kernelatlas.evidence.nulls`), and all families together.
 NULLS = ("shuffled", "white", "covariance")
 TRAINED, UNTRAINED = "trained", "untrained"
 ALL_FAMILIES = "all families"

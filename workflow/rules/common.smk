@@ -18,18 +18,18 @@ os.environ.update(
     PYTHONPATH=os.pathsep.join(filter(None, [str(WORKFLOW), os.getenv("PYTHONPATH")]))
 )
 
-from kernelatlas.checkpoints import shards_of
-from kernelatlas.contract import outdated, refuse_replaced
+from kernelatlas.sources.checkpoints import shards_of
+from kernelatlas.running.contract import outdated, refuse_replaced
 from kernelatlas.errors import KernelAtlasError, suggest
-from kernelatlas.fingerprint import fingerprint as fingerprint_of
-from kernelatlas.lock import settled
+from kernelatlas.running.fingerprint import fingerprint as fingerprint_of
+from kernelatlas.sources.lock import settled
 from kernelatlas.names import SMALLEST_FIT
-from kernelatlas.recipes import recipe_files
-from kernelatlas.registry import digest as registry_digest
-from kernelatlas.schema import validate
-from kernelatlas.sizes import studied_sizes
-from kernelatlas.slurm import errors_in, refuse_orphans
-from kernelatlas.zoo import load_dynamics, load_zoo, lock_of
+from kernelatlas.training.recipes import recipe_files
+from kernelatlas.sources.registry import digest as registry_digest
+from kernelatlas.running.schema import validate
+from kernelatlas.kernels.sizes import studied_sizes
+from kernelatlas.running.slurm import errors_in, refuse_orphans
+from kernelatlas.sources.zoo import load_dynamics, load_zoo, lock_of
 
 
 def stop(message):

@@ -1,34 +1,3 @@
-rule untrained:
-    input:
-        recipe=lambda wildcards: recipe_of(model_of(wildcards).recipe),
-    output:
-        "results/untrained/{model}.safetensors",
-    log:
-        "results/logs/untrained/{model}.log",
-    benchmark:
-        "results/benchmarks/untrained/{model}.tsv"
-    group:
-        "kernels" if NODES_EXTRACT else None
-    localrule: not NODES_EXTRACT
-    conda:
-        ENVIRONMENT
-    threads: 1
-    resources:
-        mem_mb=memory(1000),
-        runtime=minutes(5),
-    params:
-        code=fingerprint("untrained"),
-        architecture=lambda wildcards: model_of(wildcards).init,
-        arguments=lambda wildcards: sorted(
-            map(list, model_of(wildcards).arguments.items())
-        ),
-        seed=lambda wildcards: model_of(wildcards).seed,
-    message:
-        "Initialising {wildcards.model}"
-    script:
-        "../scripts/untrained.py"
-
-
 rule kernels:
     input:
         checkpoint_of,
@@ -49,7 +18,7 @@ rule kernels:
         runtime=minutes(5),
         downloads=lambda wildcards: 1 if model_of(wildcards).remote else 0,
     params:
-        code=fingerprint("kernels"),
+        code=fingerprint("kernels/kernels"),
         model="{model}",
         remote=lambda wildcards: json.dumps(model_of(wildcards).remote, sort_keys=True),
         architecture=lambda wildcards: model_of(wildcards).architecture,
@@ -57,34 +26,10 @@ rule kernels:
     message:
         "Extracting the depthwise kernels of {wildcards.model}"
     script:
-        "../scripts/kernels.py"
+        "../scripts/kernels/kernels.py"
 
 
 cacheable("kernels")
-
-
-rule lock:
-    input:
-        expand("results/kernels/{model}.parquet", model=REMOTE),
-    output:
-        str(lock_of(config["zoo"])),
-    log:
-        "results/logs/lock.log",
-    benchmark:
-        "results/benchmarks/lock.tsv"
-    localrule: True
-    conda:
-        ENVIRONMENT
-    threads: 1
-    resources:
-        mem_mb=memory(300),
-        runtime=minutes(5),
-    params:
-        code=fingerprint("lock"),
-    message:
-        "Locking the commits of the models in {output}"
-    script:
-        "../scripts/lock.py"
 
 
 checkpoint sizes:
@@ -106,11 +51,35 @@ checkpoint sizes:
         mem_mb=memory(300, 0.3),
         runtime=minutes(5),
     params:
-        code=fingerprint("sizes"),
+        code=fingerprint("kernels/sizes"),
         models=describe(MODELS),
         kernel_sizes=config["kernel_sizes"],
         minimum=config["minimum_kernels"],
     message:
         "Counting kernels by size"
     script:
-        "../scripts/sizes.py"
+        "../scripts/kernels/sizes.py"
+
+
+rule corpus:
+    input:
+        expand("results/kernels/{model}.parquet", model=TRAINED),
+    output:
+        "results/corpora/k{k}.parquet",
+    log:
+        "results/logs/corpora/k{k}.log",
+    benchmark:
+        "results/benchmarks/corpora/k{k}.tsv"
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=memory(500, 7),
+        runtime=minutes(2, 0.01),
+    params:
+        code=fingerprint("kernels/corpus"),
+        minimum=config["minimum_kernels"],
+    message:
+        "Gathering the {wildcards.k}x{wildcards.k} kernels"
+    script:
+        "../scripts/kernels/corpus.py"

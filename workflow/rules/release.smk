@@ -21,10 +21,10 @@ rule release:
         mem_mb=memory(500, 1),
         runtime=minutes(2, 0.02),
     params:
-        code=fingerprint("release"),
+        code=fingerprint("release/release"),
         models=describe(MODELS),
         settings=release_settings,
     message:
         "Gathering the release in results/release"
     script:
-        "../scripts/release.py"
+        "../scripts/release/release.py"

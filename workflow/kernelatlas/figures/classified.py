@@ -10,10 +10,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from kernelatlas.clustering.labels import threshold
+from kernelatlas.clustering.shares import shares_by_shape
 from kernelatlas.figures import style
-from kernelatlas.labels import threshold
 from kernelatlas.names import FIRST, LABELS, SECOND, SHAPES, shape_of
-from kernelatlas.shares import shares_by_shape
 
 PITCH, WIDEST = 0.15, 0.22  # inches from bar to bar, at least and at most
 BARS = 3.4  # width of the stacked bars

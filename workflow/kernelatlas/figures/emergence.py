@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator, PercentFormatter
 
+from kernelatlas.clustering.shares import shares_by_shape
 from kernelatlas.figures import style
-from kernelatlas.shares import shares_by_shape
 
 FEWEST = 3  # states of a network that is drawn
 # After Okabe and Ito, apart from the shapes' colours by being lines.

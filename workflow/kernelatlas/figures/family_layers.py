@@ -9,8 +9,8 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from kernelatlas.clustering.shares import shares_by_shape
 from kernelatlas.figures import style
-from kernelatlas.shares import shares_by_shape
 
 LONGEST = 16  # characters of a layer's short name that fit under a bar
 

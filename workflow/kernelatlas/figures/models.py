@@ -8,8 +8,8 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from kernelatlas.clustering.shares import shares_by_shape
 from kernelatlas.figures import style
-from kernelatlas.shares import shares_by_shape
 
 PITCH = 0.19  # inches from bar to bar
 

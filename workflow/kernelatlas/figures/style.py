@@ -17,10 +17,10 @@ from matplotlib.legend import Legend
 from matplotlib.patches import Patch, Rectangle
 from matplotlib.textpath import text_to_path
 
+from kernelatlas.clustering.shares import NOT_IDENTIFIED, PARTS
 from kernelatlas.errors import KernelAtlasError
-from kernelatlas.files import whole
 from kernelatlas.names import DEGENERATE, shape_of
-from kernelatlas.shares import NOT_IDENTIFIED, PARTS
+from kernelatlas.running.files import whole
 
 SMALL, NORMAL, LARGE = 6.5, 7.5, 10.0  # points
 LINE = 1.35  # distance of lines in heights of the font

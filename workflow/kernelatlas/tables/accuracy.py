@@ -31,7 +31,7 @@ def accuracy_table(
     models
         As `kernelatlas.tables.models.model_table` returns them.
     networks, weights
-        Names and files of networks that `kernelatlas.network.train` made.
+        Names and files of networks that `kernelatlas.training.network.train` made.
     imagenet
         Path of a CSV file with the columns name and top1, in percent; lines with # are comments.
 

@@ -9,9 +9,9 @@ import pandas as pd
 from sklearn.metrics import adjusted_rand_score, davies_bouldin_score, silhouette_score
 
 from kernelatlas import names
-from kernelatlas.baselines import UNCLUSTERED, Outcome, to_prototypes
-from kernelatlas.sampling import sample_of
-from kernelatlas.templates import bank
+from kernelatlas.clustering.templates import bank
+from kernelatlas.evidence.baselines import UNCLUSTERED, Outcome, to_prototypes
+from kernelatlas.kernels.sampling import sample_of
 
 SHOWN = 5000  # kernels that silhouettes are of, at most: they take all pairs
 SEED = 0

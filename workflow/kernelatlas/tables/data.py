@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 import torch
 
-from kernelatlas.pictures import Crops
-from kernelatlas.spectra import exponent, radial_power
+from kernelatlas.training.pictures import Crops
+from kernelatlas.training.spectra import exponent, radial_power
 
 N_CROPS, N_SAMPLES = 512, 6
 
@@ -24,8 +24,8 @@ def data_tables(recipes: Mapping[str, Mapping[str, Any]]) -> tuple[pd.DataFrame,
     Returns
     -------
     spectra : DataFrame
-        frequency and power (`kernelatlas.spectra.radial_power`) of grey crops, whose values
-        are in units of the full range, and the exponent of their power law.
+        frequency and power (`kernelatlas.training.spectra.radial_power`) of grey crops, whose
+        values are in units of the full range, and the exponent of their power law.
     samples : DataFrame
         side and pixels: side·side·3 bytes, row by row, of a few crops each.
     """

@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from kernelatlas.corpus import read_corpus
-from kernelatlas.distances import (
+from kernelatlas.evidence.distances import (
     Coordinates,
     divergence,
     noise_entropy,
@@ -19,8 +18,9 @@ from kernelatlas.distances import (
     sparsity,
     variance_entropy,
 )
-from kernelatlas.kernels import count_sizes, read_square
-from kernelatlas.normalise import normalise
+from kernelatlas.kernels.corpus import read_corpus
+from kernelatlas.kernels.normalise import normalise
+from kernelatlas.kernels.table import count_sizes, read_square
 
 SEED = 0
 LAYER_COLUMNS = (

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 from safetensors import safe_open
 
-from kernelatlas.kernels import read_square
-from kernelatlas.shares import shares_by_shape
+from kernelatlas.clustering.shares import shares_by_shape
+from kernelatlas.kernels.table import read_square
 from kernelatlas.tables.models import KNOWN, read_labels
 
 COLUMNS = (*KNOWN, "network", "step")
@@ -140,7 +140,7 @@ def network_tables(
     networks
         network, family and training data.
     weights, histories
-        Paths of what `kernelatlas.network.train` made of each.
+        Paths of what `kernelatlas.training.network.train` made of each.
 
     Returns
     -------

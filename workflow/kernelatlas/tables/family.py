@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from kernelatlas.kernels import read_square
+from kernelatlas.kernels.table import read_square
 from kernelatlas.tables.models import MODEL, read_labels
 
 N_MEMBERS = 12

@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from kernelatlas.errors import KernelAtlasError
-from kernelatlas.fitted import agrees
+from kernelatlas.evidence.fitted import agrees
 from kernelatlas.names import DEGENERATE
 
 MODEL = ["family", "model", "trained", "k"]

@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 from scipy.optimize import linear_sum_assignment
 
-from kernelatlas.kernels import read_square
-from kernelatlas.kmeans import spherical_kmeans
-from kernelatlas.masterkeys import (
+from kernelatlas.clustering.kmeans import spherical_kmeans
+from kernelatlas.clustering.templates import bank
+from kernelatlas.evidence.masterkeys import (
     OPERATORS,
     SIGMAS,
     Search,
@@ -21,9 +21,9 @@ from kernelatlas.masterkeys import (
     scores,
     search,
 )
-from kernelatlas.normalise import normalise
-from kernelatlas.sampling import sample_of
-from kernelatlas.templates import bank
+from kernelatlas.kernels.normalise import normalise
+from kernelatlas.kernels.sampling import sample_of
+from kernelatlas.kernels.table import read_square
 
 KEYS, IDEALISED, REFITTED = "master keys", "idealised", "idealised, refitted"
 PROTOTYPES, RANDOM = "prototypes", "random"
@@ -103,7 +103,7 @@ def filter_sets(
     sets : dict
         By name, one set of filters, or several of random ones.
     sigmas : tuple of float
-        See `kernelatlas.masterkeys.refit`.
+        See `kernelatlas.evidence.masterkeys.refit`.
     """
     k = int(round(keys.shape[1] ** 0.5))
     sigmas = refit(sample_of(kernels, sample), k)

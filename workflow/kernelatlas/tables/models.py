@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from kernelatlas.labels import threshold
+from kernelatlas.clustering.labels import threshold
 
 KNOWN = ("model", "family", "trained", "trained_on")
 MODEL = ["family", "model", "trained", "k"]

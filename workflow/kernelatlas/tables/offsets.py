@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from kernelatlas.normalise import normalise
+from kernelatlas.clustering.templates import bank, gaussian
+from kernelatlas.kernels.normalise import normalise
 from kernelatlas.tables.fits import beside_fits
-from kernelatlas.templates import bank, gaussian
 
 CENTRED = ("on-centre", "off-centre", "on-cross", "off-cross", "on-square", "off-square")
 TOGETHER = "all with a centre"

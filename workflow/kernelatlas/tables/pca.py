@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from sklearn.decomposition import PCA
 
-from kernelatlas.corpus import KEY, read_corpus
+from kernelatlas.kernels.corpus import KEY, read_corpus
 
 SHOWN = 5000
 COMPONENTS = 10

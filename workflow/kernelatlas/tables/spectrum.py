@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from kernelatlas.clusters import name_points
-from kernelatlas.corpus import read_corpus
-from kernelatlas.curve import Curve
-from kernelatlas.templates import bank
+from kernelatlas.clustering.clusters import name_points
+from kernelatlas.clustering.curve import Curve
+from kernelatlas.clustering.templates import bank
+from kernelatlas.kernels.corpus import read_corpus
 
 
 def spectrum_table(

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from kernelatlas.kernels import read_square
+from kernelatlas.kernels.table import read_square
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 

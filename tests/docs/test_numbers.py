@@ -1,0 +1,188 @@
+"""The tables in README.md and docs/ are made of results/tables."""
+
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from kernelatlas.running.contract import write_table
+from kernelatlas.running.files import write_frame
+
+ROOT = Path(__file__).parents[2]
+SPEC = importlib.util.spec_from_file_location("numbers_of_docs", ROOT / "docs" / "numbers.py")
+numbers = importlib.util.module_from_spec(SPEC)
+SPEC.loader.exec_module(numbers)
+
+DOCUMENT = "before\n<!-- numbers: {} -->\nold\n<!-- end -->\nafter\n"
+NULLS = {"trained": 0.75, "untrained": 0.0, "shuffled": 0.01, "covariance": 0.5}
+
+
+def nulls_table(trained: float = NULLS["trained"]) -> pd.DataFrame:
+    rows = [
+        {
+            "family": family,
+            "set": name,
+            "rule": rule,
+            "kernels": 1200,
+            "threshold": {"identified": 0.3, "r2": 0.8}[rule],
+            "share": trained if name == "trained" else share,
+            "low": share - 0.05,
+            "high": share + 0.05,
+            "calibrated_threshold": np.inf if share == 0 else 0.125,
+            "trained_share": 0.6,
+        }
+        for family in ("fam", "other", "all families")
+        for rule in ("identified", "r2")
+        for name, share in NULLS.items()
+    ]
+    return pd.DataFrame(rows)
+
+
+def stability_table() -> pd.DataFrame:
+    rows = [
+        {"kind": "pair", "seed": 0, "other": 1, "agreement": 0.9, "adjusted_rand_index": 0.7},
+        {"kind": "pair", "seed": 0, "other": 2, "agreement": 0.95, "adjusted_rand_index": 0.7},
+        {"kind": "seed", "seed": 0, "share_identified": 0.74},
+        {"kind": "vote", "share_identified": 0.75, "agreement": 0.98, "kernels": 1200},
+    ]
+    rows += [
+        {
+            "kind": "network",
+            "model": model,
+            "kernels": kernels,
+            "share_identified": 0.75,
+            "share_identified_crossfit": crossfit,
+            "agreement": 0.97,
+            "mean_dissimilarity": 0.1,
+            "mean_dissimilarity_crossfit": 0.2,
+        }
+        for model, kernels, crossfit in (("one", 300, 0.6), ("two", 900, 0.8), ("three", 10, 0.5))
+    ]
+    return pd.DataFrame(rows)
+
+
+@pytest.fixture
+def results(tmp_path):
+    folder = tmp_path / "results"
+    models = {"model": ["one", "two", "three"], "family": ["fam", "fam", "other"], "k": 7}
+    write_table(pd.DataFrame(models), folder / "tables/models.parquet")
+    write_table(nulls_table(), folder / "tables/nulls_k7.parquet")
+    write_table(stability_table(), folder / "tables/stability_k7.parquet")
+    return folder
+
+
+@pytest.fixture
+def fill(tmp_path, results, capsys):
+    """Run the program on one document with this marker; return status, text and what it said."""
+
+    def run(name, *options, text=None):
+        path = tmp_path / "page.md"
+        path.write_text(DOCUMENT.format(name) if text is None else text)
+        status = numbers.main([str(path), "--results", str(results), *options])
+        return status, path.read_text(), capsys.readouterr().err
+
+    return run
+
+
+def test_shares_stand_between_the_markers_and_nothing_else_is_touched(fill):
+    status, text, _ = fill("identified")
+    assert status == 0
+    lines = text.splitlines()
+    assert lines[:3] == ["before", "<!-- numbers: identified -->", ""]
+    assert lines[-3:] == ["", "<!-- end -->", "after"]
+    assert "old" not in lines
+    # Of the family's kernels in both networks: (300 · 0.6 + 900 · 0.8) / 1200.
+    row = "| 7×7 | fam | 1,200 | 75.0 % (70.0–80.0) | 75.0 % | 0.0 % | 1.0 % | – | 50.0 % |"
+    assert row in lines
+    assert [line.split(" | ")[1] for line in lines[5:8]] == ["fam", "other", "all families"]
+
+
+def test_a_changed_table_changes_the_text_and_the_same_one_does_not(fill, results):
+    _, before, _ = fill("identified")
+    assert fill("identified", text=before)[1] == before
+    assert fill("identified", "--check", text=before)[0] == 0
+    write_table(nulls_table(trained=0.5), results / "tables/nulls_k7.parquet")
+    status, unchanged, said = fill("identified", "--check", text=before)
+    assert status == 1
+    assert unchanged == before
+    assert "make docs" in said
+    _, after, _ = fill("identified", text=before)
+    assert "50.0 % (70.0–80.0)" in after
+    assert "75.0 % (70.0–80.0)" not in after
+
+
+def test_stability_gives_ranges_over_pairs_and_networks(fill):
+    _, text, _ = fill("stability")
+    assert "| 7×7 | 1,200 | 74.0 % | 75.0 % | 98.0 % | 0.900–0.950 | 0.700 | 0.970 |" in text
+
+
+def test_a_null_without_names_needs_no_threshold(fill):
+    _, text, _ = fill("calibrated")
+    assert "| 7×7 | 0.30 | any: 60.0 % | 0.12: 60.0 % | – | 0.12: 60.0 % |" in text
+
+
+def test_a_zoo_of_one_family_is_told_once(fill, results):
+    table = nulls_table()
+    write_table(table[table["family"] != "other"], results / "tables/nulls_k7.parquet")
+    assert "all families" not in fill("identified")[1]
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("identifed", "did you mean 'identified'?"),
+        ("baselines", "did you mean 'baselines_k7'"),
+        ("", "no such table"),
+        ("identified_k7", "no such table"),
+    ],
+)
+def test_unknown_markers_are_errors_that_name_the_place(fill, name, said):
+    status, text, error = fill(name)
+    assert status == 1
+    assert text == DOCUMENT.format(name)
+    assert error.startswith("ERROR ")
+    assert error.count("\n") == 1
+    assert "page.md:2" in error
+    assert said in error
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<!-- numbers: identified -->\nnot closed\n",
+        "<!-- end -->\n",
+        "<!-- numbers identified -->\n<!-- end -->\n",
+        "<!-- numbers: identified -->\n<!-- numbers: stability -->\n<!-- end -->\n",
+    ],
+)
+def test_damaged_markers_are_errors(fill, text):
+    status, left, error = fill("", text=text)
+    assert status == 1
+    assert left == text
+    assert error.startswith("ERROR ")
+    assert error.count("\n") == 1
+
+
+def test_missing_and_outdated_tables_are_errors_that_name_the_file_and_the_remedy(fill, results):
+    path = results / "tables/stability_k7.parquet"
+    write_frame(stability_table(), path)  # of schema version 1
+    assert (
+        fill("stability")[2] == f"ERROR {path}: of an earlier version: run `make evidence` again\n"
+    )
+    path.unlink()
+    status, _, error = fill("stability")
+    assert status == 1
+    assert error == f"ERROR {path}: missing: run `make evidence` first\n"
+    (results / "tables/models.parquet").unlink()
+    assert "models.parquet: missing: run `make` first" in fill("stability")[2]
+
+
+def test_every_marker_in_the_project_is_known():
+    for path in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:
+        for line in path.read_text().splitlines():
+            match = numbers.BEGIN.match(line)
+            if match:
+                table, _, size = match[1].partition("_k")
+                assert table in numbers.BY_SIZE if size else table in numbers.TABLES

@@ -1,0 +1,70 @@
+"""Versions of tables and keys of the config that are no longer there."""
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+from kernelatlas.clustering.labels import write_labels
+from kernelatlas.errors import KernelAtlasError
+from kernelatlas.running.contract import REPLACED, outdated, refuse_replaced, write_table
+from kernelatlas.running.files import metadata_of, write_frame, write_parquet
+
+FRAME = pd.DataFrame({"a": [1, 2], "b": ["x", None]})
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "value", "found"),
+    [
+        ("autoencoder", "epochs", 150, "autoencoder.steps"),
+        ("autoencoder", "curve_points", 2048, "autoencoder.points"),
+        ("clusters", "price", 0.01, "no longer cut"),
+    ],
+)
+def test_keys_that_are_gone_are_told_with_what_replaced_them(section, key, value, found):
+    config = {"zoo": "a", section: {"other": 1, key: value}}
+    with pytest.raises(KernelAtlasError) as caught:
+        refuse_replaced(config, "mine.yaml")
+    told = str(caught.value)
+    assert told.startswith(f"mine.yaml: {section}.{key}: {value}: ")
+    assert found in told
+    assert "remove it" in told
+    assert "\n" not in told
+
+
+def test_the_config_of_the_project_has_no_keys_that_are_gone(request):
+    config = yaml.safe_load((request.config.rootpath / "config.yaml").read_text())
+    refuse_replaced(config, "config.yaml")
+    for key in REPLACED:
+        section, name = key.split(".")
+        assert name not in config[section]
+
+
+@pytest.mark.parametrize("config", [{}, {"autoencoder": None}, {"autoencoder": [1], "clusters": 3}])
+def test_sections_that_are_no_mappings_are_left_to_the_schema(config):
+    refuse_replaced(config, "config.yaml")
+
+
+def test_results_of_the_version_before_are_told(tmp_path):
+    assert outdated(tmp_path) is None
+    (tmp_path / "labels").mkdir()
+    assert outdated(tmp_path) is None
+    labels = tmp_path / "labels/net.parquet"
+    write_parquet(pa.table({"code": [0.5]}), labels, {"schema_version": 1})
+    told = outdated(tmp_path)
+    assert f"{tmp_path}: labels of an earlier version" in told
+    assert f"{tmp_path}/clusters/k*_seed*.parquet" in told
+    pq.write_table(pa.table({"code": [0.5]}), labels)  # one that says nothing of its version
+    assert outdated(tmp_path) is not None
+    write_labels([], labels, [0])
+    assert outdated(tmp_path) is None
+
+
+def test_tables_are_of_version_2(tmp_path):
+    write_table(FRAME, tmp_path / "a.parquet", tmp_path / "a.csv")
+    write_frame(FRAME, tmp_path / "b.parquet", tmp_path / "b.csv")
+    assert metadata_of(tmp_path / "a.parquet")["schema_version"] == 2
+    assert metadata_of(tmp_path / "b.parquet")["schema_version"] == 1
+    pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "a.parquet"), FRAME)
+    assert (tmp_path / "a.csv").read_bytes() == (tmp_path / "b.csv").read_bytes()

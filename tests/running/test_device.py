@@ -1,0 +1,67 @@
+"""Two jobs of one machine take two GPUs."""
+
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from kernelatlas.errors import KernelAtlasError
+from kernelatlas.running import device
+
+CLAIM = """
+import sys, tempfile
+tempfile.tempdir = sys.argv[1]
+from kernelatlas.running.device import claim
+print(claim(["a", "b"]), flush=True)
+input()
+"""
+
+
+@pytest.fixture
+def claimant(tmp_path):
+    running = []
+
+    def start():
+        process = subprocess.Popen(
+            [sys.executable, "-c", CLAIM, tmp_path],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        running.append(process)
+        return process, int(process.stdout.readline())
+
+    yield start
+    for process in running:
+        process.kill()
+        process.wait()
+        process.stdin.close()
+        process.stdout.close()
+
+
+def test_claims_differ_and_end_with_their_process(claimant):
+    first, index = claimant()
+    assert index == 0
+    assert claimant()[1] == 1
+    assert claimant()[1] == 0  # none is free: they share
+    first.kill()
+    first.wait()
+    assert claimant()[1] == 0
+
+
+def test_no_link_of_another_is_followed(claimant, tmp_path, monkeypatch):
+    monkeypatch.setattr(device.tempfile, "tempdir", str(tmp_path))
+    victim = tmp_path / "victim"
+    victim.write_text("kept")
+    (tmp_path / f"kernelatlas-{device.os.getuid()}-a.lock").symlink_to(victim)
+    with pytest.raises(OSError, match="symbolic"):
+        device.claim(["a"])
+    assert victim.read_text() == "kept"
+
+
+def test_a_device_that_is_not_here():
+    assert device.resolve("cpu") == torch.device("cpu")
+    if not torch.cuda.is_available():
+        with pytest.raises(KernelAtlasError, match="device 'cuda' is not on this machine"):
+            device.resolve("cuda")

@@ -1,0 +1,250 @@
+"""Whole files, equal bytes, and what a script leaves in its log and on the terminal."""
+
+import errno
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from kernelatlas.errors import KernelAtlasError
+from kernelatlas.running.files import (
+    SCHEMA_VERSION,
+    metadata_of,
+    whole,
+    write_frame,
+    write_parquet,
+    write_row_groups,
+)
+
+
+def fail(path, error):
+    """Write half a file, then fail."""
+    with whole(path) as partial:
+        partial.write_text("half")
+        assert partial.read_text() == "half"
+        raise error
+
+
+def test_a_whole_file_appears_at_the_end(tmp_path):
+    path = tmp_path / "new" / "folder" / "a.csv"
+    with whole(path) as partial:
+        partial.write_text("new")
+        assert not path.exists()
+        assert partial.parent == path.parent  # a move between disks would not be atomic
+        assert partial.suffix == ".csv"
+    assert path.read_text() == "new"
+    assert os.listdir(path.parent) == ["a.csv"]
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit])
+def test_a_failure_leaves_nothing(tmp_path, error):
+    with pytest.raises(error):
+        fail(tmp_path / "a.csv", error)
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_failure_keeps_the_old_file(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("old")
+    with pytest.raises(ValueError, match="broken"):
+        fail(path, ValueError("broken"))
+    assert path.read_text() == "old"
+    assert os.listdir(tmp_path) == ["a.csv"]
+
+
+def test_a_file_is_replaced_at_once(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("old")
+    with open(path) as reader:
+        with whole(path) as partial:
+            partial.write_text("new")
+        assert reader.read() == "old"  # whoever has it open still sees the old file, whole
+    assert path.read_text() == "new"
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (errno.ENOSPC, "no space left on the disk"),
+        (errno.EDQUOT, "no space left on the disk"),
+        (errno.EACCES, "Permission denied.*permissions"),
+        (errno.EPERM, "Operation not permitted.*permissions"),
+        (errno.EROFS, "Read-only file system.*permissions"),
+    ],
+)
+def test_errors_of_the_disk_name_the_file(tmp_path, number, words):
+    path = tmp_path / "a.csv"
+    with pytest.raises(KernelAtlasError, match=words) as caught:
+        fail(path, OSError(number, os.strerror(number)))
+    assert str(caught.value).startswith(f"{path}: ")
+    assert isinstance(caught.value.__cause__, OSError)
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+def test_a_disk_that_is_really_full(tmp_path):
+    def fill():
+        with whole(tmp_path / "a") as partial:
+            partial.symlink_to("/dev/full")
+            partial.write_text("x" * 100_000)
+
+    with pytest.raises(KernelAtlasError, match="no space left"):
+        fill()
+    assert os.listdir(tmp_path) == []
+
+
+def test_other_errors_stay_what_they_are(tmp_path):
+    with pytest.raises(FileNotFoundError), whole(tmp_path / "a"):
+        open(tmp_path / "missing").close()
+
+
+@pytest.fixture
+def table():
+    return pa.table(
+        {
+            "number": pa.array([1, 2, 3, 4, 5], pa.int32()),
+            "name": pa.array(["a", "b", "a", "b", "a"]),
+            "weights": pa.array([[0.5, 1.5]] * 5, pa.list_(pa.float32())),
+        }
+    )
+
+
+def test_equal_tables_give_equal_bytes(tmp_path, table):
+    write_parquet(table, tmp_path / "a", {"b": [1], "a": "text"})
+    write_parquet(table, tmp_path / "b", {"a": "text", "b": [1]})
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    write_parquet(table, tmp_path / "c", {"a": "other", "b": [1]})
+    assert (tmp_path / "a").read_bytes() != (tmp_path / "c").read_bytes()
+
+
+def test_metadata(tmp_path, table):
+    write_parquet(table, tmp_path / "a", {"k": 7})
+    write_parquet(table, tmp_path / "b")
+    assert metadata_of(tmp_path / "a") == {"k": 7, "schema_version": SCHEMA_VERSION}
+    assert metadata_of(tmp_path / "b") == {"schema_version": SCHEMA_VERSION}
+    pq.write_table(table, tmp_path / "foreign")
+    assert metadata_of(tmp_path / "foreign") == {}
+    assert pq.read_table(tmp_path / "a").equals(table)
+
+
+def test_row_groups(tmp_path, table):
+    write_row_groups(
+        [table.slice(0, 1), table.slice(1, 3), table.slice(4)], table.schema, tmp_path / "a"
+    )
+    write_parquet(table, tmp_path / "b")
+    for name, expected in (("a", [1, 3, 1]), ("b", [5])):
+        metadata = pq.read_metadata(tmp_path / name)
+        groups = [metadata.row_group(i).num_rows for i in range(metadata.num_row_groups)]
+        assert groups == expected
+        assert pq.read_table(tmp_path / name).equals(table)
+
+
+def test_an_empty_table(tmp_path, table):
+    write_row_groups([], table.schema, tmp_path / "a")
+    assert pq.read_table(tmp_path / "a").schema.equals(table.schema)
+    assert pq.read_table(tmp_path / "a").num_rows == 0
+
+
+def test_frames_as_parquet_and_csv(tmp_path):
+    weights = [np.array([1, 1 / 3], np.float32), np.array([0, -2], np.float32)]
+    frame = pd.DataFrame(
+        {
+            "name": ["a, b", 'say "c"'],
+            "share": [1 / 3, np.nan],
+            "small": np.array([1.1, 1e-8], np.float32),
+            "count": np.array([1, 2], np.int16),
+            "flag": [True, False],
+            "weights": weights,
+        }
+    )
+    paths = [tmp_path / "a.parquet", tmp_path / "a.csv"]
+    write_frame(frame, *paths)
+    parquet, text = pd.read_parquet(paths[0]), pd.read_csv(paths[1])
+    assert list(parquet) == list(text) == list(frame)
+    for read in (parquet, text):
+        assert read["name"].tolist() == frame["name"].tolist()
+        assert read["count"].tolist() == [1, 2]
+        assert read["flag"].tolist() == [True, False]
+        assert read["share"][0] == pytest.approx(1 / 3, rel=1e-9)
+        assert np.isnan(read["share"][1])
+    # Nine digits bring every float32 back.
+    assert np.array_equal(text["small"].astype(np.float32), frame["small"])
+    for stored, listed, original in zip(
+        parquet["weights"], text["weights"].map(json.loads), weights, strict=True
+    ):
+        assert np.array_equal(stored, original)
+        assert np.array_equal(np.array(listed, np.float32), original)
+    assert isinstance(frame["weights"][0], np.ndarray)  # the caller's frame is untouched
+    before = [path.read_bytes() for path in paths]
+    write_frame(frame, *paths)
+    assert [path.read_bytes() for path in paths] == before
+
+
+def script(tmp_path, body):
+    """Run a block under `logged` in a process of its own; return it and its log."""
+    lines = "\n".join(f"    {line}" for line in body.splitlines())
+    text = (
+        "import faulthandler, logging, os, sys\n"
+        "from kernelatlas.errors import KernelAtlasError\n"
+        "from kernelatlas.running.job import logged\n"
+        f"with logged('logs/deep/a.log'):\n{lines}\n"
+    )
+    path = os.pathsep.join(entry or os.curdir for entry in sys.path)
+    done = subprocess.run(
+        [sys.executable, "-c", text],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    return done, (tmp_path / "logs" / "deep" / "a.log").read_text()
+
+
+def test_a_job_that_succeeds_says_nothing_on_the_terminal(tmp_path):
+    done, log = script(
+        tmp_path, "print('printed', flush=True)\nlogging.info('told')\nos.system('echo a child')"
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert {"printed", "INFO told", "a child"} <= set(log.splitlines())
+
+
+@pytest.mark.parametrize("text", ["a.pt: no such file: download it", "first\\nsecond"])
+def test_an_error_of_the_project_is_one_line(tmp_path, text):
+    done, log = script(tmp_path, f"logging.info('begun')\nraise KernelAtlasError('{text}')")
+    line = f"ERROR {text}".replace("\\n", " ")
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", f"{line}\n")
+    assert log.splitlines() == ["INFO begun", line]
+
+
+@pytest.mark.parametrize("text", ["broken", "first\\nsecond"])
+def test_any_other_error_names_the_log_with_the_traceback(tmp_path, text):
+    done, log = script(tmp_path, f"raise RuntimeError('{text}')")
+    shown = text.replace("\\n", " ")
+    line = f"ERROR RuntimeError: {shown} (the traceback is in logs/deep/a.log)\n"
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", line)
+    assert log.startswith("Traceback (most recent call last):")
+    assert log.endswith(line)
+
+
+def test_output_below_python_and_crashes_are_in_the_log(tmp_path):
+    done, log = script(
+        tmp_path,
+        "os.write(1, b'from C to stdout\\n')\nos.write(2, b'from C to stderr\\n')\n"
+        "faulthandler.enable()\nos.abort()",
+    )
+    assert done.returncode < 0
+    assert (done.stdout, done.stderr) == ("", "")
+    assert log.startswith("from C to stdout\nfrom C to stderr\n")
+    assert "Fatal Python error: Aborted" in log
+
+
+def test_a_new_run_starts_a_new_log(tmp_path):
+    script(tmp_path, "print('first')")
+    assert script(tmp_path, "print('second')")[1] == "second\n"

@@ -1,0 +1,131 @@
+"""The tables and the figure of analytic fits."""
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+
+from kernelatlas.clustering.labels import write_labels
+from kernelatlas.clustering.templates import bank, cross, first_derivative, gaussian
+from kernelatlas.evidence.fitted import fit_model, prototype_table, write_fits
+from kernelatlas.figures import fits as figure
+from kernelatlas.figures import style
+from kernelatlas.kernels.layer import Layer
+from kernelatlas.kernels.table import write_kernels
+from kernelatlas.tables.fits import function_table
+
+AXIS = np.arange(5) - 2
+X, Y = np.meshgrid(AXIS, -AXIS)
+SHAPES = {
+    "gaussian": (gaussian(X, Y, 1.0), "on-centre"),
+    "first": (first_derivative(X, Y, 0.9, np.pi / 2), "first-derivative 90°"),
+    "cross": (-cross(X, Y, 0.4, 1.5), "off-cross"),
+}
+EACH = 100  # kernels of each shape
+MODELS = [["net", "fam", True, ""], ["net.untrained", "fam", False, ""]]
+
+
+@pytest.fixture(scope="module")
+def tables(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("fits")
+    random = np.random.default_rng(0)
+    labels, fits = [], []
+    for model, scale in (("net", 0.01), ("net.untrained", 100.0)):
+        planted = [weights for weights, _ in SHAPES.values() for _ in range(EACH)]
+        noisy = np.stack(planted) + random.normal(0, scale, (3 * EACH, 5, 5)) * 0.1
+        layers = [
+            Layer("dw0", noisy.astype(np.float32), None, None),
+            Layer("small", random.normal(size=(4, 3, 3)).astype(np.float32), None, None),
+            Layer("flat", np.ones((2, 5, 5), np.float32), None, None),
+        ]
+        write_kernels(folder / f"{model}.parquet", model, layers, {})
+        frame = fit_model(folder / f"{model}.parquet", [3, 5])
+        write_fits(frame, folder / f"{model}.fits.parquet")
+        rows = frame[["model", "layer", "layer_index", "channel", "k", "degenerate"]]
+        names = [label for _, label in SHAPES.values() for _ in range(EACH)] + ["other"] * 6
+        nothing = pd.array([pd.NA] * (3 * EACH + 6), "Float32")
+        rows = rows.assign(
+            label=np.where(rows["degenerate"], "degenerate", names),
+            cluster=pd.array([pd.NA] * (3 * EACH + 6), "Int16"),
+            direction=nothing,
+            template_cosine=nothing,
+            agreement=nothing,
+            dissimilarity=nothing,
+            identified=(rows["layer"] == "dw0") & (model == "net"),
+            identified_one_seed=False,
+            codes=None,
+        )
+        write_labels([rows], folder / f"{model}.labels.parquet", [0, 1])
+        labels.append(folder / f"{model}.labels.parquet")
+        fits.append(folder / f"{model}.fits.parquet")
+    return labels, fits
+
+
+def test_a_row_a_kernel_in_the_order_of_the_labels(tables):
+    for label_path, fit_path in zip(*tables, strict=True):
+        keys = ["model", "layer", "layer_index", "channel", "k"]
+        labels, fits = pq.read_table(label_path), pq.read_table(fit_path)
+        assert labels.select(keys).to_pylist() == fits.select(keys).to_pylist()
+        frame = fits.to_pandas()
+        assert frame.loc[frame["degenerate"], "r2"].isna().all()
+        assert frame["degenerate"].sum() == 2
+        assert fits.schema.field("function").type == fits.schema.field("model").type
+
+
+def test_functions_are_counted_by_label(tables):
+    table = function_table(*tables, MODELS, 5, 0.8)
+    assert table["kernels"].sum() == 2 * (3 * EACH + 2)
+    trained = table[table["trained"]].set_index("label")
+    for function, (_, label) in SHAPES.items():
+        own = table[table["trained"] & (table["label"] == label)]
+        counts = own.groupby("function")["kernels"].sum()
+        # Functions with more parameters that contain it are selected for a few.
+        assert counts[function] >= 0.75 * EACH, counts
+        assert own["described"].sum() == EACH
+    assert trained.loc["degenerate", "function"] == "degenerate"
+    assert trained.loc["degenerate", "described"] == 0
+    # A hundredfold noise leaves nothing to describe.
+    control = table[~table["trained"] & (table["label"] != "degenerate")]
+    assert control["described"].sum() <= 0.03 * 3 * EACH
+    assert set(function_table(*tables, MODELS, 3, 0.8)["k"]) == {3}
+
+
+def prototypes(tmp_path):
+    chosen = [0, 10, 24, 40]
+    frame = pd.DataFrame(
+        {
+            "k": np.int16(5),
+            "cluster": np.arange(4, dtype=np.int16),
+            "label": [bank(5).labels[i] for i in chosen],
+            "template_cosine": np.ones(4, np.float32),
+            "members": 10,
+            "prototype": list(bank(5).weights[chosen]),
+        }
+    )
+    frame.to_parquet(tmp_path / "clusters.parquet")
+    return prototype_table(tmp_path / "clusters.parquet")
+
+
+def test_prototypes_that_are_templates_are_described(tmp_path):
+    table = prototypes(tmp_path)
+    assert table["cluster"].tolist() == [0, 1, 2, 3]
+    assert (table["r2"] > 0.9).all()
+    for row in table.itertuples():
+        cosine = np.dot(row.fitted, row.prototype) / np.linalg.norm(row.fitted)
+        assert cosine**2 == pytest.approx(row.r2, abs=1e-3)
+
+
+def test_the_figure_shows_each_prototype_with_its_fit(tables, tmp_path):
+    functions = function_table(*tables, MODELS, 5, 0.8)
+    for name in ("one.png", "two.png"):
+        drawn = figure.draw(functions, prototypes(tmp_path), 0.8)
+        words = " ".join(ax.get_xlabel() for ax in drawn.axes)
+        assert words.count("R²") == 4
+        style.save(drawn, tmp_path / name)
+    assert (tmp_path / "one.png").read_bytes() == (tmp_path / "two.png").read_bytes()
+
+
+def test_the_figure_of_networks_of_which_nothing_is_identified(tables, tmp_path):
+    functions = function_table(*tables, MODELS, 5, 0.8).assign(identified=False)
+    drawn = figure.draw(functions, prototypes(tmp_path), 0.8)
+    assert any("no kernel is identified" in t.get_text() for ax in drawn.axes for t in ax.texts)

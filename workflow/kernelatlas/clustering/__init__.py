@@ -1,0 +1,1 @@
+"""Kernels to codes, clusters and names."""

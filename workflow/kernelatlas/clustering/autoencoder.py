@@ -1,0 +1,290 @@
+"""An autoencoder with a one-dimensional code and cosine loss (arXiv 2401.14469).
+
+The decoder draws a curve of kernels, one for each code in [0, 1]. Trained from nothing, a plain
+network collapses onto a few codes, so it is trained in three stages (our choices, as are all
+widths): a principal curve is fitted to the kernels (`kernelatlas.clustering.principal`); the
+decoder, which sees Fourier features of the code, is laid on it; then encoder and decoder train
+together. The encoder answers with a distribution over the points of the curve and learns, by
+cross-entropy, the one that `kernelatlas.clustering.curve` defines; its code is the most probable
+point's.
+"""
+
+import itertools
+import json
+import logging
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from safetensors import safe_open
+from safetensors.torch import save as safetensors_bytes
+from torch import Tensor, nn
+
+from kernelatlas.clustering.curve import BLOCK, middles
+from kernelatlas.clustering.principal import concentration, principal_curve
+from kernelatlas.errors import KernelAtlasError
+from kernelatlas.running.device import resolve
+from kernelatlas.running.files import whole
+
+log = logging.getLogger(__name__)
+
+LAID = 256  # points in a step that lays the decoder on the curve
+REFRESH = 50  # steps after which the decoded curve is drawn anew, and a row of history written
+RISE = 0.1  # share of the steps in which the learning rate rises
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What config.yaml says under `autoencoder`.
+
+    Attributes
+    ----------
+    points, centroids, rounds
+        Of the principal curve.
+    widths
+        Neurons of the encoder's hidden layers; the decoder has them in reverse.
+    fourier
+        Number of frequencies: the decoder sees sin and cos of πjz, j = 1 … fourier.
+    decoder_steps
+        Steps that lay the decoder on the curve.
+    steps, batch
+        Of the training of encoder and decoder.
+    learning_rate, weight_decay
+        Of AdamW with a one-cycle schedule.
+    """
+
+    points: int = 1024
+    centroids: int = 64
+    rounds: int = 60
+    widths: tuple[int, ...] = (256, 256)
+    fourier: int = 512
+    decoder_steps: int = 600
+    steps: int = 400
+    batch: int = 256
+    learning_rate: float = 3e-3
+    weight_decay: float = 1e-4
+
+
+def perceptron(*widths: int) -> nn.Sequential:
+    """Return linear layers of these widths with GELU between them."""
+    layers: list[nn.Module] = []
+    for n_in, n_out in itertools.pairwise(widths):
+        layers += [nn.Linear(n_in, n_out), nn.GELU()]
+    return nn.Sequential(*layers[:-1])
+
+
+class Autoencoder(nn.Module):
+    """Normalised k×k kernels, (n, k * k), to codes in [0, 1], (n,), and back.
+
+    Attributes
+    ----------
+    points
+        Of the curve; fewer than the settings ask for where there were fewer kernels.
+    concentration
+        Of `kernelatlas.clustering.curve`; NaN before training.
+    """
+
+    frequencies: Tensor
+    codes: Tensor
+
+    def __init__(self, k: int, settings: Settings, points: int | None = None):
+        super().__init__()
+        self.k, self.settings = k, settings
+        self.points = settings.points if points is None else points
+        self.concentration = float("nan")
+        self.encoder = perceptron(k * k, *settings.widths, self.points)
+        self.decoder = perceptron(2 * settings.fourier, *settings.widths[::-1], k * k)
+        frequencies = torch.pi * torch.arange(1, settings.fourier + 1)
+        self.register_buffer("frequencies", frequencies, persistent=False)
+        self.register_buffer("codes", torch.from_numpy(middles(self.points)), persistent=False)
+
+    def scores(self, kernels: Tensor) -> Tensor:
+        """Return the encoder's log-odds of each point of the curve, (n, points)."""
+        # Unit vectors have entries of about 1/k; the network wants about 1.
+        return self.encoder(kernels * self.k)
+
+    def encode(self, kernels: Tensor) -> Tensor:
+        return self.codes[self.scores(kernels).argmax(dim=1)]
+
+    def decode(self, codes: Tensor) -> Tensor:
+        phases = codes[:, None] * self.frequencies
+        values = self.decoder(torch.cat([phases.sin(), phases.cos()], dim=1))
+        return F.normalize(values - values.mean(dim=1, keepdim=True), dim=1)
+
+    @torch.no_grad()
+    def curve(self) -> Tensor:
+        """Return what the codes of all points decode to, (points, k * k)."""
+        return self.decode(self.codes)
+
+    @torch.no_grad()
+    def reconstruct(self, kernels: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the encoder's codes, (n,), and the dissimilarity to what they decode to."""
+        codes = torch.cat([self.encode(block) for block in kernels.split(BLOCK)])
+        blocks = zip(codes.split(BLOCK), kernels.split(BLOCK), strict=True)
+        return codes, torch.cat([cosine_loss(self.decode(c), x) for c, x in blocks])
+
+    def save(self, path: str | Path, metadata: dict[str, Any]) -> None:
+        """Write weights and curve as safetensors, everything else as one JSON text beside them."""
+        content = {
+            "k": self.k,
+            "settings": asdict(self.settings),
+            "concentration": self.concentration,
+            **metadata,
+        }
+        state = {"curve": self.curve(), **self.state_dict()}
+        state = {name: tensor.cpu().contiguous() for name, tensor in state.items()}
+        text = json.dumps(content, sort_keys=True)
+        with whole(path) as partial:
+            partial.write_bytes(safetensors_bytes(state, metadata={"kernelatlas": text}))
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Autoencoder":
+        """Read what `save` wrote, onto the CPU."""
+        with safe_open(str(path), framework="pt") as file:
+            content = json.loads(file.metadata()["kernelatlas"])
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        settings = content["settings"]
+        points = len(state.pop("curve"))
+        settings = Settings(**{**settings, "widths": tuple(settings["widths"])})
+        model = cls(content["k"], settings, points)
+        model.load_state_dict(state)
+        model.concentration = content["concentration"]
+        return model.eval()
+
+
+def cosine_loss(decoded: Tensor, kernels: Tensor) -> Tensor:
+    """Return 1 − cos for each pair of unit rows, (n,)."""
+    return 1 - (decoded * kernels).sum(dim=1)
+
+
+def fit(
+    kernels: np.ndarray,
+    settings: Settings,
+    seed: int,
+    device: str = "auto",
+    on_row: Callable[[dict[str, Any]], None] = lambda row: None,
+) -> tuple[Autoencoder, list[dict[str, Any]]]:
+    """Train an autoencoder.
+
+    Parameters
+    ----------
+    kernels : ndarray of shape (n, k * k), float32
+        Normalised.
+    on_row
+        Called with each row of the history.
+
+    Returns
+    -------
+    model : Autoencoder
+        On the device.
+    history : list of dict
+        A row a round of the curve, and one for `REFRESH` steps of the decoder and of the training:
+        stage, step, width (of the curve's Gaussian, in points), learning_rate, dissimilarity (mean:
+        of kernels to their best point, or of the decoder to the curve) and, of the training,
+        dissimilarity_encoder (of kernels to what the encoder's codes decode to) and
+        cross_entropy (nats, of the encoder's distribution).
+
+    Raises
+    ------
+    KernelAtlasError
+        If training diverges.
+    """
+    place = resolve(device)
+    torch.set_flush_denormal(True)  # shares of far points are denormal: ten times slower
+    torch.manual_seed(seed)
+    k = round(kernels.shape[1] ** 0.5)
+    history: list[dict[str, Any]] = []
+
+    def note(stage: str, step: int, row: dict[str, float]) -> None:
+        if not np.isfinite(list(row.values())).all():
+            raise KernelAtlasError(
+                f"k={k}, seed {seed}: the autoencoder's loss is not finite in step {step}: "
+                f"lower autoencoder.learning_rate ({settings.learning_rate:g}) in the config"
+            )
+        history.append({"stage": stage, "step": step, **row})
+        on_row(history[-1])
+
+    shape = (settings.points, settings.centroids, settings.rounds)
+    rounds = itertools.count(1)
+    curve = principal_curve(
+        kernels, *shape, seed, place, lambda row: note("curve", next(rounds), row)
+    )
+    model = Autoencoder(k, settings, len(curve))
+    model.concentration = concentration(kernels, *shape, seed, place)
+    model.to(place)
+    lay_on(model, torch.from_numpy(curve).to(place), lambda *row: note("decoder", *row))
+    train(model, torch.from_numpy(kernels), seed, lambda *row: note("training", *row))
+    return model.eval(), history
+
+
+def lay_on(
+    model: Autoencoder, curve: Tensor, note: Callable[[int, dict[str, float]], None]
+) -> None:
+    """Fit the decoder to a curve, (points, k * k)."""
+    settings = model.settings
+    optimiser = torch.optim.Adam(model.decoder.parameters())
+    rates = one_cycle(optimiser, settings.learning_rate, settings.decoder_steps)
+    for step in range(1, settings.decoder_steps + 1):
+        rows = torch.randint(len(curve), (LAID,)).to(curve.device)
+        loss = cosine_loss(model.decode(model.codes[rows]), curve[rows]).mean()
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        optimiser.step()
+        if step % REFRESH == 0 or step == settings.decoder_steps:
+            rate = float(rates.get_last_lr()[0])
+            note(step, {"learning_rate": rate, "dissimilarity": loss.item()})
+        rates.step()
+
+
+def train(
+    model: Autoencoder,
+    kernels: Tensor,
+    seed: int,
+    note: Callable[[int, dict[str, float]], None],
+) -> None:
+    """Train encoder and decoder on kernels, (n, k * k), that stay on the model's device."""
+    settings, place = model.settings, model.codes.device
+    kernels = kernels.to(place)
+    generator = torch.Generator().manual_seed(seed)
+    optimiser = torch.optim.AdamW(model.parameters(), weight_decay=settings.weight_decay)
+    rates = one_cycle(optimiser, settings.learning_rate, settings.steps)
+    sums, since = torch.zeros(3, device=place), 0
+    for step in range(1, settings.steps + 1):
+        if (step - 1) % REFRESH == 0:
+            curve = model.curve()
+        rows = torch.randint(len(kernels), (settings.batch,), generator=generator)
+        batch = kernels[rows.to(place)]
+        cosines = batch @ curve.T
+        best = cosines.argmax(dim=1)
+        scores = model.scores(batch)
+        entropy = F.cross_entropy(scores, torch.softmax(model.concentration * cosines, dim=1))
+        drawn = cosine_loss(model.decode(model.codes[best]), batch).mean()
+        optimiser.zero_grad(set_to_none=True)
+        (drawn + entropy).backward()
+        optimiser.step()
+        answered = 1 - cosines.gather(1, scores.argmax(dim=1, keepdim=True)).mean()
+        sums += torch.stack([drawn.detach(), answered, entropy.detach()])
+        since += 1
+        if step % REFRESH == 0 or step == settings.steps:
+            means, rate = (sums / since).tolist(), float(rates.get_last_lr()[0])
+            columns = ("learning_rate", "dissimilarity", "dissimilarity_encoder", "cross_entropy")
+            note(step, dict(zip(columns, (rate, *means), strict=True)))
+            sums.zero_()
+            since = 0
+        rates.step()
+
+
+def one_cycle(
+    optimiser: torch.optim.Optimizer, rate: float, steps: int
+) -> torch.optim.lr_scheduler.LRScheduler:
+    """Return a schedule that rises to the rate and falls to nothing over the steps."""
+    return torch.optim.lr_scheduler.OneCycleLR(
+        optimiser,
+        rate,
+        total_steps=max(steps, 1) + 1,
+        pct_start=RISE if steps > 1 / RISE else 0.0,  # a rise of one step divides by zero
+    )

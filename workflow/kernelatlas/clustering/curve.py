@@ -1,0 +1,92 @@
+"""A decoded curve of kernels, and what it draws for a kernel.
+
+A kernel's code is that of the curve's best point. Which point that is depends on where the points
+of one training happen to lie, so that what the curve draws for a kernel is taken as a mean: the
+points near its code in cosine, each with the weight exp(κ cos), as in the posterior of a von
+Mises–Fisher mixture with equal weights (Banerjee et al., J. Mach. Learn. Res. 6, 2005). The
+concentration κ is the one that reconstructs kernels best that a curve has not seen
+(`kernelatlas.clustering.principal`).
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from safetensors import safe_open
+
+BLOCK = 1024  # kernels per matrix product, so that a block of cosines stays in the cache
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """What a curve draws for n kernels.
+
+    Attributes
+    ----------
+    point : ndarray of shape (n,), int
+        Index of the best point.
+    dissimilarity : ndarray of shape (n,), float32
+        1 − cos to it.
+    mean : ndarray of shape (n, k * k), float32
+        Mean direction of the points near it; unit vectors.
+    """
+
+    point: np.ndarray
+    dissimilarity: np.ndarray
+    mean: np.ndarray
+
+
+@dataclass(frozen=True)
+class Curve:
+    """What the decoder of one training draws at equally spaced codes.
+
+    Attributes
+    ----------
+    k, seed
+        Of the training.
+    points : ndarray of shape (m, k * k), float32
+        Unit vectors, at the middles of m equal stretches of the code.
+    concentration
+        κ.
+    """
+
+    k: int
+    seed: int
+    points: np.ndarray
+    concentration: float
+
+    @property
+    def codes(self) -> np.ndarray:
+        """Codes of the points, (m,), float32."""
+        return middles(len(self.points))
+
+    def draw(self, kernels: np.ndarray) -> Drawn:
+        """Return what the curve draws for normalised kernels, (n, k * k)."""
+        point = np.empty(len(kernels), np.int64)
+        dissimilarity = np.empty(len(kernels), np.float32)
+        mean = np.empty((len(kernels), self.points.shape[1]), np.float32)
+        for begin in range(0, len(kernels), BLOCK):
+            rows = slice(begin, begin + BLOCK)
+            cosines = kernels[rows] @ self.points.T
+            point[rows] = cosines.argmax(axis=1)
+            best = cosines.max(axis=1, keepdims=True)
+            dissimilarity[rows] = 1 - best[:, 0]
+            cosines -= best
+            cosines *= np.float32(self.concentration)
+            mean[rows] = np.exp(cosines, out=cosines) @ self.points
+        mean /= np.maximum(np.linalg.norm(mean, axis=1, keepdims=True), 1e-12)
+        return Drawn(point, dissimilarity, mean)
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Curve":
+        """Read the curve of an autoencoder that `Autoencoder.save` wrote; needs no torch."""
+        with safe_open(str(path), framework="np") as file:
+            content = json.loads(file.metadata()["kernelatlas"])
+            points = file.get_tensor("curve")
+        return cls(content["k"], content["seed"], points, content["concentration"])
+
+
+def middles(m: int) -> np.ndarray:
+    """Return the middles of m equal stretches of [0, 1], float32."""
+    return ((np.arange(m) + 0.5) / m).astype(np.float32)

@@ -1,0 +1,277 @@
+"""Codes and a name for every kernel of a model, by vote of the autoencoders of all seeds.
+
+What the curve of each seed draws for a kernel (`kernelatlas.clustering.curve`) is averaged over
+the seeds, and the mean is named after its best template. `agreement` is the share of the seeds
+whose own drawing is closest to a template of the same shape.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from kernelatlas import names
+from kernelatlas.clustering.curve import Curve
+from kernelatlas.clustering.templates import Names, bank
+from kernelatlas.kernels.normalise import degenerate, normalise
+from kernelatlas.kernels.table import read_square
+from kernelatlas.running.contract import SCHEMA_VERSION
+from kernelatlas.running.files import write_parquet
+
+BLOCK = 16_384  # kernels that are labelled at a time
+KEY = ["model", "layer", "layer_index", "channel"]
+SCHEMA = pa.schema(
+    {
+        "model": pa.dictionary(pa.int32(), pa.string()),
+        "layer": pa.dictionary(pa.int32(), pa.string()),
+        "layer_index": pa.int16(),
+        "channel": pa.int32(),
+        "k": pa.int16(),
+        "label": pa.dictionary(pa.int32(), pa.string()),
+        "cluster": pa.int16(),
+        "direction": pa.float32(),
+        "template_cosine": pa.float32(),
+        "agreement": pa.float32(),
+        "dissimilarity": pa.float32(),
+        "identified": pa.bool_(),
+        "identified_one_seed": pa.bool_(),
+        "degenerate": pa.bool_(),
+        "codes": pa.list_(pa.float32()),
+    }
+)
+
+
+@dataclass(frozen=True)
+class Votes:
+    """What the seeds say of n kernels.
+
+    Attributes
+    ----------
+    names : Names
+        Of the mean of what the seeds draw.
+    agreement : ndarray of shape (n,), float32
+        Share of the seeds with the same shape, that of the best template; "other" has one too.
+    dissimilarities : ndarray of shape (n, seeds), float32
+        1 − cos to the best point of each seed's curve.
+    codes : ndarray of shape (n, seeds), float32
+        Of the best points.
+    one_seed_named : ndarray of shape (n,), bool
+        Whether the first seed's best point has a name other than "other".
+    seed_shapes : ndarray of shape (n, seeds), int
+        Index into `kernelatlas.names.SHAPES` of the name that each seed gives alone.
+    """
+
+    names: Names
+    agreement: np.ndarray
+    dissimilarities: np.ndarray
+    codes: np.ndarray
+    one_seed_named: np.ndarray
+    seed_shapes: np.ndarray
+
+    @property
+    def dissimilarity(self) -> np.ndarray:
+        """Mean over the seeds, (n,), float32."""
+        return self.dissimilarities.mean(axis=1)
+
+    def identified(self, below: float) -> np.ndarray:
+        """Tell which kernels are identified, (n,).
+
+        Their mean has a name, most seeds give its shape, and the dissimilarity is below the
+        threshold.
+        """
+        named = self.names.label != names.OTHER
+        return named & (self.agreement > 0.5) & (self.dissimilarity < below)
+
+    def identified_one_seed(self, below: float) -> np.ndarray:
+        """Tell which kernels the paper's rule identifies with the first seed alone, (n,)."""
+        return self.one_seed_named & (self.dissimilarities[:, 0] < below)
+
+
+def vote(kernels: np.ndarray, curves: Sequence[Curve], minimum_cosine: float) -> Votes:
+    """Let the curves of all seeds name kernels.
+
+    Parameters
+    ----------
+    kernels : ndarray of shape (n, k * k), float32
+        Normalised.
+    curves
+        Of the same kernel size, one a seed.
+    minimum_cosine
+        What is farther from every template is "other".
+    """
+    templates = bank(curves[0].k)
+    other = names.SHAPES.index(names.OTHER)
+    first = templates.name(curves[0].points, minimum_cosine).shape != other
+    parts = []
+    for begin in range(0, max(len(kernels), 1), BLOCK):
+        block = np.ascontiguousarray(kernels[begin : begin + BLOCK], np.float32)
+        drawn = [curve.draw(block) for curve in curves]
+        mean = np.sum([d.mean for d in drawn], axis=0)
+        mean /= np.maximum(np.linalg.norm(mean, axis=1, keepdims=True), 1e-12)
+        found = templates.name(mean, minimum_cosine)
+        alone = [templates.name(d.mean, minimum_cosine) for d in drawn]
+        agree = [templates.shapes[a.template] == templates.shapes[found.template] for a in alone]
+        parts.append(
+            Votes(
+                names=found,
+                agreement=np.stack(agree).mean(axis=0, dtype=np.float32),
+                dissimilarities=np.stack([d.dissimilarity for d in drawn], axis=1),
+                codes=np.stack(
+                    [curve.codes[d.point] for curve, d in zip(curves, drawn, strict=True)], axis=1
+                ),
+                one_seed_named=first[drawn[0].point],
+                seed_shapes=np.stack([a.shape for a in alone], axis=1),
+            )
+        )
+    return parts[0] if len(parts) == 1 else _joined(parts)
+
+
+def _joined(parts: Sequence[Votes]) -> Votes:
+    fields = {
+        name: np.concatenate([getattr(part, name) for part in parts])
+        for name in Votes.__dataclass_fields__
+        if name != "names"
+    }
+    of_names = {
+        name: np.concatenate([getattr(part.names, name) for part in parts])
+        for name in Names.__dataclass_fields__
+    }
+    return Votes(names=Names(**of_names), **fields)
+
+
+def threshold(k: int, thresholds: Mapping[str, float]) -> float:
+    """Return the largest dissimilarity that counts as identified, of the largest size ≤ k."""
+    sizes = [int(size) for size in thresholds]
+    return thresholds[str(max((size for size in sizes if size <= k), default=min(sizes)))]
+
+
+def label_kernels(
+    kernels: str | Path,
+    curves: Sequence[Curve],
+    clusters: pd.DataFrame,
+    below: float,
+    minimum_cosine: float,
+) -> pd.DataFrame:
+    """Label the kernels of one model and of the curves' size, as `label_weights` does.
+
+    Parameters
+    ----------
+    kernels
+        Path of a kernel table.
+
+    Returns
+    -------
+    DataFrame
+        With the columns of `SCHEMA`.
+    """
+    frame, weights = read_square(kernels, curves[0].k)
+    labels = label_weights(weights, curves, clusters, below, minimum_cosine)
+    return pd.concat([frame[KEY], labels], axis=1)
+
+
+def label_weights(
+    weights: np.ndarray,
+    curves: Sequence[Curve],
+    clusters: pd.DataFrame,
+    below: float,
+    minimum_cosine: float,
+) -> pd.DataFrame:
+    """Label kernels of the curves' size.
+
+    Degenerate kernels have no codes.
+
+    Parameters
+    ----------
+    weights : ndarray of shape (n, k * k)
+        Raw.
+    curves
+        One a seed.
+    clusters
+        As `kernelatlas.clustering.clusters.cluster_table` returns them, of the same curves.
+    below
+        Threshold of the dissimilarity.
+    minimum_cosine
+        See `vote`.
+
+    Returns
+    -------
+    DataFrame of n rows
+        With the columns of `SCHEMA` from k on.
+    """
+    valid = ~degenerate(weights)
+    kernels = normalise(weights[valid])
+    votes = vote(kernels, curves, minimum_cosine)
+
+    def spread(values: np.ndarray, missing: object, dtype: str) -> pd.Series:
+        column = pd.Series(missing, index=range(len(weights)), dtype=dtype)
+        column[valid] = values
+        return column
+
+    codes = pd.Series([None] * len(weights), dtype=object)
+    codes[valid] = pd.Series(list(votes.codes), index=np.flatnonzero(valid), dtype=object)
+    return pd.DataFrame(
+        {
+            "k": curves[0].k,
+            "label": spread(votes.names.label, names.DEGENERATE, "object"),
+            "cluster": spread(assign(kernels, votes.names.label, clusters), pd.NA, "Int16"),
+            "direction": spread(votes.names.direction, pd.NA, "Float32"),
+            "template_cosine": spread(votes.names.cosine, pd.NA, "Float32"),
+            "agreement": spread(votes.agreement, pd.NA, "Float32"),
+            "dissimilarity": spread(votes.dissimilarity, pd.NA, "Float32"),
+            "identified": spread(votes.identified(below), False, "bool"),
+            "identified_one_seed": spread(votes.identified_one_seed(below), False, "bool"),
+            "degenerate": ~valid,
+            "codes": codes,
+        }
+    )
+
+
+def assign(kernels: np.ndarray, labels: np.ndarray, clusters: pd.DataFrame) -> np.ndarray:
+    """Return the cluster of each labelled kernel, (n,), int16.
+
+    It is the one of its label; of kernels without a name the one with the nearest prototype.
+    A label that no kernel of the corpus has is in no cluster: −1.
+    """
+    unnamed = clusters[clusters["label"] == names.OTHER]
+    known = clusters[clusters["label"] != names.OTHER].set_index("label")["cluster"]
+    found = known.reindex(labels).fillna(-1).to_numpy(np.int16)
+    nameless = labels == names.OTHER
+    if len(unnamed) and nameless.any():
+        prototypes = np.stack(unnamed["prototype"].tolist()).astype(np.float32)
+        nearest = (kernels[nameless] @ prototypes.T).argmax(axis=1)
+        found[nameless] = unnamed["cluster"].to_numpy(np.int16)[nearest]
+    return found
+
+
+def write_labels(parts: list[pd.DataFrame], path: str | Path, seeds: Sequence[int]) -> None:
+    """Write the labels of one model, all its kernel sizes, in the order of its layers.
+
+    Parameters
+    ----------
+    seeds
+        Of the codes, in their order; kept in the metadata.
+    """
+    empty = SCHEMA.empty_table().to_pandas()
+    frame = pd.concat(parts) if parts else empty
+    frame = frame.sort_values(["layer_index", "channel"], kind="stable")
+    for column in ("model", "layer", "label"):
+        frame[column] = frame[column].astype(str)
+    table = pa.Table.from_pandas(
+        frame,
+        pa.schema(
+            [
+                pa.field(f.name, pa.string() if pa.types.is_dictionary(f.type) else f.type)
+                for f in SCHEMA
+            ]
+        ),
+        preserve_index=False,
+    )
+    arrays = [
+        column.dictionary_encode() if pa.types.is_dictionary(field.type) else column
+        for field, column in zip(SCHEMA, table.columns, strict=True)
+    ]
+    table = pa.table([a.combine_chunks() for a in arrays], schema=SCHEMA)
+    write_parquet(table, path, {"schema_version": SCHEMA_VERSION, "seeds": list(seeds)})

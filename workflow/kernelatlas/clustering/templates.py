@@ -1,0 +1,307 @@
+"""Analytic kernels that shapes are named after.
+
+All are functions of x (to the right) and y (upwards), in pixels from the kernel's
+centre, sampled at the pixel centres and then normalised like any kernel. With the
+Gaussian g(x, y; σ) = exp(−(x² + y²) / 2σ²) / (2πσ²):
+
+centre   g(σ) − γ·g(ρσ), a difference of Gaussians: Marr & Hildreth, Proc. R. Soc. B
+         207 (1980), take ρ = 1.6; γ is the weight of the surround. "on" has a bright
+         centre, "off" is its negative, as of retinal ganglion cells.
+cross    max(a(x)·b(y), b(x)·a(y)), where a is a narrow and b a wide one-dimensional
+         Gaussian: the union of a horizontal and a vertical bar (our choice: the paper
+         shows crosses and gives no formula).
+square   s(x)·s(y), where s is a box of width d smoothed by a Gaussian,
+         s(t) = ½ [erf((t + d/2) / √2σ) − erf((t − d/2) / √2σ)], also about the
+         corner of four pixels, where a centre moved by half a pixel is a 2×2 square
+         (our choice, as above).
+first    the directional derivative (x cos θ + y sin θ)/σ² · g of a Gaussian, of which
+         the sign is chosen so that it increases in the direction θ (steerable:
+         Freeman & Adelson, PAMI 13, 1991).
+second   ± ((x cos θ + y sin θ)²/σ⁴ − 1/σ²) · g, the second directional derivative.
+
+On few pixels functions of different shapes can be the same kernel: a second derivative with
+σ = 0.5 along a diagonal is one dark pixel, as an off-centre is. So a template that is closer
+than `APART` to a template of a shape before it in this list is left out, a cross if closer than
+`CROSS_APART`, since short arms are a centre's flanks: what is left names one shape each.
+"""
+
+import functools
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from kernelatlas import names
+from kernelatlas.kernels.normalise import degenerate, normalise
+
+SCALES = 0.3 * 1.25 ** np.arange(16)  # σ, pixels
+LARGEST = 0.5  # the largest σ of a k×k kernel, in units of k
+SMALLEST_DERIVATIVE = 0.45  # σ, pixels; below it a pixel is wider than the lobes
+SURROUNDS = ((1.6, 0.0), (1.6, 0.5), (1.6, 0.9), (1.6, 1.0), (3.0, 0.5), (3.0, 1.0))  # (ρ, γ)
+CROSS_NARROW = (0.3, 0.5, 0.8, 1.1)
+CROSS_WIDE = (0.6, 0.8, 1.0, 1.5, 2.5, 5.0)
+CROSS_RATIO = 1.5  # of wide to narrow, at least
+SQUARE_WIDTHS = (2, 3, 4, 5)
+SQUARE_SIGMA = 0.3
+STEP = 15  # degrees from one derivative to the next
+APART, CROSS_APART = 0.95, 0.92  # cosines
+BLOCK = 4096  # kernels per matrix product
+TINY = 1e-300
+
+Template = tuple[str, str, float, float, np.ndarray]  # label, parameters, σ, degrees, weights
+
+
+@dataclass(frozen=True)
+class Names:
+    """What kernels look like, arrays of n entries.
+
+    Attributes
+    ----------
+    label : ndarray of str
+        As in `kernelatlas.names.LABELS`; "other" where the cosine is below the minimum.
+    shape : ndarray of int
+        Index into `kernelatlas.names.SHAPES`, of which "other" is the last.
+    template : ndarray of int
+        Index of the best template of all, whether it names the kernel or not.
+    cosine : ndarray of float32
+        To the best template.
+    margin : ndarray of float32
+        By how much that is more than the cosine to the best template of any other shape.
+    direction : ndarray of float32
+        Degrees anticlockwise from +x, measured continuously: in which a first derivative
+        increases, in [0, 360), or along which a second is taken, in [0, 180). NaN else.
+    """
+
+    label: np.ndarray
+    shape: np.ndarray
+    template: np.ndarray
+    cosine: np.ndarray
+    margin: np.ndarray
+    direction: np.ndarray
+
+
+@dataclass(frozen=True)
+class Bank:
+    """Templates of one kernel size, shape by shape.
+
+    Attributes
+    ----------
+    labels : tuple of n str
+        As in `kernelatlas.names.LABELS`.
+    parameters : tuple of n str
+        The formula's parameters, lengths in pixels.
+    sigmas, directions : ndarray of shape (n,)
+        Pixels, and degrees (NaN where a shape has none).
+    weights : ndarray of shape (n, k * k), float32
+        Normalised, row-major.
+    """
+
+    labels: tuple[str, ...]
+    parameters: tuple[str, ...]
+    sigmas: np.ndarray
+    directions: np.ndarray
+    weights: np.ndarray
+
+    @functools.cached_property
+    def shapes(self) -> np.ndarray:
+        """Index of each template's shape in `kernelatlas.names.SHAPES`, (n,)."""
+        return np.array([names.SHAPES.index(names.shape_of(label)) for label in self.labels])
+
+    @functools.cached_property
+    def signs(self) -> np.ndarray:
+        """Sign of each second derivative, (n,); 0 of other templates."""
+        return np.array([{"+": 1, "-": -1}.get(label[-1], 0) for label in self.labels])
+
+    @functools.cached_property
+    def _begins(self) -> np.ndarray:
+        return np.flatnonzero(np.diff(self.shapes, prepend=-1))
+
+    def name(self, kernels: np.ndarray, minimum_cosine: float) -> Names:
+        """Name kernels after their best templates.
+
+        Parameters
+        ----------
+        kernels : ndarray of shape (m, k * k)
+            Normalised.
+        minimum_cosine
+            A kernel that is farther from every template is "other".
+        """
+        found = [
+            self._name(np.asarray(kernels[begin : begin + BLOCK], np.float32))
+            for begin in range(0, max(len(kernels), 1), BLOCK)
+        ]
+        template, cosine, margin = (np.concatenate(parts) for parts in zip(*found, strict=True))
+        direction = self._measure(kernels, template)
+        named = cosine >= minimum_cosine
+        label = np.array(self.labels, dtype=object)[template]
+        first = self.shapes[template] == names.SHAPES.index(names.FIRST)
+        label[first] = _binned(direction[first], names.first_derivative)
+        for sign in (1, -1):
+            mine = self.signs[template] == sign
+            label[mine] = _binned(
+                direction[mine], functools.partial(names.second_derivative, sign=sign)
+            )
+        return Names(
+            np.where(named, label, names.OTHER),
+            np.where(named, self.shapes[template], names.SHAPES.index(names.OTHER)),
+            template,
+            cosine,
+            margin,
+            np.where(named, direction, np.nan).astype(np.float32),
+        )
+
+    def _name(self, kernels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        cosines = kernels @ self.weights.T
+        rows = np.arange(len(kernels))
+        template = cosines.argmax(axis=1)
+        by_shape = np.maximum.reduceat(cosines, self._begins, axis=1)
+        present = self.shapes[self._begins]
+        by_shape[rows, np.searchsorted(present, self.shapes[template])] = -1
+        best = cosines[rows, template]
+        return template, best, best - by_shape.max(axis=1)
+
+    def _measure(self, kernels: np.ndarray, template: np.ndarray) -> np.ndarray:
+        """Return directions, steered at the scale of each kernel's template."""
+        direction = np.full(len(kernels), np.nan)
+        k = math.isqrt(self.weights.shape[1])
+        x, y = grid(k)
+        for sigma in np.unique(self.sigmas[template]):
+            for shape, turns in ((names.FIRST, 360.0), (names.SECOND, 180.0)):
+                mine = (self.sigmas[template] == sigma) & (
+                    self.shapes[template] == names.SHAPES.index(shape)
+                )
+                if not mine.any():
+                    continue
+                here = np.asarray(kernels[mine], np.float64)
+                # ∂θ g = cos θ ∂x g + sin θ ∂y g. ∂θ² g has cos 2θ (x² − y²)/2 + sin 2θ xy, times
+                # g/σ⁴, beside what does not turn. These bases are orthogonal on the pixels.
+                bases = (x, y) if shape == names.FIRST else ((x**2 - y**2) / 2, x * y)
+                cosine, sine = (
+                    here @ basis / max(basis @ basis, TINY)
+                    for basis in ((form * gaussian(x, y, sigma)).ravel() for form in bases)
+                )
+                if shape == names.FIRST:
+                    angle = np.arctan2(sine, cosine)
+                else:
+                    sign = self.signs[template[mine]]
+                    angle = np.arctan2(sign * sine, sign * cosine) / 2
+                direction[mine] = np.rad2deg(angle) % turns
+        return direction
+
+
+def _binned(directions: np.ndarray, name: Callable[[float], str]) -> np.ndarray:
+    bins = np.round(directions / 45).astype(int)
+    return np.array([name(45 * i) for i in range(9)], dtype=object)[bins]
+
+
+def grid(k: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return x and y of the pixel centres of a k×k kernel, (k, k) each."""
+    axis = np.arange(k) - (k - 1) / 2
+    x, y = np.meshgrid(axis, -axis)
+    return x, y
+
+
+@functools.cache
+def bank(k: int) -> Bank:
+    """Return the templates that a k×k kernel can tell from a constant and from each other."""
+    every = list(_templates(*grid(k)))
+    stack = np.stack([weights for *_, weights in every]).reshape(len(every), -1)
+    every = [every[i] for i in np.flatnonzero(~degenerate(stack))]
+    weights = normalise(stack[~degenerate(stack)])
+    shapes = np.array([names.SHAPES.index(names.shape_of(label)) for label, *_ in every])
+    keep = np.zeros(len(every), bool)
+    for group in (names.CENTRES, names.CROSSES, names.SQUARES, (names.FIRST,), (names.SECOND,)):
+        mine = np.isin(shapes, [names.SHAPES.index(shape) for shape in group])
+        closest = (weights @ weights[keep].T).max(axis=1, initial=-1)
+        keep |= mine & (closest <= (CROSS_APART if group is names.CROSSES else APART))
+    order = np.flatnonzero(keep)[np.argsort(shapes[keep], kind="stable")]
+    return Bank(
+        tuple(every[i][0] for i in order),
+        tuple(every[i][1] for i in order),
+        np.array([every[i][2] for i in order]),
+        np.array([every[i][3] for i in order]),
+        weights[order],
+    )
+
+
+def _templates(x: np.ndarray, y: np.ndarray) -> Iterator[Template]:
+    k = len(x)
+    scales = [float(sigma) for sigma in SCALES[LARGEST * k >= SCALES]]
+    for sign, (centre, cross_name, square_name) in zip(
+        (1, -1), zip(names.CENTRES, names.CROSSES, names.SQUARES, strict=True), strict=True
+    ):
+        for sigma in scales:
+            for ratio, weight in SURROUNDS:
+                values = gaussian(x, y, sigma) - weight * gaussian(x, y, ratio * sigma)
+                text = f"g σ={sigma:.2g}"
+                if weight:
+                    text = f"DoG σ={sigma:.2g} ρ={ratio:g} γ={weight:g}"
+                yield centre, text, sigma, np.nan, sign * values
+        for narrow in CROSS_NARROW:
+            for wide in CROSS_WIDE:
+                if narrow <= k / 6 and wide >= CROSS_RATIO * narrow:
+                    text = f"cross σ={narrow:g}, {wide:g}"
+                    yield cross_name, text, narrow, np.nan, sign * cross(x, y, narrow, wide)
+        for width in SQUARE_WIDTHS:
+            if width >= k:
+                continue  # it has no edge inside the kernel
+            # A square of odd (even) width is centred on a pixel (a corner) of an odd kernel.
+            on_corner = (width % 2 == 0) == (k % 2 == 1)
+            for dx in (-0.5, 0.5) if on_corner else (0.0,):
+                for dy in (-0.5, 0.5) if on_corner else (0.0,):
+                    values = square(x - dx, y - dy, width, SQUARE_SIGMA)
+                    text = f"square d={width:g} at ({dx:g}, {dy:g})"
+                    yield square_name, text, SQUARE_SIGMA, np.nan, sign * values
+    for sigma in scales:
+        if sigma < SMALLEST_DERIVATIVE:
+            continue
+        for degrees in range(0, 360, STEP):
+            label = names.first_derivative(degrees)
+            values = first_derivative(x, y, sigma, np.deg2rad(degrees))
+            yield label, f"∂g σ={sigma:.2g}", sigma, degrees, values
+        for degrees in range(0, 180, STEP):
+            values = second_derivative(x, y, sigma, np.deg2rad(degrees))
+            for sign in (1, -1):
+                label = names.second_derivative(degrees, sign)
+                yield label, f"∂²g σ={sigma:.2g}", sigma, degrees, sign * values
+
+
+def gaussian(x: np.ndarray, y: np.ndarray, sigma: float) -> np.ndarray:
+    """Return exp(−(x² + y²) / 2σ²) / (2πσ²)."""
+    return np.exp(-(x**2 + y**2) / (2 * sigma**2)) / (2 * np.pi * sigma**2)
+
+
+def cross(x: np.ndarray, y: np.ndarray, narrow: float, wide: float) -> np.ndarray:
+    """Return the union of a horizontal and a vertical bar of Gaussian profile."""
+
+    def profile(t: np.ndarray, sigma: float) -> np.ndarray:
+        return np.exp(-(t**2) / (2 * sigma**2))
+
+    return np.maximum(profile(x, narrow) * profile(y, wide), profile(x, wide) * profile(y, narrow))
+
+
+def square(x: np.ndarray, y: np.ndarray, width: float, sigma: float) -> np.ndarray:
+    """Return a square of that width, its edges smoothed by a Gaussian of that σ."""
+
+    def box(t: np.ndarray) -> np.ndarray:
+        edge = math.sqrt(2) * sigma
+        return 0.5 * (_erf((t + width / 2) / edge) - _erf((t - width / 2) / edge))
+
+    return box(x) * box(y)
+
+
+# A job of labels must not import SciPy for one function of a few numbers.
+_erf = np.vectorize(math.erf, otypes=[float])
+
+
+def first_derivative(x: np.ndarray, y: np.ndarray, sigma: float, angle: float) -> np.ndarray:
+    """Return the derivative of a Gaussian, increasing in the direction `angle` (radians)."""
+    along = x * np.cos(angle) + y * np.sin(angle)
+    return along / sigma**2 * gaussian(x, y, sigma)
+
+
+def second_derivative(x: np.ndarray, y: np.ndarray, sigma: float, angle: float) -> np.ndarray:
+    """Return the second derivative of a Gaussian along `angle` (radians): a dark ridge."""
+    along = x * np.cos(angle) + y * np.sin(angle)
+    return (along**2 / sigma**4 - 1 / sigma**2) * gaussian(x, y, sigma)

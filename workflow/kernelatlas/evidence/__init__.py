@@ -1,0 +1,1 @@
+"""Is it more than chance: fits, nulls, baselines, master keys, distances, stability."""

@@ -1,0 +1,113 @@
+"""Tables of analytic fits: of one model, a row a kernel; of prototypes."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from kernelatlas.clustering.templates import bank
+from kernelatlas.evidence.fits import SCHEMA, fit, render
+from kernelatlas.kernels.normalise import degenerate, normalise
+from kernelatlas.kernels.table import read_square
+from kernelatlas.names import OTHER, SHAPES, shape_of
+from kernelatlas.running.contract import SCHEMA_VERSION
+from kernelatlas.running.files import write_parquet
+
+KEY = ["model", "layer", "layer_index", "channel"]
+DICTIONARIES = ("model", "layer", "function", "form", "runner_up", "fit_label")
+SHAPED = tuple(shape for shape in SHAPES if shape != OTHER)
+
+
+def fit_labels(fits: pd.DataFrame, k: int) -> np.ndarray:
+    """Name the fitted kernels after their best templates, as kernels are named, (n,).
+
+    A function is not a shape: a narrow Gaussian is a centre, one moved to the edge a derivative.
+
+    Returns
+    -------
+    ndarray of str
+        As in `kernelatlas.names.LABELS`, never "other"; None for degenerate kernels.
+    """
+    kernels = render(fits, k)
+    found = np.full(len(kernels), None, dtype=object)
+    valid = ~degenerate(kernels)
+    found[valid] = bank(k).name(normalise(kernels[valid]), -1).label
+    return found
+
+
+def agrees(labels: pd.Series, fit_label: pd.Series) -> pd.Series:
+    """Tell where a kernel's label and its fitted function are of the same shape.
+
+    Parameters
+    ----------
+    labels, fit_label
+        Of the same kernels.
+
+    Returns
+    -------
+    Series of nullable bool
+        Empty where either is no shape: other, degenerate or not fitted.
+    """
+    shapes = (
+        values.astype(object).map(shape_of, na_action="ignore") for values in (labels, fit_label)
+    )
+    one, other = shapes
+    known = one.isin(SHAPED) & other.isin(SHAPED)
+    return (one == other).astype("boolean").mask(~known)
+
+
+def fit_model(kernels: str | Path, sizes: Sequence[int], device: str = "cpu") -> pd.DataFrame:
+    """Fit the kernels of a kernel table, those of the given sizes, in the order of its layers.
+
+    Returns
+    -------
+    DataFrame
+        The key into the kernel table, k, the columns of `kernelatlas.evidence.fits.fit` and
+        fit_label.
+    """
+    parts = []
+    for k in sizes:
+        rows, weights = read_square(kernels, k)
+        key = rows[KEY].astype({"model": str, "layer": str})
+        key = key.assign(k=pd.array([k] * len(key), "int16"))
+        fitted = fit(weights, device)
+        fitted["fit_label"] = fit_labels(fitted, k)
+        parts.append(pd.concat([key, fitted], axis=1))
+    if not parts:
+        empty = dict.fromkeys(("model", "layer"), "object")
+        empty |= {"layer_index": "int16", "channel": "int32", "k": "int16"}
+        empty |= SCHEMA | {"fit_label": "object"}
+        return pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in empty.items()})
+    return pd.concat(parts).sort_values(
+        ["layer_index", "channel"], kind="stable", ignore_index=True
+    )
+
+
+def write_fits(frame: pd.DataFrame, path: str | Path) -> None:
+    """Write what `fit_model` returns; NaN becomes an empty cell."""
+    columns = {}
+    for name in frame.columns:
+        kind = pa.string() if name in DICTIONARIES else None
+        array = pa.array(frame[name], kind, from_pandas=True)
+        columns[name] = array.dictionary_encode() if name in DICTIONARIES else array
+    write_parquet(pa.table(columns), path, {"schema_version": SCHEMA_VERSION})
+
+
+def prototype_table(clusters: str | Path) -> pd.DataFrame:
+    """Fit the prototypes of a cluster table.
+
+    Returns
+    -------
+    DataFrame
+        The clusters' columns k, cluster, label, template_cosine, members and prototype, the
+        columns of `kernelatlas.evidence.fits.fit`, and the fitted kernel as `fitted`.
+    """
+    every = pd.read_parquet(clusters)
+    k = int(every["k"].iloc[0])
+    fitted = fit(np.stack(every["prototype"].to_list()))
+    columns = ["k", "cluster", "label", "template_cosine", "members", "prototype"]
+    return pd.concat([every[columns], fitted.drop(columns="degenerate")], axis=1).assign(
+        fitted=list(render(fitted, k))
+    )

@@ -1,0 +1,383 @@
+"""Master keys: a few filters f such that almost every kernel is about a·f + b.
+
+After arXiv 2509.11711: codes of the decoded curve are sampled, every kernel is replaced by its
+best a·f + b, and the filter that is missed least is removed, again and again. For centred f of
+unit norm the best a is ⟨w, f⟩ and the best b is mean(w), so that R² = cos²(w − mean(w), f), of
+either sign.
+
+Beside them stand the idealised eight of arXiv 2509.12746: difference operators on the discrete
+Gaussian T(n; σ) = exp(−σ²) I_n(σ²), separable in x (to the right) and y (upwards), where δ⁺ and δ⁻
+are the forward and backward difference, δ the central one and ∇² the five-point Laplacian.
+"""
+
+import contextlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save as safetensors_bytes
+from scipy.special import ive
+from torch import nn
+
+from kernelatlas.errors import KernelAtlasError
+from kernelatlas.kernels.normalise import degenerate, normalise
+from kernelatlas.running.files import whole
+
+CHUNK = 65_536  # kernels per matrix product
+BOUNDS = (0.5, 0.7, 0.8, 0.9)  # of R²
+
+OPERATORS = ("δy⁺T", "δx⁻T", "δy⁻T", "δx⁺T", "δxT", "δyT", "T − γ∇²T", "T")
+# Fitted by their authors to the eight filters of ConvNeXt V2-Tiny, 7×7 pixels: one scale a filter,
+# least squares ("D2", "l2diffsamescale" of github.com/tonylindeberg/masterfiltmodel).
+SIGMAS = (0.644, 0.558, 0.495, 0.380, 1.193, 1.038, 0.675, 0.612)
+GAMMA = 0.526
+SMALLEST, TRIED = 0.3, 30  # pixels; scales that `refit` chooses from
+
+
+def energies(weights: np.ndarray) -> np.ndarray:
+    """Return ‖w − mean(w)‖² of raw kernels, (n, k·k), as float64, (n,)."""
+    values = weights - weights.mean(axis=1, keepdims=True, dtype=np.float64)
+    return np.einsum("ij,ij->i", values, values)
+
+
+def best_filter(kernels: np.ndarray, filters: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the filter that explains most of each kernel.
+
+    Parameters
+    ----------
+    kernels : ndarray of shape (n, k·k), float32
+        Normalised.
+    filters : ndarray of shape (m, k·k), float32
+        Likewise.
+
+    Returns
+    -------
+    index : ndarray of shape (n,), int
+    r2 : ndarray of shape (n,), float32
+        ⟨u, f⟩², the share of the kernel's energy that a·f + b explains.
+    """
+    index, r2 = [np.empty(0, np.int64)], [np.empty(0, np.float32)]
+    for begin in range(0, len(kernels), CHUNK):
+        explained = (kernels[begin : begin + CHUNK] @ filters.T) ** 2
+        index.append(explained.argmax(axis=1))
+        r2.append(explained.max(axis=1))
+    return np.concatenate(index), np.concatenate(r2)
+
+
+def scores(r2: np.ndarray, energy: np.ndarray, total: int | None = None) -> dict[str, float]:
+    """Summarise how well kernels are explained.
+
+    Parameters
+    ----------
+    r2, energy : ndarray of shape (n,)
+        Of the kernels that are not degenerate.
+    total
+        All kernels, the denominator of the shares; n without it.
+
+    Returns
+    -------
+    dict
+        mean_r2, each kernel equal; energy_explained, Σ energy·R² / Σ energy; and for each of
+        `BOUNDS` the share of kernels with at least that R², as share_r2_50 and so on.
+    """
+    known = len(r2) > 0
+    return {
+        "mean_r2": float(r2.mean(dtype=np.float64)) if known else np.nan,
+        "energy_explained": float(energy @ r2 / energy.sum()) if known else np.nan,
+        **{
+            f"share_r2_{round(100 * bound)}": float(
+                (r2 >= bound).sum() / (total or max(len(r2), 1))
+            )
+            for bound in BOUNDS
+        },
+    }
+
+
+@dataclass(frozen=True)
+class Search:
+    """What greedy removal found.
+
+    Attributes
+    ----------
+    order : ndarray of shape (m,), int
+        The filters, from the first removed to the last left.
+    steps : DataFrame of m rows
+        filters, how many are left; removed, the index of the one taken away just before, empty at
+        first; and the `scores` of those left.
+    """
+
+    order: np.ndarray
+    steps: pd.DataFrame
+
+    def kept(self, n: int) -> np.ndarray:
+        """Return the indices of the last n filters, in ascending order.
+
+        Raises
+        ------
+        KernelAtlasError
+            If the search began with fewer.
+        """
+        if n > len(self.order):
+            raise KernelAtlasError(
+                f"config: evidence.keys: {n} master keys cannot be left of {len(self.order)} "
+                "filters: lower it or raise evidence.codes"
+            )
+        return np.sort(self.order[-n:])
+
+
+def search(kernels: np.ndarray, filters: np.ndarray, energy: np.ndarray) -> Search:
+    """Remove filters one by one, always the one whose loss lowers the mean R² least.
+
+    Exact over all kernels in memory linear in their number: of each kernel only the best and the
+    second best filter are known, and they are sought anew when one of them is removed.
+
+    Parameters
+    ----------
+    kernels : ndarray of shape (n, k·k), float32
+        Normalised.
+    filters : ndarray of shape (m, k·k), float32
+        Likewise.
+    energy : ndarray of shape (n,)
+        Of the raw kernels; only reported.
+    """
+    n, m = len(kernels), len(filters)
+    best, second = np.zeros(n, np.int32), np.zeros(n, np.int32)
+    best_r2, second_r2 = np.zeros(n, np.float32), np.zeros(n, np.float32)
+    left = np.arange(m)
+    affected = np.arange(n)
+    order: list[int] = []
+    steps: list[dict[str, Any]] = []
+    while True:
+        for begin in range(0, len(affected), CHUNK):
+            rows = affected[begin : begin + CHUNK]
+            explained = (kernels[rows] @ filters[left].T) ** 2
+            here = np.arange(len(rows))
+            top = explained.argmax(axis=1)
+            best[rows], best_r2[rows] = left[top], explained[here, top]
+            explained[here, top] = -1.0
+            top = explained.argmax(axis=1)
+            second[rows], second_r2[rows] = left[top], explained[here, top]
+        steps.append(
+            {
+                "filters": len(left),
+                "removed": order[-1] if order else None,
+                **scores(best_r2, energy),
+            }
+        )
+        if len(left) == 1:
+            return Search(
+                np.array([*order, left[0]]), pd.DataFrame(steps).astype({"removed": "Int16"})
+            )
+        cost = np.bincount(best, best_r2 - second_r2, minlength=m)
+        removed = left[cost[left].argmin()]
+        order.append(int(removed))
+        left = left[left != removed]
+        affected = np.flatnonzero((best == removed) | (second == removed))
+
+
+def random_filters(n: int, k: int, seed: int) -> np.ndarray:
+    """Return n normalised k×k filters of white noise, (n, k·k) float32."""
+    return normalise(np.random.default_rng(seed).standard_normal((n, k * k)))
+
+
+def idealised(k: int, sigmas: Sequence[float] = SIGMAS) -> tuple[tuple[str, ...], np.ndarray]:
+    """Return the idealised eight on k×k pixels.
+
+    Of even k the centre lies between pixels: neighbours are averaged (our choice).
+
+    Parameters
+    ----------
+    sigmas
+        A scale in pixels for each of `OPERATORS`.
+
+    Returns
+    -------
+    names : tuple of str
+        Of `OPERATORS`: those that k×k pixels can tell from a constant, from 3×3 all.
+    filters : ndarray of shape (len(names), k·k), float32
+        Normalised.
+    """
+    stack = np.stack([_operator(name, k, s) for name, s in zip(OPERATORS, sigmas, strict=True)])
+    sound = ~degenerate(stack)
+    names = tuple(name for name, kept in zip(OPERATORS, sound, strict=True) if kept)
+    return names, normalise(stack[sound])
+
+
+def _operator(name: str, k: int, sigma: float) -> np.ndarray:
+    smooth, forward, backward, central, second = _profiles(k, sigma)
+    # Rows run downwards, y upwards.
+    along_x, along_y = {
+        "δy⁺T": (smooth, forward),
+        "δx⁻T": (backward, smooth),
+        "δy⁻T": (smooth, backward),
+        "δx⁺T": (forward, smooth),
+        "δxT": (central, smooth),
+        "δyT": (smooth, central),
+    }.get(name, (smooth, smooth))
+    values = np.outer(along_y[::-1], along_x)
+    if name == "T − γ∇²T":
+        values = values - GAMMA * (np.outer(second, smooth) + np.outer(smooth, second))
+    return values.ravel()
+
+
+def _profiles(k: int, sigma: float) -> np.ndarray:
+    """Return T, δ⁺T, δ⁻T, δT and δ²T along one axis at the k pixels, (5, k)."""
+    reach = k // 2 + 2
+    smooth = ive(np.abs(np.arange(-reach, reach + 1)), sigma**2)
+    after, before = np.roll(smooth, -1), np.roll(smooth, 1)
+    rows = np.stack(
+        [
+            smooth,
+            after - smooth,
+            smooth - before,
+            (after - before) / 2,
+            after - 2 * smooth + before,
+        ]
+    )
+    if k % 2 == 0:
+        rows = (rows[:, 1:] + rows[:, :-1]) / 2
+    margin = (rows.shape[1] - k) // 2
+    return rows[:, margin : margin + k]
+
+
+def refit(kernels: np.ndarray, k: int) -> tuple[float, ...]:
+    """Choose the idealised filters' scales that explain most of kernels.
+
+    Coordinate ascent of the mean R² from the published scales, over a geometric sequence of
+    scales up to k/2 (our choice).
+
+    Parameters
+    ----------
+    kernels : ndarray of shape (n, k·k), float32
+        Normalised.
+
+    Returns
+    -------
+    tuple of float
+        A scale for each of `OPERATORS`, in pixels.
+    """
+    scales = np.geomspace(SMALLEST, k / 2, TRIED).round(2).tolist()
+    shapes = np.stack([[_operator(name, k, sigma) for sigma in scales] for name in OPERATORS])
+    flat = shapes.reshape(-1, k * k)
+    sound = ~degenerate(flat)
+    filters = np.zeros(flat.shape, np.float32)
+    filters[sound] = normalise(flat[sound])
+    r2 = ((filters @ kernels.T) ** 2).reshape(len(OPERATORS), len(scales), -1)
+    chosen = [int(np.abs(np.subtract(scales, sigma)).argmin()) for sigma in SIGMAS]
+    improved = True
+    while improved:
+        improved = False
+        for number in range(len(OPERATORS)):
+            others = [r2[i, at] for i, at in enumerate(chosen) if i != number]
+            means = np.maximum(r2[number], np.max(others, axis=0)).mean(axis=1, dtype=np.float64)
+            if means.max() > means[chosen[number]]:
+                chosen[number] = int(means.argmax())
+                improved = True
+    return tuple(scales[at] for at in chosen)
+
+
+def save(path: str | Path, keys: np.ndarray, metadata: Mapping[str, Any]) -> None:
+    """Write keys, (n, k, k), as safetensors, everything else as one JSON text beside them."""
+    text = json.dumps(dict(metadata), sort_keys=True)
+    tensors = {"keys": np.ascontiguousarray(keys, np.float32)}
+    with whole(path) as partial:
+        partial.write_bytes(safetensors_bytes(tensors, metadata={"kernelatlas": text}))
+
+
+def load(path: str | Path) -> np.ndarray:
+    """Return the master keys of a file that `save` wrote, (n, k, k) float32, centred, unit norm.
+
+    Raises
+    ------
+    KernelAtlasError
+        If there is no such file, or no keys in it.
+    """
+    with _opened(path) as file:
+        return file.get_tensor("keys")
+
+
+def metadata_of(path: str | Path) -> dict[str, Any]:
+    """Return what was saved beside the keys; raises as `load` does."""
+    with _opened(path) as file:
+        return json.loads(file.metadata()["kernelatlas"])
+
+
+@contextlib.contextmanager
+def _opened(path: str | Path) -> Iterator[Any]:
+    try:
+        with safe_open(str(path), "np") as file:
+            yield file
+    except (OSError, SafetensorError) as error:
+        raise KernelAtlasError(
+            f"{path}: no master keys ({error}): make them with the rule `masterkeys`"
+        ) from error
+
+
+def initialise_depthwise(
+    model: nn.Module, keys: Mapping[int, np.ndarray], seed: int = 0
+) -> tuple[list[str], list[str]]:
+    """Put master keys into the depthwise layers of a network, in place.
+
+    Each kernel becomes ± one of the keys of its size, with the norm of the kernel that it
+    replaces. Keys are dealt evenly to the channels of a layer, in an order and with signs that
+    are drawn at random.
+
+    Parameters
+    ----------
+    model
+        Any network; depthwise are its nn.Conv2d whose groups are their input channels.
+    keys
+        By k, as `load` returns them: arrays of shape (n, k, k).
+
+    Returns
+    -------
+    set, skipped : list of str
+        Names of the depthwise layers that have keys now, and of those that are not k×k for a k
+        of `keys`.
+
+    Raises
+    ------
+    KernelAtlasError
+        If keys are not of their size, or no layer can be set.
+    """
+    for k, given in keys.items():
+        if np.ndim(given) != 3 or np.shape(given)[1:] != (k, k) or not len(given):
+            raise KernelAtlasError(
+                f"master keys of {k}×{k}: an array of shape {np.shape(given)}: "
+                f"give one of shape (n, {k}, {k})"
+            )
+    random = np.random.default_rng(seed)
+    done, skipped = [], []
+    for name, layer in _depthwise(model):
+        k, width = layer.kernel_size
+        if k != width or k not in keys:
+            skipped.append(name)
+            continue
+        filters = normalise(np.reshape(keys[k], (-1, k * k)))
+        channels = layer.out_channels
+        dealt = random.permutation(np.arange(channels) % len(filters))
+        signs = random.choice((-1.0, 1.0), channels)
+        values = torch.from_numpy(filters[dealt] * signs[:, None]).to(layer.weight)
+        with torch.no_grad():
+            norms = layer.weight.flatten(1).norm(dim=1, keepdim=True)
+            layer.weight.copy_((norms * values).reshape(layer.weight.shape))
+        done.append(name)
+    if not done:
+        sizes = ", ".join(f"{k}×{k}" for k in sorted(keys))
+        raise KernelAtlasError(
+            f"{type(model).__name__} has no depthwise layer of {sizes or 'any size given'} "
+            f"(others: {', '.join(skipped) or 'none'}): give keys of its kernel sizes"
+        )
+    return done, skipped
+
+
+def _depthwise(model: nn.Module) -> Iterator[tuple[str, nn.Conv2d]]:
+    for name, layer in model.named_modules():
+        if isinstance(layer, nn.Conv2d) and layer.groups == layer.in_channels > 1:
+            yield name, layer

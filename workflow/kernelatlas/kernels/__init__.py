@@ -1,0 +1,1 @@
+"""Tables of kernels, and what normalised means."""

@@ -1,0 +1,84 @@
+"""The normalised kernels of one size from every trained model of a zoo."""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from kernelatlas.errors import KernelAtlasError
+from kernelatlas.kernels.normalise import normalise
+from kernelatlas.kernels.table import read_square
+from kernelatlas.running.files import write_parquet
+
+log = logging.getLogger(__name__)
+
+KEY = ["model", "layer", "layer_index", "channel"]
+
+
+def build_corpus(paths: Sequence[str | Path], k: int, minimum: int) -> pa.Table:
+    """Gather the k×k kernels of kernel tables, in the order given, degenerate ones left out.
+
+    Equal kernels are all kept; `copies` says how often each occurs.
+
+    Parameters
+    ----------
+    minimum
+        Fewest kernels worth an autoencoder.
+
+    Raises
+    ------
+    KernelAtlasError
+        If there are fewer.
+    """
+    keys, blocks = [], []
+    n_degenerate = 0
+    for path in paths:
+        frame, weights = read_square(path, k)
+        sound = ~frame["degenerate"].to_numpy()
+        n_degenerate += int((~sound).sum())
+        keys.append(frame.loc[sound, KEY])
+        blocks.append(weights[sound])
+    raw = np.concatenate(blocks) if blocks else np.empty((0, k * k), np.float32)
+    if len(raw) < minimum:
+        raise KernelAtlasError(
+            f"corpus of {k}x{k} kernels: {len(raw)} in the {len(paths)} trained models of the zoo, "
+            f"{minimum} needed (minimum_kernels in the config); {n_degenerate} more are "
+            f"degenerate: add models with {k}x{k} kernels, or take {k} out of kernel_sizes"
+        )
+    _, inverse, counts = np.unique(raw, axis=0, return_inverse=True, return_counts=True)
+    copies = counts[inverse.ravel()]
+    log.info(
+        "%d kernels of %dx%d, %d of them distinct, %d degenerate left out",
+        len(raw),
+        k,
+        k,
+        len(counts),
+        n_degenerate,
+    )
+    key = pd.concat(keys, ignore_index=True)
+    columns = {
+        "model": pa.array(key["model"].astype(str)).dictionary_encode(),
+        "layer": pa.array(key["layer"].astype(str)).dictionary_encode(),
+        "layer_index": pa.array(key["layer_index"], pa.int16()),
+        "channel": pa.array(key["channel"], pa.int32()),
+        "copies": pa.array(copies, pa.int32()),
+        "weights": pa.FixedSizeListArray.from_arrays(pa.array(normalise(raw).ravel()), k * k),
+    }
+    return pa.table(columns)
+
+
+def write_corpus(table: pa.Table, path: str | Path, k: int) -> None:
+    distinct = float(np.sum(1 / table["copies"].to_numpy()))
+    write_parquet(table, path, {"k": k, "kernels": len(table), "distinct": round(distinct)})
+
+
+def read_corpus(path: str | Path) -> tuple[pd.DataFrame, np.ndarray]:
+    """Return the keys of a corpus and its kernels, (n, k * k) float32, normalised."""
+    table = pq.read_table(path)
+    flat = table["weights"].combine_chunks().flatten().to_numpy(zero_copy_only=False, writable=True)
+    frame = table.drop_columns("weights").to_pandas()
+    return frame, flat.reshape(len(frame), -1)

@@ -1,0 +1,31 @@
+"""One depthwise weight tensor, and which tensors are depthwise."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True, eq=False)
+class Layer:
+    """One depthwise weight tensor.
+
+    Attributes
+    ----------
+    name
+        The parameter's name without `.weight` and without a leading `module.`.
+    weights : ndarray of shape (channels, kh, kw), float32
+        As stored, upcast from half precision or cast from double.
+    stride, dilation
+        In pixels, alike in both directions; None where unknown: no checkpoint tells them.
+    """
+
+    name: str
+    weights: np.ndarray
+    stride: int | None = None
+    dilation: int | None = None
+
+
+def depthwise_shape(shape: Sequence[int]) -> bool:
+    """Tell whether a weight of this shape is depthwise: several kernels of several weights."""
+    return len(shape) == 4 and shape[0] > 1 and shape[1] == 1 and shape[2] * shape[3] > 1

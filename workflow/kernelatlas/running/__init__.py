@@ -1,0 +1,1 @@
+"""What every job shares: logs, whole files, fingerprints, devices, schemas, Slurm."""

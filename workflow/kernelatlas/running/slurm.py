@@ -1,0 +1,120 @@
+"""What Snakemake does not do about jobs on a cluster.
+
+Snakemake that is killed leaves its jobs in Slurm's queue. A new run would submit them again,
+and two jobs would write one file: it is refused. And the errors of jobs, which are in as many
+log files, are gathered.
+"""
+
+import logging
+import os
+import re
+import shutil
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from kernelatlas.errors import KernelAtlasError
+
+log = logging.getLogger(__name__)
+
+COMPLETING = "COMPLETING"
+
+
+@dataclass(frozen=True)
+class Job:
+    id: str
+    user: str
+    state: str
+
+
+def jobs_of(folder: str | Path) -> list[Job]:
+    """Return the jobs in Slurm's queue that a Snakemake of that folder submitted, of any user.
+
+    Without Slurm there are none. Snakemake's jobs are told by their comments, which its
+    executor writes (`rule_…`, `group_…`).
+
+    Raises
+    ------
+    KernelAtlasError
+        If Slurm does not answer.
+    """
+    if shutil.which("squeue") is None:
+        return []
+    command = ["squeue", "--all", "--noheader", "--format=%i|%u|%T|%Z|%k"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    except subprocess.TimeoutExpired:
+        raise KernelAtlasError("squeue: no answer within 60 s: is Slurm well?") from None
+    if done.returncode:
+        said = done.stderr.strip().splitlines()
+        reason = said[-1].removeprefix("squeue: ") if said else f"exit status {done.returncode}"
+        raise KernelAtlasError(f"squeue: {reason}: is Slurm well?")
+    here = os.path.realpath(folder)
+    rows = [line.split("|", 4) for line in done.stdout.splitlines()]
+    return [
+        Job(*row[:3])
+        for row in rows  # a comment may have lines
+        if len(row) == 5
+        and row[4].startswith(("rule_", "group_"))
+        and os.path.realpath(row[3]) == here
+    ]
+
+
+def refuse_orphans(folder: str | Path, required: bool, patience: float = 60) -> None:
+    """Stop if jobs of an earlier run may still write into that folder.
+
+    Parameters
+    ----------
+    required
+        Whether Slurm must answer; else a warning tells that it does not.
+    patience
+        Seconds to wait for jobs that are just ending.
+
+    Raises
+    ------
+    KernelAtlasError
+        Names them and the command that cancels them.
+    """
+    deadline = time.monotonic() + patience
+    while jobs := _jobs_of(folder, required):
+        if any(job.state != COMPLETING for job in jobs) or time.monotonic() > deadline:
+            users = ", ".join(sorted({job.user for job in jobs}))
+            raise KernelAtlasError(
+                f"{Path(folder).absolute()}: {len(jobs)} Slurm jobs of an earlier run, of {users}, "
+                "are still in the queue, and would write the same files: wait for them, or cancel "
+                f"them with `scancel {' '.join(job.id for job in jobs)}`; then start again"
+            )
+        time.sleep(1)
+
+
+def errors_in(folder: str | Path, since: float) -> list[str]:
+    """Return the errors in log files, each once, in the order of the files' names.
+
+    These are lines of `kernelatlas.running.job.logged`, and those in which Slurm says that it ended
+    a job.
+
+    Parameters
+    ----------
+    since
+        Older files are left out; seconds as `time.time` counts them.
+    """
+    found: dict[str, None] = {}
+    for path in sorted(Path(folder).rglob("*.log")):
+        if path.stat().st_mtime >= since:
+            lines = path.read_text(errors="replace").splitlines()
+            found |= dict.fromkeys(line for line in lines if line.startswith("ERROR "))
+            said = (re.fullmatch(r"slurmstepd\S*: error: \**\s*(.*?)\s*\**", x) for x in lines)
+            if ended := next(filter(None, said), None):  # others follow from the first
+                found[f"ERROR {path}: {ended[1]}"] = None
+    return list(found)
+
+
+def _jobs_of(folder: str | Path, required: bool) -> list[Job]:
+    try:
+        return jobs_of(folder)
+    except KernelAtlasError as error:
+        if required:
+            raise
+        log.warning("%s It is not known whether jobs of an earlier run are in the queue", error)
+        return []

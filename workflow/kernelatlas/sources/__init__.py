@@ -1,0 +1,1 @@
+"""Which networks there are, and where their weights come from."""

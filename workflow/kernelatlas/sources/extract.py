@@ -1,0 +1,83 @@
+"""From where a model's weights are, a file, a hub or an address, to its kernel table."""
+
+import hashlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+# Read when pyarrow is imported; its own pool keeps 20 MiB of what it needs for a moment.
+os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
+
+from kernelatlas import __version__
+from kernelatlas.errors import KernelAtlasError
+from kernelatlas.kernels.layer import Layer
+from kernelatlas.kernels.table import write_kernels
+from kernelatlas.sources.checkpoints import Reading, read_depthwise
+from kernelatlas.sources.registry import conform
+
+
+def extract(
+    output: str | Path,
+    model: str,
+    file: str | Path | None = None,
+    remote: dict[str, Any] | None = None,
+    architecture: str | None = None,
+) -> None:
+    """Write the kernel table of one model.
+
+    Parameters
+    ----------
+    file, remote
+        One of them: a checkpoint's path, or what `kernelatlas.sources.zoo.Model.remote` says.
+    architecture
+        timm's, whose layers the checkpoint must have; it tells their order and strides.
+
+    Raises
+    ------
+    KernelAtlasError
+        As the readers of checkpoints, hubs and the registry.
+    """
+    if file is not None:
+        reading = read_depthwise(file)
+        origin = {"source": Path(file).name, "sha256": _digest(file)}
+    else:
+        reading, origin = _read_remote(model, remote or {})
+    sizes = {"bytes": reading.size, "bytes_read": reading.bytes_read}
+    metadata = {**origin, **sizes, "version": __version__}
+    layers = reading.layers
+    if architecture is not None:
+        layers = conform(model, layers, architecture)
+    del reading
+    write_kernels(output, model, _drained(layers), metadata)
+
+
+def _drained(layers: list[Layer]) -> Iterator[Layer]:
+    """Let go of each layer when the next is asked for."""
+    layers.reverse()
+    while layers:
+        yield layers.pop()
+
+
+def _digest(path: str | Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _read_remote(model: str, remote: dict[str, Any]) -> tuple[Reading, dict[str, Any]]:
+    # Local files need no client of a hub: a quarter of a second.
+    from kernelatlas.sources.hub import FILENAMES, read_hub, read_url
+
+    if "hub" in remote:
+        filenames = remote.get("filenames") or FILENAMES
+        found = read_hub(model, remote["hub"], filenames, remote.get("revision"))
+    else:
+        found = read_url(model, remote["url"], remote.get("sha256"))
+    locked, etag = remote.get("etag"), found.origin.get("etag")
+    if locked and etag and etag != locked:
+        raise KernelAtlasError(
+            f"{model}: {found.origin['source']} is no longer the file that was locked (ETag "
+            f"{etag}, not {locked}): remove the model from the lock file to take the new one"
+        )
+    asked = {key: remote[key] for key in ("revision", "etag", "sha256") if key in remote}
+    return found.reading, {**found.origin, "asked": asked}

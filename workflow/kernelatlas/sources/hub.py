@@ -1,0 +1,350 @@
+"""Checkpoints from a hub's repository or from any URL: the hub's cache, ranges, or whole.
+
+HF_ENDPOINT, HF_HOME, HF_HUB_CACHE, HF_TOKEN, HF_HUB_OFFLINE and the usual proxy variables
+hold, because huggingface_hub obeys them. A token goes to the hub's origin only.
+"""
+
+import contextlib
+import errno
+import hashlib
+import logging
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, BinaryIO, TypeVar
+from urllib.parse import urljoin, urlsplit
+
+import httpx2
+from huggingface_hub import constants, hf_hub_download, hf_hub_url, try_to_load_from_cache
+from huggingface_hub.errors import (
+    GatedRepoError,
+    HfHubHTTPError,
+    LocalEntryNotFoundError,
+    OfflineModeIsEnabled,
+    RemoteEntryNotFoundError,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
+from huggingface_hub.file_download import get_hf_file_metadata
+from huggingface_hub.utils import build_hf_headers
+from huggingface_hub.utils._http import http_stream_backoff
+
+from kernelatlas import __version__
+from kernelatlas.errors import KernelAtlasError
+from kernelatlas.sources.checkpoints import LocalSource, Reading, read_layers
+from kernelatlas.sources.ranges import (
+    BROKEN,
+    HEADERS,
+    PAUSES,
+    Location,
+    RangesIgnoredError,
+    RangeSource,
+    brief,
+    public,
+    use_patient_client,
+)
+
+FILENAMES = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin")
+LIBRARY: Any = {"library_name": "kernelatlas", "library_version": __version__}
+
+UNSENDABLE = (httpx2.UnsupportedProtocol, httpx2.LocalProtocolError)
+MOVED = "%s: %d bytes moved of %d in %d requests"
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, eq=False)
+class Remote:
+    """A checkpoint that was read and where it came from.
+
+    Attributes
+    ----------
+    reading
+        Its layers.
+    origin
+        What a table's metadata says: source, commit, etag.
+    """
+
+    reading: Reading
+    origin: dict[str, Any]
+
+
+def read_hub(
+    model: str, repo: str, filenames: Sequence[str] = FILENAMES, revision: str | None = None
+) -> Remote:
+    """Read the depthwise layers of a checkpoint in a hub's repository.
+
+    The hub's local cache comes first, and is the only source in offline mode.
+
+    Parameters
+    ----------
+    model
+        Its name, for messages.
+    filenames
+        The first that the repository has is read.
+    revision
+        A commit, branch or tag; without it, what `main` is now, or was when it was cached.
+
+    Raises
+    ------
+    KernelAtlasError
+        Naming the model, the repository and the remedy.
+    """
+    use_patient_client()
+    with _explained(f"{model}: {repo} in the hub's cache", repo):
+        for name in filenames:
+            found = _cached(repo, name, revision)
+            if found is not None:
+                return _read_cached(model, repo, name, found)
+    if constants.is_offline_mode():
+        raise KernelAtlasError(
+            f"{model}: {repo} is not in the hub's cache and HF_HUB_OFFLINE is set: unset it, or "
+            f"run `hf download {repo} {filenames[0]}` where there is a network"
+        )
+    for name in filenames:
+        try:
+            return _read_repository(model, repo, name, revision)
+        except RemoteEntryNotFoundError:
+            continue
+    raise KernelAtlasError(
+        f"{model}: the repository {repo} has no {' nor '.join(filenames)}: "
+        f"name its checkpoint in the zoo, {{name: {model}, hub: {repo}, filename: …}}"
+    )
+
+
+def _cached(repo: str, filename: str, revision: str | None) -> Path | None:
+    path = try_to_load_from_cache(repo, filename, revision=revision)
+    return Path(path) if isinstance(path, str) else None
+
+
+def _read_cached(model: str, repo: str, filename: str, path: Path, part: bool = False) -> Remote:
+    # The cache's layout: snapshots/<commit>/<filename>, a link to blobs/<etag>.
+    commit = path.parts[-1 - len(Path(filename).parts)]
+    etag = os.path.basename(os.readlink(path)) if path.is_symlink() else None
+    log.info("%s: read from the hub's cache, %s", model, filename)
+    label = f"{model}: {repo}/{filename} in the hub's cache"
+    sibling = partial(_read_shard, model, repo, filename, commit)
+    with path.open("rb") as file:
+        reading = read_layers(LocalSource(file, label, sibling, part))
+    return Remote(reading, _origin(f"{repo}/{filename}", commit, etag))
+
+
+def _origin(source: str, commit: str | None, etag: str | None) -> dict[str, Any]:
+    return {"source": source, "commit": commit, "etag": etag}
+
+
+def _read_shard(model: str, repo: str, index: str, commit: str | None, name: str) -> Reading:
+    filename = str(Path(index).parent / name)
+    found = _cached(repo, filename, commit)
+    if found is not None:
+        return _read_cached(model, repo, filename, found, part=True).reading
+    try:
+        return _read_repository(model, repo, filename, commit, part=True).reading
+    except RemoteEntryNotFoundError as error:
+        raise KernelAtlasError(
+            f"{model}: the repository {repo} has no {filename}, which its index names: "
+            "report it to the repository's owner"
+        ) from error
+
+
+def _read_repository(
+    model: str, repo: str, filename: str, revision: str | None, part: bool = False
+) -> Remote:
+    label = f"{model}: {repo}/{filename}"
+    pinned = revision
+
+    def locate() -> Location:
+        nonlocal pinned
+        found = _locate(repo, filename, pinned)
+        pinned = found.commit or pinned  # another commit must not slip in between
+        return found
+
+    def sibling(name: str) -> Reading:
+        return _read_shard(model, repo, filename, pinned, name)
+
+    with _explained(label, repo, revision):
+        try:
+            source = RangeSource(label, locate, sibling, part)
+            reading = read_layers(source)
+            log.info(MOVED, label, source.moved, source.size, source.requests)
+            found = source.location
+            return Remote(reading, _origin(f"{repo}/{filename}", found.commit, found.etag))
+        except RangesIgnoredError as reason:
+            log.info("%s: %s; downloading it whole into the hub's cache", label, reason)
+        # By its revision, not its commit, or the cache would not know what `main` was.
+        download = partial(hf_hub_download, repo, filename, revision=revision, **LIBRARY)
+        path = Path(_patiently(label, download))
+        return _read_cached(model, repo, filename, path, part)
+
+
+def _locate(repo: str, filename: str, revision: str | None) -> Location:
+    url = hf_hub_url(repo, filename, revision=revision)
+    found = get_hf_file_metadata(
+        url, timeout=constants.HF_HUB_ETAG_TIMEOUT, retry_on_errors=True, **LIBRARY
+    )
+    location = urljoin(url, found.location)
+    ours = urlsplit(location)[:2] == urlsplit(constants.ENDPOINT)[:2]
+    authorization = {
+        name: value
+        for name, value in build_hf_headers(**LIBRARY).items()
+        if ours and name.lower() == "authorization"
+    }
+    return Location(
+        location, authorization, found.size, found.etag, found.commit_hash, signed=not ours
+    )
+
+
+def read_url(model: str, url: str, sha256: str | None = None, part: bool = False) -> Remote:
+    """Read the depthwise layers of a checkpoint at a URL.
+
+    Parameters
+    ----------
+    model
+        Its name, for messages.
+    sha256
+        Digest of the file, which is downloaded whole then, checked, read and removed.
+    part
+        Whether it is a shard.
+
+    Raises
+    ------
+    KernelAtlasError
+        Naming the model, the URL and the remedy.
+    """
+    use_patient_client()
+    label = f"{model}: {public(url)}"
+
+    def sibling(name: str) -> Reading:
+        if sha256 is not None:
+            raise KernelAtlasError(
+                f"{label}: is an index of shards, which its SHA-256 does not cover: remove `sha256`"
+            )
+        return read_url(model, urljoin(url, name), part=True).reading
+
+    with _explained(label):
+        if sha256 is None:
+            try:
+                source = RangeSource(label, lambda: Location(url), sibling, part)
+                reading = read_layers(source)
+                log.info(MOVED, label, source.moved, source.size, source.requests)
+                return Remote(reading, _origin(public(url), None, source.etag))
+            except RangesIgnoredError as reason:
+                log.info("%s: %s; downloading it whole", label, reason)
+        with tempfile.TemporaryFile() as file:
+            _patiently(label, partial(_download, url, file))
+            file.seek(0)
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+            if sha256 is not None and digest != sha256:
+                raise KernelAtlasError(
+                    f"{label}: has the SHA-256 {digest}, the zoo or its lock file says {sha256}: "
+                    "check `url` and `sha256`; the file was not used"
+                )
+            reading = read_layers(LocalSource(file, label, sibling, part))
+    return Remote(reading, {**_origin(public(url), None, None), "sha256": digest})
+
+
+def _download(url: str, file: BinaryIO) -> None:
+    file.seek(0)
+    file.truncate()
+    with http_stream_backoff(
+        "GET",
+        url,
+        headers=HEADERS,
+        timeout=constants.HF_HUB_DOWNLOAD_TIMEOUT,
+        retry_on_exceptions=(),
+        retry_on_status_codes=(408, 429),
+    ) as response:
+        response.raise_for_status()
+        for chunk in response.iter_bytes():
+            file.write(chunk)
+
+
+def _patiently(label: str, download: Callable[[], T]) -> T:
+    """Call again what huggingface_hub gives up: a 503 in the middle of a download."""
+    for pause in PAUSES:
+        try:
+            return download()
+        except (HfHubHTTPError, httpx2.HTTPStatusError, *BROKEN) as error:
+            response = getattr(error, "response", None)
+            if response is not None and response.status_code < 500:
+                raise
+            trouble = brief(error) if response is None else f"answers {response.status_code}"
+            log.warning("%s: %s; trying again in %d s", label, trouble, pause)
+            time.sleep(pause)
+    return download()
+
+
+@contextlib.contextmanager
+def _explained(label: str, repo: str = "", revision: str | None = None) -> Iterator[None]:
+    """Turn what goes wrong between us and a server into one line with a remedy."""
+    try:
+        yield
+        return
+    except KernelAtlasError:
+        raise
+    except OfflineModeIsEnabled as error:
+        cause: Exception = error
+        found = "HF_HUB_OFFLINE is set: unset it, or download the file and name it with `file:`"
+    except (HfHubHTTPError, httpx2.HTTPStatusError) as error:
+        if repo and isinstance(error, RemoteEntryNotFoundError):
+            raise
+        cause, found = error, _answered(error, repo, revision)
+    except (ValueError, ImportError, httpx2.InvalidURL, *UNSENDABLE) as error:
+        cause = error
+        found = (
+            f"cannot be asked for ({brief(error)}): check its entry in the zoo, HF_ENDPOINT, "
+            "HF_TOKEN and the proxy's variables"
+        )
+    except (httpx2.HTTPError, LocalEntryNotFoundError, RuntimeError) as error:
+        cause = error
+        found = (
+            f"the server cannot be reached ({brief(error)}): check the network, the proxy and "
+            "HF_ENDPOINT, and run again"
+        )
+    except OSError as error:
+        cause, found = error, _failed(error)
+    raise KernelAtlasError(f"{label}: {found}") from cause
+
+
+def _answered(
+    error: HfHubHTTPError | httpx2.HTTPStatusError, repo: str, revision: str | None
+) -> str:
+    if repo and isinstance(error, RevisionNotFoundError):
+        return (
+            f"the repository {repo} has no revision '{revision}': check `revision` in the zoo, or "
+            "remove the model from the lock file"
+        )
+    if repo and isinstance(error, GatedRepoError):
+        return (
+            f"the repository {repo} is gated: accept its conditions on its page and set HF_TOKEN "
+            "to a token of yours"
+        )
+    if repo and isinstance(error, RepositoryNotFoundError):
+        return (
+            f"there is no repository {repo}, or it is private: check its name, or set HF_TOKEN to "
+            "a token that may read it"
+        )
+    status = error.response.status_code
+    remedies = {429: "too many requests: run again later, or with fewer jobs"}
+    if repo:
+        remedies[401] = "set HF_TOKEN to a valid token, or unset a wrong one"
+        remedies[403] = "check that the token gives access"
+    else:
+        remedies[401] = remedies[403] = "get the file by yourself and name it with `file:`"
+    remedy = remedies.get(status, "run again later" if status >= 500 else "check the address")
+    return f"{public(str(error.response.url))} answers {status}: {remedy}"
+
+
+def _failed(error: OSError) -> str:
+    if error.errno is None:  # huggingface_hub's, with a part of a signed URL in its text
+        return "the download failed or has not the announced length: run again"
+    where = f": {error.filename}" if error.filename else ""
+    remedy = "check HF_HOME, TMPDIR and SSL_CERT_FILE, and run again"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        remedy = "free some space, or set HF_HOME (TMPDIR for addresses) to a larger disk"
+    return f"a file cannot be read or written ({error.strerror}{where}): {remedy}"

@@ -1,0 +1,435 @@
+"""A file at a server, of which only the parts that are needed are moved.
+
+Requests go through the client of huggingface_hub: its proxies, its offline mode and its
+retries of busy servers (408, 429, 5xx) hold here too. What servers say is not believed
+before it is checked: a wrong range would silently be a wrong kernel.
+"""
+
+import functools
+import logging
+import mmap
+import os
+import re
+import tempfile
+import threading
+import time
+from bisect import bisect_right
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from http.cookiejar import DefaultCookiePolicy
+from typing import IO
+from urllib.parse import urlsplit, urlunsplit
+
+import httpx2
+import numpy as np
+from huggingface_hub import constants, set_client_factory
+from huggingface_hub.utils import disable_progress_bars
+from huggingface_hub.utils import logging as hub_logging
+from huggingface_hub.utils._http import default_client_factory, http_stream_backoff
+
+from kernelatlas import __version__
+from kernelatlas.errors import KernelAtlasError
+from kernelatlas.sources.checkpoints import HEADER_LIMIT, Reading, Source
+
+HEAD = 128 << 10  # bytes of the first request: nearly always the whole safetensors header
+GAP = 128 << 10  # bytes between two ranges that cost less than another request
+SPANS_LIMIT = 4096  # depthwise tensors of a file; timm's networks have at most 240
+MAPS_LIMIT = 256  # each keeps a file descriptor
+THREADS = 8
+ATTEMPTS = 6  # of one range, with PAUSES between them
+PAUSES = (1, 2, 4, 8, 8)  # seconds
+LONGEST_WAIT = 60  # seconds, whatever Retry-After asks for
+PATIENCE, SLOWEST = 30, 1 << 10  # seconds after which so many bytes a second are too few
+ERROR_LIMIT = 64 << 10  # bytes of an error's text that are worth a connection
+RENEWALS = 3  # of an expired signed URL, for one file
+EXPIRED = (400, 401, 403)  # what storages answer to an old signature
+
+# Not those of huggingface_hub, which asks the hub for a list before it makes them.
+HEADERS = {
+    "User-Agent": f"kernelatlas/{__version__}",
+    "Accept-Encoding": "identity",  # a CDN may ignore ranges of what it compresses
+}
+BROKEN = (httpx2.TimeoutException, httpx2.NetworkError, httpx2.RemoteProtocolError)
+CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18})", re.ASCII)
+RATE_LIMIT = re.compile(r'"\w+"\s*;\s*r\s*=\s*0+\s*;\s*t\s*=\s*(\d+)', re.ASCII)
+
+log = logging.getLogger(__name__)
+
+
+class RangesIgnoredError(Exception):
+    """The server, or the format, only gives the file as a whole."""
+
+
+@dataclass(frozen=True)
+class Location:
+    """Where a file's bytes are.
+
+    Attributes
+    ----------
+    url, headers
+        Of the request; an authorization is among the headers for the hub's origin only.
+    size, etag, commit
+        What the hub says of the file; None where it says nothing.
+    signed
+        Whether the URL is valid for a time only.
+    """
+
+    url: str
+    headers: dict[str, str] = field(default_factory=dict)
+    size: int | None = None
+    etag: str | None = None
+    commit: str | None = None
+    signed: bool = False
+
+
+def public(url: str) -> str:
+    """Return a URL without user, password and query, which may be secrets."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return "an address that is not valid"
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+
+
+def brief(error: Exception) -> str:
+    """Return what an error says in one line, without secrets."""
+    if isinstance(error, httpx2.LocalProtocolError):
+        return type(error).__name__  # it quotes the header that is wrong, perhaps the token
+    text = " ".join(f"{type(error).__name__}: {error}".split())
+    return re.sub(r"https?://[^\s'\"]+", lambda match: public(match[0]), text)[:200]
+
+
+@functools.cache
+def use_patient_client() -> None:
+    """Let huggingface_hub's client bear with servers, in bounds, and say so in our log."""
+    set_client_factory(_client)
+    disable_progress_bars()
+    # Both would write signed URLs into the log.
+    logging.getLogger("httpx2").setLevel(logging.WARNING)
+    hub_logging.set_verbosity_error()
+
+
+def _client() -> httpx2.Client:
+    client = default_client_factory()
+    # No cookies: an odd one would spoil all later requests.
+    client.cookies.jar.set_policy(DefaultCookiePolicy(allowed_domains=()))
+    hooks = client.event_hooks
+    client.event_hooks = {**hooks, "response": [*hooks.get("response", []), _bound]}
+    return client
+
+
+class _Steady(httpx2.SyncByteStream):
+    """A body that must not trickle: timeouts alone see only silence."""
+
+    def __init__(self, stream: httpx2.SyncByteStream) -> None:
+        self._stream = stream
+
+    def __iter__(self) -> Iterator[bytes]:
+        begin, count = time.monotonic(), 0
+        for chunk in self._stream:
+            yield chunk
+            count += len(chunk)
+            elapsed = time.monotonic() - begin
+            if elapsed > PATIENCE and count < elapsed * SLOWEST:
+                raise httpx2.ReadTimeout(f"only {count} bytes in {elapsed:.0f} s")
+
+    def close(self) -> None:
+        self._stream.close()
+
+
+def _bound(response: httpx2.Response) -> None:
+    """Put bounds to what a server can do by an answer, before huggingface_hub obeys it."""
+    assert isinstance(response.stream, httpx2.SyncByteStream)
+    stream = _Steady(response.stream)
+    response.stream = stream if response.is_success else _emptied(stream)
+    if response.has_redirect_location:
+        target = response.headers["location"].lower()
+        if response.request.url.scheme == "https" and target.startswith("http:"):
+            raise httpx2.UnsupportedProtocol("redirected from https to http")
+    elif response.status_code in (408, 429) or response.status_code >= 500:
+        _cap_wait(response)
+
+
+def _emptied(stream: httpx2.SyncByteStream) -> httpx2.ByteStream:
+    """Drop an error's text: huggingface_hub would read all of it and stumble over some."""
+    size = 0
+    for chunk in stream:  # to its end if that is near: the connection can be used again
+        size += len(chunk)
+        if size > ERROR_LIMIT:
+            break
+    stream.close()
+    return httpx2.ByteStream(b"")
+
+
+def _cap_wait(response: httpx2.Response) -> None:
+    """Cap what a busy server asks to wait, in the headers that huggingface_hub obeys."""
+    headers = response.headers
+    limit = RATE_LIMIT.search(headers.get("ratelimit", ""))
+    told = limit[1] if limit and response.status_code == 429 else headers.get("retry-after", "")
+    told = told.strip()
+    for name in ("ratelimit", "ratelimit-policy", "retry-after"):
+        headers.pop(name, None)
+    asks = ""
+    if told.isascii() and told.isdigit():
+        seconds = int(told.lstrip("0")[:9] or 0)
+        asks = f", asks to wait {seconds} s"
+        if seconds >= LONGEST_WAIT:
+            asks += f", waiting {LONGEST_WAIT} s"
+        headers["retry-after"] = str(min(seconds, LONGEST_WAIT - 1))  # it adds a second
+    log.warning("%s answers %d%s", public(str(response.url)), response.status_code, asks)
+
+
+class _Store:
+    """A file without a name that holds large ranges, so that memory does for one at a time."""
+
+    def __init__(self) -> None:
+        self._lock, self._used, self._maps = threading.Lock(), 0, 0
+        self._file: IO[bytes] | None = None
+
+    def reserve(self, count: int) -> tuple[int | None, int]:
+        """Return the file, None if memory has to do, and where in it is room."""
+        page = mmap.ALLOCATIONGRANULARITY
+        with self._lock:
+            if count <= GAP or self._maps == MAPS_LIMIT:
+                return None, 0
+            try:
+                self._file = self._file or tempfile.TemporaryFile()  # noqa: SIM115
+            except OSError:
+                return None, 0
+            begin, self._used = self._used, self._used + -(-count // page) * page
+            self._maps += 1
+            return self._file.fileno(), begin
+
+
+class _Part:
+    """A range and what came of it; room is only taken as it is filled: a size is a claim."""
+
+    def __init__(self, begin: int, stop: int, store: _Store) -> None:
+        self.begin, self.length, self.filled = begin, stop - begin, 0
+        self._file, self._offset = store.reserve(self.length)
+        self._memory = memoryview(np.empty(self.length if self._file is None else 0, np.uint8))
+
+    def fill(self, chunk: bytes) -> None:
+        if self._file is None:
+            self._memory[self.filled : self.filled + len(chunk)] = chunk
+            self.filled += len(chunk)
+        while chunk and self._file is not None:
+            written = os.pwrite(self._file, chunk, self._offset + self.filled)
+            self.filled, chunk = self.filled + written, chunk[written:]
+
+    def cut(self, stop: int) -> None:
+        self.length = min(self.length, max(stop - self.begin, 0))
+
+    @property
+    def data(self) -> memoryview:
+        if self._file is None or not self.length:
+            return self._memory[: self.length]
+        arguments = {"access": mmap.ACCESS_READ, "offset": self._offset}
+        return memoryview(mmap.mmap(self._file, self.length, **arguments))
+
+
+class RangeSource(Source):
+    """A checkpoint at a server; the first `HEAD` bytes are read at once.
+
+    Parameters
+    ----------
+    locate
+        Returns where the file is; called again when a signed URL has expired.
+
+    Raises
+    ------
+    RangesIgnoredError
+        If the server does not answer a range with this range.
+    KernelAtlasError
+        If the server contradicts itself or stays out of reach.
+    """
+
+    again = "run again; if it stays so, the file at the server is damaged: report it there"
+
+    def __init__(
+        self,
+        label: str,
+        locate: Callable[[], Location],
+        sibling: Callable[[str], Reading],
+        part: bool = False,
+    ) -> None:
+        super().__init__(label, 0, sibling)
+        self.part = part
+        use_patient_client()
+        self._locate, self._lock, self._renewing = locate, threading.Lock(), threading.Lock()
+        self._renewals = self.moved = self.requests = self._unplanned = 0
+        self._store = _Store()
+        self.etag: str | None = None
+        self.location = locate()
+        self.total = self.location.size
+        head = self._range(0, HEAD) if self.total != 0 else memoryview(b"")
+        self.size = self.end = self.limit = len(head) if self.total is None else self.total
+        self._segments = [(0, head)] if head else []
+
+    def need_whole(self) -> None:
+        raise RangesIgnoredError("the format cannot be read by ranges")
+
+    def prefetch(self, spans: list[tuple[int, int]]) -> None:
+        """Fetch the spans, near ones together, `THREADS` at a time."""
+        if len(spans) > SPANS_LIMIT:
+            raise ValueError(f"{len(spans)} depthwise weights where {SPANS_LIMIT} are the limit")
+        missing = self._missing(spans)
+        pool = ThreadPoolExecutor(THREADS)
+        try:
+            found = list(pool.map(lambda span: self._range(*span), missing))
+        finally:
+            pool.shutdown(cancel_futures=True)
+        starts = [begin for begin, _ in missing]
+        self._segments += zip(starts, found, strict=True)
+        self._segments.sort(key=lambda segment: segment[0])
+
+    def _missing(self, spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
+        """Return what no segment holds of spans in order, near ones merged."""
+        gaps: list[tuple[int, int]] = []
+        for begin, stop in spans:
+            stop = min(stop, self.size)
+            for start, data in self._segments:
+                if begin < start + len(data) and start < stop:
+                    gaps += [(begin, start)] if begin < start else []
+                    begin = start + len(data)
+            gaps += [(begin, stop)] if begin < stop else []
+        merged: list[tuple[int, int]] = []
+        for begin, stop in gaps:
+            if merged and begin <= merged[-1][1] + GAP:
+                merged[-1] = merged[-1][0], max(merged[-1][1], stop)
+            else:
+                merged.append((begin, stop))
+        return merged
+
+    def fetch(self, begin: int, count: int) -> bytes:
+        parts: list[memoryview] = []
+        stop = min(begin + count, self.size)
+        while begin < stop:
+            at = bisect_right(self._segments, begin, key=lambda segment: segment[0]) - 1
+            start, data = self._segments[at] if at >= 0 else (0, memoryview(b""))
+            if begin >= start + len(data):
+                self._read_unplanned(begin, stop)
+                continue
+            parts.append(data[begin - start : stop - start])
+            begin += len(parts[-1])
+            # Read to its end, its memory is free again; but a zip archive is read from its end.
+            if begin == start + len(data) < self.size:
+                del self._segments[at]
+        return b"".join(parts)
+
+    def view(self, begin: int, count: int) -> bytes | memoryview:
+        at = bisect_right(self._segments, begin, key=lambda segment: segment[0]) - 1
+        start, data = self._segments[at] if at >= 0 else (0, memoryview(b""))
+        if begin + count > start + len(data):
+            return super().view(begin, count)
+        self.bytes_read += count
+        if begin + count == start + len(data):
+            del self._segments[at]
+        return data[begin - start : begin - start + count]
+
+    def _read_unplanned(self, begin: int, stop: int) -> None:
+        """Fetch what nobody announced: headers that are long, tables of contents."""
+        following = bisect_right(self._segments, begin, key=lambda segment: segment[0])
+        later = self._segments[following][0] if following < len(self._segments) else self.size
+        stop = min(max(stop, begin + GAP), later)
+        self._unplanned += stop - begin
+        if self._unplanned > 2 * HEADER_LIMIT:
+            raise ValueError(f"{self._unplanned} bytes needed besides weights")
+        self._segments.insert(following, (begin, self._range(begin, stop)))
+
+    def _range(self, begin: int, stop: int) -> memoryview:
+        """Return the bytes from begin to stop, or to the end of the file if it is earlier."""
+        part = _Part(begin, stop, self._store)
+        failures = 0
+        while True:
+            location, before = self.location, part.filled
+            trouble = ""
+            try:
+                if not self._request(location, part):
+                    continue
+            # huggingface_hub closes the client of all threads when one of them cannot connect.
+            except (*BROKEN, RuntimeError) as error:
+                trouble = brief(error)
+            if self.total is not None:
+                part.cut(self.total)
+            if part.filled == part.length:
+                return part.data
+            advanced = part.filled - before >= GAP
+            failures = int(bool(trouble)) if advanced else failures + 1
+            if not failures:
+                continue  # a server may cap its answers
+            trouble = trouble or "sends less than it was asked for"
+            if failures == ATTEMPTS:
+                raise KernelAtlasError(
+                    f"{self.label}: {public(location.url)} fails {ATTEMPTS} times "
+                    f"({trouble}): check the network and the proxy, and run again"
+                )
+            pause = PAUSES[failures - 1]
+            log.warning("%s: %s; trying again in %d s", self.label, trouble, pause)
+            time.sleep(pause)
+
+    def _request(self, location: Location, part: _Part) -> bool:
+        """Fill in what the server sends of the rest; False if its URL had expired."""
+        first, stop = part.begin + part.filled, part.begin + part.length
+        with self._lock:
+            self.requests += 1
+        with http_stream_backoff(
+            "GET",
+            location.url,
+            headers={**HEADERS, **location.headers, "Range": f"bytes={first}-{stop - 1}"},
+            timeout=constants.HF_HUB_DOWNLOAD_TIMEOUT,
+            retry_on_exceptions=(),
+        ) as response:
+            if response.status_code in EXPIRED and self._renew(location):
+                return False
+            if response.status_code == 416:
+                raise RangesIgnoredError("the server has no such range")
+            response.raise_for_status()
+            headers = response.headers
+            if response.status_code != 206 or headers.get("content-encoding", "identity") != (
+                "identity"
+            ):
+                raise RangesIgnoredError("the server ignores ranges")
+            match = CONTENT_RANGE.fullmatch(headers.get("content-range", ""))
+            if match is None:
+                raise RangesIgnoredError("the server answers without a valid Content-Range")
+            start, last, total = map(int, match.groups())
+            self._agree(total, headers.get("etag", "").removeprefix("W/").strip('"'))
+            if start != first or not first <= last < min(stop, total):
+                raise RangesIgnoredError(f"the server answers another range, {match[0]}")
+            for chunk in response.iter_raw():
+                with self._lock:
+                    self.moved += len(chunk)
+                if part.begin + part.filled + len(chunk) > last + 1:
+                    raise RangesIgnoredError("the server sends more than it announces")
+                part.fill(chunk)
+        return True
+
+    def _agree(self, total: int, etag: str) -> None:
+        with self._lock:
+            if self.total is None:
+                self.total = total
+            self.etag = self.etag or etag or None
+            if total != self.total:
+                raise KernelAtlasError(
+                    f"{self.label}: has {self.total} bytes by one answer and {total} by another: "
+                    "run again; if it stays so, report it to the server's operator"
+                )
+            if etag and etag != self.etag:
+                raise KernelAtlasError(f"{self.label}: changed while it was read: run again")
+
+    def _renew(self, expired: Location) -> bool:
+        """Resolve the file again if its URL was signed for a time that is over."""
+        with self._renewing:
+            if self.location is not expired:
+                return True  # another thread did it
+            if not expired.signed or self._renewals == RENEWALS:
+                return False
+            self._renewals += 1
+            log.info("%s: %s expired, resolving it again", self.label, public(expired.url))
+            location = self._locate()
+            if (location.etag, location.size) != (expired.etag, expired.size):
+                raise KernelAtlasError(f"{self.label}: changed while it was read: run again")
+            self.location = location
+        return True

@@ -1,0 +1,233 @@
+"""The registry of timm's networks: their names, where their weights are, their layers.
+
+Made from timm by `make registry`; reading it needs neither timm nor torch.
+"""
+
+import fnmatch
+import functools
+import logging
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from kernelatlas.errors import KernelAtlasError, suggest
+from kernelatlas.kernels.layer import Layer
+from kernelatlas.running.files import metadata_of
+
+TAGS = Path(__file__).with_name("timm.parquet")
+LAYERS = TAGS.with_name("timm_layers.parquet")
+COLUMNS = ("name", "architecture", "default", "hub", "filename", "url", "kernels", "digest")
+SEE = "see timm.list_pretrained()"
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Tag:
+    """A pretrained network of timm.
+
+    Attributes
+    ----------
+    name
+        With its tag, as in timm.list_pretrained().
+    default
+        Whether the architecture's bare name stands for it.
+    hub, filename, url
+        Where its weights are: a repository, with a file name if it is an unusual one, or
+        an address.
+    kernels
+        Number of depthwise kernels.
+    digest
+        Of the architecture's depthwise layers.
+    """
+
+    name: str
+    architecture: str
+    default: bool
+    hub: str | None
+    filename: str | None
+    url: str | None
+    kernels: int
+    digest: str
+
+
+@functools.cache
+def tags() -> dict[str, Tag]:
+    """Return all pretrained networks by name, those without depthwise layers too.
+
+    Raises
+    ------
+    KernelAtlasError
+        If the registry is missing or damaged.
+    """
+    return {row["name"]: Tag(**row) for row in _read(TAGS, COLUMNS).to_pylist()}
+
+
+@functools.cache
+def _by_architecture() -> dict[str, list[Tag]]:
+    found: dict[str, list[Tag]] = {}
+    for tag in tags().values():
+        found.setdefault(tag.architecture, []).append(tag)
+    return found
+
+
+def _read(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
+    try:
+        # Without what pq.read_table imports; a registry is read whenever Snakemake starts.
+        with pq.ParquetFile(path) as file:
+            return file.read(columns)
+    except (OSError, ValueError, LookupError) as error:
+        raise KernelAtlasError(
+            f"{path}: not a registry of timm's networks ({error}): run `make registry`"
+        ) from error
+
+
+def timm_version() -> str:
+    """Return the version of timm that the registry was made from."""
+    return metadata_of(TAGS)["timm"]
+
+
+def is_pattern(name: str) -> bool:
+    return any(mark in name for mark in "*?[")
+
+
+def resolve(name: str, every_tag: bool) -> list[Tag]:
+    """Return the networks that a name or a pattern stands for, by name.
+
+    With a dot it is a tag, or a pattern of tags; without one an architecture, or a pattern
+    of architectures.
+
+    Parameters
+    ----------
+    every_tag
+        Whether an architecture stands for all its tags, or for timm's default one.
+
+    Raises
+    ------
+    KernelAtlasError
+        If there is no such network, or it has no depthwise layers; with suggestions.
+    """
+    known: dict[str, list[Tag]] = _by_architecture()
+    if "." in name:
+        known = {tag.name: [tag] for tag in tags().values()}
+    names = fnmatch.filter(known, name) if is_pattern(name) else {name} & known.keys()
+    found = [tag for name in names for tag in known[name]]
+    if "." not in name and not every_tag:
+        found = [tag for tag in found if tag.default]
+    depthwise = sorted((tag for tag in found if tag.kernels), key=lambda tag: tag.name)
+    if depthwise:
+        return depthwise
+    if found:
+        raise KernelAtlasError(f"'{name}' has no depthwise layers in timm: remove it")
+    kind = "matches no network" if is_pattern(name) else "is no network"
+    raise KernelAtlasError(
+        f"'{name}' {kind} of timm {timm_version()}, and no file, hub or url is given: "
+        f"{suggest(name, {tag.name for tag in _depthwise()} | architectures(), SEE)}"
+    )
+
+
+def _depthwise() -> list[Tag]:
+    return [tag for tag in tags().values() if tag.kernels]
+
+
+def architectures() -> set[str]:
+    """Return the architectures with depthwise layers."""
+    return {tag.architecture for tag in _depthwise()}
+
+
+def digest(architecture: str) -> str:
+    """Return a digest of an architecture's layers: what `conform` makes depends on them."""
+    return _by_architecture()[architecture][0].digest
+
+
+def check_architecture(name: str) -> None:
+    """Raise KernelAtlasError, with suggestions, if it is not one of `architectures()`."""
+    if name not in architectures():
+        raise KernelAtlasError(
+            f"'{name}' is no architecture with depthwise layers in timm {timm_version()}: "
+            f"{suggest(name, architectures(), SEE)}"
+        )
+
+
+def expected_layers(architecture: str) -> list[dict[str, Any]]:
+    """Return the rows of an architecture's depthwise layers, in order of definition.
+
+    Raises
+    ------
+    KernelAtlasError
+        If the registry has none of it.
+    """
+    table = _read(LAYERS)
+    names = table["architecture"].chunk(0)
+    known = names.dictionary.to_pylist()
+    code = known.index(architecture) if architecture in known else -1
+    codes = np.frombuffer(names.indices.buffers()[1], np.int32)[: len(names)]
+    begin, stop = np.searchsorted(codes, code), np.searchsorted(codes, code, side="right")
+    if begin == stop:
+        raise KernelAtlasError(
+            f"timm {timm_version()} has no architecture '{architecture}' with depthwise layers: "
+            "check `architecture` in the zoo"
+        )
+    return table.slice(begin, stop - begin).to_pylist()
+
+
+def conform(model: str, layers: Sequence[Layer], architecture: str) -> list[Layer]:
+    """Check a checkpoint's layers against the registry and complete them from it.
+
+    Layers come in the order of definition, with stride and dilation, and tied ones once. A
+    checkpoint may hold the network under a prefix, beside others (a text tower); where its
+    names are others altogether, the shapes must agree, and neither order nor stride is known.
+
+    Raises
+    ------
+    KernelAtlasError
+        If a layer is missing, or too many, or of another shape.
+    """
+    rows = expected_layers(architecture)
+    by_name = {layer.name: layer for layer in layers}
+    first = (rows[0]["layer"], *rows[0]["aliases"])
+    prefixes = {
+        layer.name.removesuffix(name)
+        for layer in layers
+        for name in first
+        if layer.name.endswith(name)
+    }
+    for prefix in sorted(prefixes, key=len):
+        found = [_find(by_name, prefix, row) for row in rows]
+        known = {prefix + name for row in rows for name in (row["layer"], *row["aliases"])}
+        extra = [name for name in by_name if name.startswith(prefix) and name not in known]
+        if None not in found and not extra:
+            return [layer for layer in found if layer]
+    shapes: Counter[Any] = Counter(map(_shape, layers))
+    wanted: Counter[Any] = Counter((row["channels"], row["kh"], row["kw"]) for row in rows)
+    if shapes == wanted:
+        log.warning(
+            "%s: names its layers otherwise than timm: their order and strides are unknown", model
+        )
+        return list(layers)
+    differing = sorted((shapes - wanted) + (wanted - shapes))[:3]
+    raise KernelAtlasError(
+        f"{model}: {len(layers)} depthwise layers where timm {timm_version()} has {len(rows)} in "
+        f"{architecture}; shapes (channels, kh, kw) that differ in number: "
+        f"{', '.join(map(str, differing)) or 'none'}; it is another network's file, or the "
+        "registry is of another timm: check the source, or run `make registry`"
+    )
+
+
+def _find(by_name: dict[str, Layer], prefix: str, row: dict[str, Any]) -> Layer | None:
+    """Return a row's layer, completed; None if there is none of this name and shape."""
+    for name in (row["layer"], *row["aliases"]):
+        layer = by_name.get(prefix + name)
+        if layer and _shape(layer) == (row["channels"], row["kh"], row["kw"]):
+            return replace(layer, name=row["layer"], stride=row["stride"], dilation=row["dilation"])
+    return None
+
+
+def _shape(layer: Layer) -> tuple[int, ...]:
+    return layer.weights.shape

@@ -1,0 +1,267 @@
+"""A zoo file: families of models and where each model's weights are."""
+
+import re
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from kernelatlas.errors import KernelAtlasError
+from kernelatlas.running.schema import validate
+from kernelatlas.sources.registry import Tag, check_architecture, is_pattern, resolve
+
+SOURCES = {"file", "hub", "url", "init"}
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+@dataclass(frozen=True)
+class Model:
+    """One entry of a zoo.
+
+    Attributes
+    ----------
+    name, family
+        Both are parts of file names.
+    file
+        Path of a local checkpoint.
+    hub, filenames, revision
+        Repository, the files of which the first found is read (none: the usual ones), and
+        commit, branch or tag.
+    url, sha256
+        An address, and the digest to be checked.
+    etag, locked
+        The ETag that the file at an address must have; whether it, or the revision or the
+        digest, is of the lock file.
+    architecture
+        timm's, whose layers the checkpoint must have.
+    init
+        timm architecture, or path of a recipe (.yaml), of an untrained control.
+    seed, arguments
+        Of `init`; a recipe brings its own.
+    trained_on
+        Words for titles: the data, or empty.
+    network, step
+        Of a state on the way of a training: which run it is of, and after how many steps.
+    """
+
+    name: str
+    family: str
+    file: str | None = None
+    hub: str | None = None
+    filenames: tuple[str, ...] = ()
+    revision: str | None = None
+    url: str | None = None
+    sha256: str | None = None
+    etag: str | None = None
+    locked: bool = False
+    architecture: str | None = None
+    init: str | None = None
+    seed: int | None = None
+    arguments: dict[str, Any] = field(default_factory=dict)
+    trained_on: str = ""
+    network: str | None = None
+    step: int | None = None
+
+    @property
+    def trained(self) -> bool:
+        return self.init is None
+
+    @property
+    def recipe(self) -> str | None:
+        return self.init if self.init and self.init.endswith((".yaml", ".yml")) else None
+
+    @property
+    def remote(self) -> dict[str, Any]:
+        """What `extract` needs to know of a hub or an address; empty for files."""
+        keys = ("hub", "filenames", "revision", "url", "sha256", "etag")
+        given = {key: getattr(self, key) for key in keys if getattr(self, key)}
+        return given if self.hub or self.url else {}
+
+
+class _Loader(yaml.CSafeLoader):
+    """YAML that refuses a key twice: the last would silently win."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise yaml.YAMLError(f"key '{key}' stands twice, line {node.start_mark.line + 1}")
+        return super().construct_mapping(node, deep)
+
+
+def lock_of(path: str | Path) -> Path:
+    """Return where the commits of a zoo's models are locked."""
+    return Path(path).with_suffix(".lock.yaml")
+
+
+def load_zoo(path: str | Path, every_tag: bool = False) -> list[Model]:
+    """Read and check a zoo file, and the lock file beside it if there is one.
+
+    Parameters
+    ----------
+    every_tag
+        Whether an architecture of timm without a tag stands for all its tags, or for
+        timm's default one.
+
+    Returns
+    -------
+    list of Model
+        Sorted by family and name, so that the order in the file changes nothing.
+
+    Raises
+    ------
+    KernelAtlasError
+        If the file is missing, malformed or empty, or an entry of it is wrong.
+    """
+    path = str(path)
+    data = _yaml(path, "zoo")
+    lock = lock_of(path)
+    locked = _yaml(str(lock), "lock") if lock.exists() else {}
+    for family in data["families"]:
+        _check_name(family, "family", path)
+    entries = [
+        (entry if isinstance(entry, dict) else {"name": entry}, family)
+        for family, entries in data["families"].items()
+        for entry in entries
+    ]
+    models: dict[str, Model] = {}  # by name in lower case: some file systems take A for a
+    by_name = [item for item in entries if not _is_open(item[0])]
+    for entry, family in by_name:
+        _add(models, _model(entry, family, path), path)
+    explicit = set(models)
+    for entry, family in (item for item in entries if _is_open(item[0])):
+        for tag in _tags(entry["name"], path, every_tag):
+            if tag.name.lower() in explicit:
+                continue  # it stands by its own name, perhaps with a revision
+            if models.get(tag.name.lower(), Model("", "")).family != family:
+                _add(models, _of_tag(tag, family, {**entry, "name": tag.name}), path)
+    pinned = [
+        replace(model, locked=True, **locked[model.name])
+        if model.name in locked and model.remote and not (model.revision or model.sha256)
+        else model
+        for model in models.values()
+    ]
+    return sorted(pinned, key=lambda model: (model.family, model.name))
+
+
+def _yaml(path: str, schema: str) -> dict[str, Any]:
+    try:
+        data = yaml.load(Path(path).read_text(), _Loader)
+    except FileNotFoundError as error:
+        raise KernelAtlasError(
+            f"{path}: no such zoo file: check `zoo` and `dynamics` in the config"
+        ) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise KernelAtlasError(f"{path}: cannot be read ({error}): check `zoo`") from error
+    except yaml.YAMLError as error:
+        text = " ".join(str(error).split())
+        raise KernelAtlasError(f"{path}: not valid YAML: {text}") from error
+    if data is None and schema == "zoo":
+        raise KernelAtlasError(f"{path}: the zoo is empty: list models under `families`")
+    validate(data or {}, schema, path)
+    return data or {}
+
+
+def load_dynamics(path: str | Path, zoo: list[Model]) -> list[Model]:
+    """Read and check a zoo of states on the way of trainings.
+
+    Parameters
+    ----------
+    zoo
+        Models whose names are taken.
+
+    Raises
+    ------
+    KernelAtlasError
+        As `load_zoo`; if an entry does not say its `network` and `step`, if a network is of two
+        families or has a step twice, or if a name is taken.
+    """
+    taken = {model.name.lower(): model for model in zoo}
+    states: dict[tuple[str, int], Model] = {}
+    families: dict[str, str] = {}
+    for model in load_zoo(path):
+        if model.network is None or model.step is None:
+            raise KernelAtlasError(
+                f"{path}: model '{model.name}': a state of a training needs `network` and `step`"
+            )
+        if model.name.lower() in taken:
+            raise KernelAtlasError(
+                f"{path}: model '{model.name}' is also in the zoo: give it another name here"
+            )
+        twin = states.setdefault((model.network, model.step), model)
+        if twin is not model:
+            raise KernelAtlasError(
+                f"{path}: model '{model.name}': network '{model.network}' has step {model.step} "
+                f"also as '{twin.name}': keep one of them"
+            )
+        family = families.setdefault(model.network, model.family)
+        if family != model.family:
+            raise KernelAtlasError(
+                f"{path}: network '{model.network}' is of the families '{family}' and "
+                f"'{model.family}': list its states in one"
+            )
+    return sorted(states.values(), key=lambda model: (model.family, model.network, model.step))
+
+
+def _is_open(entry: dict[str, Any]) -> bool:
+    """Whether the entry may stand for several of timm's networks."""
+    name = entry["name"]
+    return not SOURCES & entry.keys() and ("." not in name or is_pattern(name))
+
+
+def _add(models: dict[str, Model], model: Model, path: str) -> None:
+    twin = models.setdefault(model.name.lower(), model)
+    if twin is not model:
+        raise KernelAtlasError(
+            f"{path}: model '{model.name}' of family '{model.family}' stands also in "
+            f"family '{twin.family}': give each model one name and one place"
+        )
+
+
+def _tags(name: str, path: str, every_tag: bool) -> list[Tag]:
+    try:
+        return resolve(name, every_tag)
+    except KernelAtlasError as error:
+        raise KernelAtlasError(f"{path}: {error}") from error
+
+
+def _of_tag(tag: Tag, family: str, fields: dict[str, Any]) -> Model:
+    """Return a network of timm; `fields` may hold its revision and its training data."""
+    if tag.hub is None:
+        return Model(family=family, url=tag.url, architecture=tag.architecture, **fields)
+    filenames = (tag.filename,) if tag.filename else ()
+    return Model(
+        family=family, hub=tag.hub, filenames=filenames, architecture=tag.architecture, **fields
+    )
+
+
+def _model(entry: dict[str, Any], family: str, path: str) -> Model:
+    fields = dict(entry)
+    name = fields["name"]
+    _check_name(name, "model", path)
+    if not SOURCES & fields.keys():
+        return _of_tag(_tags(name, path, every_tag=False)[0], family, fields)
+    if "filename" in fields:
+        fields["filenames"] = (fields.pop("filename"),)
+    model = Model(family=family, **fields)
+    source = model.file or model.recipe
+    if source is not None and not Path(source).is_file():
+        raise KernelAtlasError(
+            f"{path}: model '{name}': no file '{source}' (seen from the working folder): "
+            "mend the path or remove the entry"
+        )
+    if model.architecture:
+        try:
+            check_architecture(model.architecture)
+        except KernelAtlasError as error:
+            raise KernelAtlasError(f"{path}: model '{name}': {error}") from error
+    return model
+
+
+def _check_name(name: str, kind: str, path: str) -> None:
+    if not NAME.fullmatch(name):
+        raise KernelAtlasError(
+            f"{path}: {kind} name {name!r} cannot be a file name: "
+            "use letters, digits, '.', '_' and '-', beginning with a letter or digit"
+        )

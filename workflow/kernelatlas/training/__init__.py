@@ -1,0 +1,1 @@
+"""The small networks and the pictures they are trained on."""

@@ -1,0 +1,347 @@
+"""Train a small depthwise-separable network on a few pictures, from a recipe.
+
+Two questions are asked of each crop: which subject it shows, and by which of four quarter
+turns it was rotated. They need no labels, and colour alone cannot answer the second. The loss is
+the sum of both cross-entropies; an answer is right if both are.
+"""
+
+import json
+import logging
+import math
+import pickle
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import timm
+import torch
+import torch.nn.functional as F
+from safetensors.torch import save
+
+from kernelatlas import __version__
+from kernelatlas.kernels.layer import depthwise_shape
+from kernelatlas.running.device import describe, resolve
+from kernelatlas.running.files import whole
+from kernelatlas.training import architectures
+from kernelatlas.training.pictures import ROTATIONS, Crops, n_subjects
+
+log = logging.getLogger(__name__)
+
+FIRST = 10  # step of the first point of a trajectory
+
+
+@dataclass
+class Trained:
+    """What training leaves.
+
+    Attributes
+    ----------
+    state : dict of str to Tensor
+        The trained parameters in half precision.
+    metadata : dict
+        Recipe, versions, device and the held-out accuracies of `state`.
+    history : list of dict
+        A row a test: step, learning_rate, loss (mean cross-entropy of the training crops since
+        the last row, nats), accuracy_training (share of these crops told right as they came)
+        and the `accuracies` of the held-out crops.
+    trajectory : dict of int to dict of str to Tensor
+        By step, the depthwise weights in half precision.
+    """
+
+    state: dict[str, torch.Tensor]
+    metadata: dict[str, Any]
+    history: list[dict[str, float]]
+    trajectory: dict[int, dict[str, torch.Tensor]]
+
+    def write_weights(self, path: str | Path) -> None:
+        """Write the network as safetensors, its metadata as JSON under `kernelatlas`."""
+        _write(path, self.state, self.metadata)
+
+    def write_trajectory(self, folder: str | Path) -> None:
+        """Write the depthwise weights of each step to `folder`/step{step}.safetensors."""
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        for step, weights in self.trajectory.items():
+            metadata = {**self.metadata, "step": step}
+            del metadata["held_out"]  # accuracies of the last step
+            _write(Path(folder) / f"step{step:05d}.safetensors", weights, metadata)
+
+
+@dataclass
+class _Progress:
+    """What is known after a step; with it, training goes on as if it had not stopped."""
+
+    step: int = 0
+    loss: float = 0.0  # sums since the last test
+    right: float = 0.0
+    history: list[dict[str, float]] = field(default_factory=list)
+    trajectory: dict[int, dict[str, torch.Tensor]] = field(default_factory=dict)
+
+
+def train(
+    recipe: dict[str, Any],
+    device: str = "auto",
+    resume: str | Path | None = None,
+    code: str = "",
+    on_test: Callable[[dict[str, float], torch.nn.Module], None] = lambda row, model: None,
+) -> Trained:
+    """Train the network of a recipe.
+
+    Parameters
+    ----------
+    recipe
+        As `kernelatlas.training.architectures.read_recipe` returns it.
+    device
+        See `kernelatlas.running.device.resolve`.
+    resume
+        Where the state of training is kept at every test, and taken up if it is there and of the
+        same recipe, `code`, device, number of threads and versions. It is removed at the end.
+    code
+        Digest of the code that trains.
+    on_test
+        Called with each row of the history and the network.
+    """
+    place = resolve(device)
+    options, seed = recipe["optimiser"], recipe["seed"]
+    crops = Crops(**recipe["data"], device=place)
+    model = architectures.from_recipe(recipe)
+    model.to(place).to(memory_format=torch.channels_last)
+    optimiser = adamw(model, options)
+    generator = torch.Generator().manual_seed(seed)
+    held_out = crops.held_out(recipe["test"]["per_subject"])
+    every, steps = recipe["test"]["every"], options["steps"]
+    kept = trajectory_steps(recipe.get("trajectory", 0), steps)
+    metadata = {
+        "recipe": recipe,
+        "held_out_crops": len(held_out[1]),
+        "subjects": n_subjects(recipe["data"]),
+        "device": describe(place),
+        "threads": torch.get_num_threads(),
+        "versions": {
+            "kernelatlas": __version__,
+            "timm": timm.__version__,
+            "torch": torch.__version__,
+        },
+    }
+    identity = json.dumps([metadata, code], sort_keys=True)
+    done = _resumed(resume, identity, model, optimiser, generator) or _Progress()
+
+    began, first = time.monotonic(), done.step
+    for step in range(done.step + 1, steps + 1):
+        rate = learning_rate(step, steps, options["warmup"], options["learning_rate"])
+        for group in optimiser.param_groups:
+            group["lr"] = rate
+        loss, share = update(model, optimiser, *crops.batch(options["batch"], generator), options)
+        done.step = step
+        done.loss += loss
+        done.right += share
+        if step in kept:
+            done.trajectory[step] = _half(architectures.depthwise(model))
+        if step % every == 0 or step == steps:
+            window = (step - 1) % every + 1
+            row = {
+                "step": step,
+                "learning_rate": rate,
+                "loss": done.loss / window,
+                "accuracy_training": done.right / window,
+                **accuracies(model, *held_out),
+            }
+            done.loss = done.right = 0.0
+            done.history.append(row)
+            pace = (step - first) / (time.monotonic() - began)
+            log.info(
+                "step %d of %d, loss %.3f, accuracy in training %.3f, held-out %.3f, "
+                "%.1f images/s, %.0f min to go",
+                *(step, steps, row["loss"], row["accuracy_training"], row["accuracy"]),
+                *(pace * options["batch"], (steps - step) / pace / 60),
+            )
+            on_test(row, model)
+            if resume is not None and step < steps:
+                _keep(resume, identity, model, optimiser, generator, done)
+
+    state = _half(model.state_dict())
+    model.load_state_dict(state)
+    metadata["held_out"] = accuracies(model, *held_out)
+    if resume is not None:
+        Path(resume).unlink(missing_ok=True)
+    return Trained(state, metadata, done.history, done.trajectory)
+
+
+def update(
+    model: torch.nn.Module,
+    optimiser: torch.optim.Optimizer,
+    images: torch.Tensor,
+    shown: torch.Tensor,
+    options: dict[str, Any],
+) -> tuple[float, float]:
+    """Take one step of training; return the loss and the share of images answered right.
+
+    Parameters
+    ----------
+    images, shown
+        As `kernelatlas.training.pictures.Crops.batch` returns them.
+    options
+        Of the recipe: label_smoothing and gradient_clip.
+    """
+    model.train()
+    scores = model(images.contiguous(memory_format=torch.channels_last))
+    loss = both_losses(scores, shown, options["label_smoothing"])
+    optimiser.zero_grad(set_to_none=True)
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(model.parameters(), options["gradient_clip"])
+    optimiser.step()
+    return loss.item(), right(scores, shown).all(1).float().mean().item()
+
+
+def adamw(model: torch.nn.Module, options: dict[str, Any]) -> torch.optim.Optimizer:
+    """Return the optimiser of a recipe; its learning rate is set step by step."""
+    decays = {key: options[key] for key in ("weight_decay", "depthwise_weight_decay")}
+    return torch.optim.AdamW(parameter_groups(model, **decays), lr=options["learning_rate"])
+
+
+def parameter_groups(
+    model: torch.nn.Module, weight_decay: float, depthwise_weight_decay: float
+) -> list[dict[str, Any]]:
+    """Return groups for AdamW: depthwise kernels, other weights, and vectors without decay."""
+    depthwise, others, vectors = [], [], []
+    for parameter in model.parameters():
+        if parameter.ndim < 2:
+            vectors.append(parameter)
+        elif depthwise_shape(parameter.shape):
+            depthwise.append(parameter)
+        else:
+            others.append(parameter)
+    return [
+        {"params": depthwise, "weight_decay": depthwise_weight_decay},
+        {"params": others, "weight_decay": weight_decay},
+        {"params": vectors, "weight_decay": 0.0},
+    ]
+
+
+def trajectory_steps(points: int, steps: int) -> list[int]:
+    """Return the steps of a trajectory between its ends: `points` on a logarithmic scale.
+
+    The ends are not among them: the beginning is the recipe's untrained network, the end the
+    trained one.
+    """
+    scale = np.geomspace(min(FIRST, steps), steps, points + 1)[:-1]
+    return sorted({int(step) for step in scale.round()} - {steps})
+
+
+def learning_rate(step: int, steps: int, warmup: int, peak: float) -> float:
+    """Return the rate of a step, 1 … steps: linear warm-up, then a half cosine to zero."""
+    if step <= warmup:
+        return peak * step / warmup
+    return peak * 0.5 * (1 + math.cos(math.pi * (step - warmup) / (steps - warmup)))
+
+
+def both_losses(scores: torch.Tensor, shown: torch.Tensor, smoothing: float) -> torch.Tensor:
+    """Return the mean cross-entropy of subject and rotation together, in nats.
+
+    Parameters
+    ----------
+    scores
+        (n, subjects + rotations).
+    shown
+        (n, 2): the subject and the rotation.
+    """
+    questions = (scores[:, :-ROTATIONS], scores[:, -ROTATIONS:])
+    subject, rotation = (
+        F.cross_entropy(answer, shown[:, i], label_smoothing=smoothing)
+        for i, answer in enumerate(questions)
+    )
+    return subject + rotation
+
+
+def right(scores: torch.Tensor, shown: torch.Tensor) -> torch.Tensor:
+    """Return whether subject and rotation have the highest score of theirs, (n, 2)."""
+    answers = (scores[:, :-ROTATIONS].argmax(1), scores[:, -ROTATIONS:].argmax(1))
+    return torch.stack(answers, dim=1) == shown
+
+
+@torch.no_grad()
+def accuracies(
+    model: torch.nn.Module, images: torch.Tensor, shown: torch.Tensor, batch: int = 64
+) -> dict[str, float]:
+    """Return the shares of images, (n, 3, h, w), of which the answers are right.
+
+    `accuracy` is that of both questions together, the others of one.
+    """
+    model.eval()
+    answers = torch.cat(
+        [
+            right(model(block.contiguous(memory_format=torch.channels_last)), truth)
+            for block, truth in zip(images.split(batch), shown.split(batch), strict=True)
+        ]
+    )
+    subject, rotation = answers.double().mean(0).tolist()
+    return {
+        "accuracy": answers.all(1).double().mean().item(),
+        "accuracy_subject": subject,
+        "accuracy_rotation": rotation,
+    }
+
+
+def _half(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {
+        # A copy always: on the CPU the others are the network's own memory.
+        name: (tensor.half() if tensor.is_floating_point() else tensor.clone()).cpu().contiguous()
+        for name, tensor in state.items()
+    }
+
+
+def _write(path: str | Path, state: dict[str, torch.Tensor], metadata: dict[str, Any]) -> None:
+    text = json.dumps(metadata, sort_keys=True)
+    with whole(path) as partial:
+        partial.write_bytes(save(state, metadata={"kernelatlas": text}))
+
+
+def _keep(
+    path: str | Path,
+    identity: str,
+    model: torch.nn.Module,
+    optimiser: torch.optim.Optimizer,
+    generator: torch.Generator,
+    done: _Progress,
+) -> None:
+    content = {
+        "identity": identity,
+        "model": model.state_dict(),
+        "optimiser": optimiser.state_dict(),
+        "generator": generator.get_state(),
+        "random": torch.get_rng_state(),  # of layers that drop at random
+        "random_cuda": torch.cuda.get_rng_state_all(),
+        "progress": vars(done),
+    }
+    with whole(path) as partial:
+        torch.save(content, partial)
+
+
+def _resumed(
+    path: str | Path | None,
+    identity: str,
+    model: torch.nn.Module,
+    optimiser: torch.optim.Optimizer,
+    generator: torch.Generator,
+) -> _Progress | None:
+    """Take up the state of an interrupted training, if it is there and of the same training."""
+    if path is None or not Path(path).exists():
+        return None
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
+        log.warning("%s: cannot be read (%s): training begins anew", path, error)
+        return None
+    if not isinstance(content, dict) or content.get("identity") != identity:
+        log.warning("%s: of another recipe, code or machine: training begins anew", path)
+        return None
+    model.load_state_dict(content["model"])
+    optimiser.load_state_dict(content["optimiser"])
+    generator.set_state(content["generator"])
+    torch.set_rng_state(content["random"])
+    torch.cuda.set_rng_state_all(content["random_cuda"])
+    done = _Progress(**content["progress"])
+    log.info("going on after step %d, from %s", done.step, path)
+    return done

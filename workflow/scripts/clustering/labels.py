@@ -1,0 +1,17 @@
+import pandas as pd
+
+from kernelatlas.clustering.curve import Curve
+from kernelatlas.clustering.labels import label_kernels, threshold, write_labels
+from kernelatlas.running.job import logged
+
+with logged(snakemake.log[0]):
+    inputs, params = snakemake.input, snakemake.params
+    curves = [Curve.load(path) for path in inputs.autoencoders]
+    parts = []
+    for path in inputs.clusters:
+        clusters = pd.read_parquet(path)
+        k = int(clusters["k"].iloc[0])
+        own = [curve for curve in curves if curve.k == k]
+        below = threshold(k, params.thresholds)
+        parts.append(label_kernels(inputs.kernels, own, clusters, below, params.minimum_cosine))
+    write_labels(parts, snakemake.output[0], params.seeds)

@@ -1,7 +1,0 @@
-from kernelatlas.corpus import build_corpus, write_corpus
-from kernelatlas.job import logged
-
-with logged(snakemake.log[0]):
-    k = int(snakemake.wildcards.k)
-    table = build_corpus(snakemake.input, k, snakemake.params.minimum)
-    write_corpus(table, snakemake.output[0], k)

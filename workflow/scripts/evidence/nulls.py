@@ -1,0 +1,13 @@
+import torch
+
+from kernelatlas.clustering.curve import Curve
+from kernelatlas.evidence.nulls import null_table
+from kernelatlas.running.contract import write_table
+from kernelatlas.running.job import logged
+
+with logged(snakemake.log[0]):
+    torch.set_num_threads(snakemake.threads)
+    inputs, params = snakemake.input, snakemake.params
+    curves = [Curve.load(path) for path in inputs.autoencoders]
+    table = null_table(inputs.kernels, curves, params.minimum_cosine, params.sample)
+    write_table(table, snakemake.output[0])

@@ -1,0 +1,13 @@
+import json
+
+from kernelatlas.running.job import logged
+from kernelatlas.sources.extract import extract
+
+with logged(snakemake.log[0]):
+    extract(
+        snakemake.output[0],
+        snakemake.params.model,
+        snakemake.input[0] if snakemake.input else None,
+        json.loads(snakemake.params.remote),
+        snakemake.params.architecture,
+    )

@@ -1,5 +1,0 @@
-from kernelatlas.job import logged
-from kernelatlas.lock import write_lock
-
-with logged(snakemake.log[0]):
-    write_lock(snakemake.output[0], snakemake.input)

@@ -1,0 +1,17 @@
+from pathlib import Path
+
+from kernelatlas.release.release import write_release
+from kernelatlas.running.job import logged
+
+with logged(snakemake.log[0]):
+    inputs, params = snakemake.input, snakemake.params
+    folder = Path(snakemake.output.manifest).parent
+    write_release(
+        folder,
+        folder.parent,
+        inputs.files,
+        inputs.kernels,
+        params.models,
+        params.settings,
+        inputs.dictionary,
+    )

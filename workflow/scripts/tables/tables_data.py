@@ -1,0 +1,14 @@
+import torch
+
+from kernelatlas.running.files import write_frame
+from kernelatlas.running.job import logged
+from kernelatlas.tables.data import data_tables
+from kernelatlas.training.recipes import read_recipe
+
+with logged(snakemake.log[0]):
+    torch.set_num_threads(snakemake.threads)
+    recipes = {name: read_recipe(path) for name, path in snakemake.params.recipes}
+    spectra, samples = data_tables(recipes)
+    output = snakemake.output
+    write_frame(spectra, output.spectra, output.spectra_csv)
+    write_frame(samples, output.samples, output.samples_csv)

@@ -1,0 +1,26 @@
+import torch
+
+from kernelatlas.clustering.autoencoder import Settings
+from kernelatlas.clustering.curve import Curve
+from kernelatlas.clustering.labels import threshold
+from kernelatlas.evidence.stability import stability_table
+from kernelatlas.kernels.corpus import read_corpus
+from kernelatlas.running.contract import write_table
+from kernelatlas.running.job import logged
+
+with logged(snakemake.log[0]):
+    torch.set_num_threads(snakemake.threads)
+    inputs, params = snakemake.input, snakemake.params
+    settings = {**params.settings, "widths": tuple(params.settings["widths"])}
+    key, kernels = read_corpus(inputs.corpus)
+    curves = [Curve.load(path) for path in inputs.autoencoders]
+    table = stability_table(
+        key["model"].astype(str).to_numpy(),
+        kernels,
+        curves,
+        Settings(**settings),
+        threshold(curves[0].k, params.thresholds),
+        params.minimum_cosine,
+        params.device,
+    )
+    write_table(table, *snakemake.output)

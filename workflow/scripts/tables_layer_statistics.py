@@ -1,6 +1,0 @@
-from kernelatlas.files import write_frame
-from kernelatlas.job import logged
-from kernelatlas.tables.distances import layer_table
-
-with logged(snakemake.log[0]):
-    write_frame(layer_table(snakemake.input, snakemake.params.models), *snakemake.output)

@@ -1,0 +1,16 @@
+import pandas as pd
+import torch
+
+from kernelatlas.running.files import write_frame
+from kernelatlas.running.job import logged
+from kernelatlas.training.architectures import read_recipe
+from kernelatlas.training.network import train
+
+with logged(snakemake.log[0]):
+    torch.set_num_threads(snakemake.threads)
+    recipe = read_recipe(snakemake.input.recipe[0])
+    params, output = snakemake.params, snakemake.output
+    trained = train(recipe, params.device, params.resume, params.code)
+    trained.write_trajectory(output.trajectory)
+    write_frame(pd.DataFrame(trained.history), output.history)
+    trained.write_weights(output.weights)
