@@ -39,9 +39,10 @@ from remote import (
 
 from kernelatlas.errors import KernelAtlasError
 from kernelatlas.sources import ranges
-from kernelatlas.sources.checkpoints import Reading, read_depthwise
+from kernelatlas.sources.checkpoints import read_depthwise
 from kernelatlas.sources.hub import read_hub, read_url
 from kernelatlas.sources.ranges import Location, RangeSource
+from kernelatlas.sources.source import Reading
 
 Headers = list[tuple[str, str]]
 FUZZ = settings(

@@ -145,3 +145,13 @@ def malicious(marker: Path) -> dict[str, bytes]:
         + b"}tR.",
         "builder": b"\x80\x02" + rebuild + b"(" + call + b"N(" + command + b"tNtR.",
     }
+
+
+def zipped(data_pkl: bytes) -> bytes:
+    """A zip archive of this pickle and one storage of 18 zeros."""
+    return zip_raw(data_pkl, {"0": bytes(72)})
+
+
+def legacy(data_pkl: bytes) -> bytes:
+    """The older container of the same."""
+    return legacy_raw(data_pkl, ["0"], struct.pack("<q", 18) + bytes(72))

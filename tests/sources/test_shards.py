@@ -7,7 +7,8 @@ import pytest
 from safetensors.numpy import save_file
 
 from kernelatlas.errors import KernelAtlasError
-from kernelatlas.sources.checkpoints import read_depthwise, shards_of
+from kernelatlas.sources.checkpoints import read_depthwise
+from kernelatlas.sources.shards import shards_of
 
 INDEX = "model.safetensors.index.json"
 

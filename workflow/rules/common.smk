@@ -18,7 +18,7 @@ os.environ.update(
     PYTHONPATH=os.pathsep.join(filter(None, [str(WORKFLOW), os.getenv("PYTHONPATH")]))
 )
 
-from kernelatlas.sources.checkpoints import shards_of
+from kernelatlas.sources.shards import shards_of
 from kernelatlas.running.contract import outdated, refuse_replaced
 from kernelatlas.errors import KernelAtlasError, suggest
 from kernelatlas.running.fingerprint import fingerprint as fingerprint_of

@@ -13,8 +13,9 @@ from kernelatlas import __version__
 from kernelatlas.errors import KernelAtlasError
 from kernelatlas.kernels.layer import Layer
 from kernelatlas.kernels.table import write_kernels
-from kernelatlas.sources.checkpoints import Reading, read_depthwise
+from kernelatlas.sources.checkpoints import read_depthwise
 from kernelatlas.sources.registry import conform
+from kernelatlas.sources.source import Reading
 
 
 def extract(

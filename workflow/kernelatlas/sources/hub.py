@@ -35,7 +35,7 @@ from huggingface_hub.utils._http import http_stream_backoff
 
 from kernelatlas import __version__
 from kernelatlas.errors import KernelAtlasError
-from kernelatlas.sources.checkpoints import LocalSource, Reading, read_layers
+from kernelatlas.sources.checkpoints import read_layers
 from kernelatlas.sources.ranges import (
     BROKEN,
     HEADERS,
@@ -47,6 +47,7 @@ from kernelatlas.sources.ranges import (
     public,
     use_patient_client,
 )
+from kernelatlas.sources.source import LocalSource, Reading
 
 FILENAMES = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin")
 LIBRARY: Any = {"library_name": "kernelatlas", "library_version": __version__}

@@ -30,7 +30,8 @@ from huggingface_hub.utils._http import default_client_factory, http_stream_back
 
 from kernelatlas import __version__
 from kernelatlas.errors import KernelAtlasError
-from kernelatlas.sources.checkpoints import HEADER_LIMIT, Reading, Source
+from kernelatlas.sources.safetensors import HEADER_LIMIT
+from kernelatlas.sources.source import Reading, Source
 
 HEAD = 128 << 10  # bytes of the first request: nearly always the whole safetensors header
 GAP = 128 << 10  # bytes between two ranges that cost less than another request

@@ -1,0 +1,57 @@
+"""The index of a checkpoint in several safetensors files, its shards."""
+
+import json
+import re
+from pathlib import Path
+
+from kernelatlas.kernels.layer import Layer
+from kernelatlas.sources.safetensors import unique_keys
+from kernelatlas.sources.source import CONTENTS_LIMIT, DAMAGE, Refused, Source, short
+from kernelatlas.sources.weights import in_natural_order
+
+SHARDS_LIMIT = 1000
+
+
+def shards_of(path: str | Path) -> list[str]:
+    """Return the paths of the shards that an index names; none of what is no valid index."""
+    if not str(path).endswith(".index.json"):
+        return []
+    try:
+        names = _shards(Path(path).read_bytes())
+    except (OSError, Refused, *DAMAGE):
+        return []  # reading the checkpoint will tell
+    return [str(Path(path).with_name(name)) for name in names]
+
+
+def _shards(text: bytes) -> list[str]:
+    content = json.loads(text.decode(), object_pairs_hook=unique_keys)
+    shards = content.get("weight_map")
+    if type(shards) is not dict or not all(type(shard) is str for shard in shards.values()):
+        raise Refused(
+            "is a JSON text but no index of shards (no weight_map): name the checkpoint itself"
+        )
+    names = sorted(set(shards.values()))
+    if len(names) > SHARDS_LIMIT:
+        raise Refused(f"names {len(names)} shards (limit {SHARDS_LIMIT}): check the file")
+    for name in names:
+        # Beside the index and nowhere else, whatever the index says.
+        if not re.fullmatch(r"[\w-][\w.-]*\.safetensors", name, re.ASCII):
+            raise Refused(f"names the shard {short(name)}, which is no file beside it")
+    return names
+
+
+def read_index(source: Source) -> tuple[list[Layer], int]:
+    """Read the shards of which a model.safetensors.index.json tells."""
+    if source.size > CONTENTS_LIMIT:
+        raise Refused(
+            f"is a JSON text of {source.size} bytes, too long for an index of shards "
+            f"(limit {CONTENTS_LIMIT}): check that it is the right file"
+        )
+    layers, tensors = [], 0
+    for name in _shards(source.exactly(source.size)):
+        shard = source.sibling(name)
+        layers += shard.layers
+        tensors += shard.tensors
+        source.shards += shard.size
+        source.bytes_read += shard.bytes_read
+    return in_natural_order(layers), tensors

@@ -1,0 +1,110 @@
+"""The depthwise layers of a state dict that PyTorch has pickled."""
+
+import math
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from kernelatlas.kernels.layer import Layer
+from kernelatlas.sources.pickles import Inert, Tensor
+from kernelatlas.sources.source import Refused, short
+from kernelatlas.sources.weights import (
+    STORED,
+    check_amount,
+    check_dtype,
+    distinct,
+    is_depthwise,
+    layer_of,
+)
+
+# Where a training script may put the state dict: timm's order (load_state_dict in
+# timm/models/_helpers.py, averaged weights first), then what other code bases use.
+_WRAPPERS = (
+    *("state_dict_ema", "model_ema", "params_ema"),
+    *("state_dict", "model", "model_state_dict", "params", "net", "network", "module"),
+)
+
+
+def _state_dict(content: Any) -> dict[str, Any]:
+    """Find the state dict in what was pickled, under up to three of `_WRAPPERS`."""
+    for _ in range(3):
+        if not isinstance(content, dict):
+            break
+        inner = [content[key] for key in _WRAPPERS if key in content]
+        found: Any = next((value for value in inner if isinstance(value, dict) and value), None)
+        if found is None and not any(isinstance(value, Tensor) for value in content.values()):
+            found = next((value for value in inner if isinstance(value, Inert)), None)
+        if found is None:
+            break
+        content = found
+    if isinstance(content, dict):
+        return content
+    if isinstance(content, Inert):
+        raise Refused(
+            f"holds a whole module ({short(content.name)}), not a state dict; "
+            "save model.state_dict()"
+        )
+    raise Refused(
+        f"holds a {type(content).__name__.strip('_').lower()}, not a state dict; "
+        "save model.state_dict()"
+    )
+
+
+def layers_of(
+    content: Any,
+    read_storage: Callable[[str], bytes],
+    size: int,
+    prefetch: Callable[[list[str]], None] = lambda keys: None,
+) -> tuple[list[Layer], int]:
+    """Return the depthwise layers of an unpickled checkpoint and its number of tensors.
+
+    Parameters
+    ----------
+    read_storage
+        Returns a storage's bytes by its key.
+    size
+        Bytes of the file, which the layers together cannot exceed.
+    prefetch
+        Is told the keys of the storages that will be read.
+    """
+    state = _state_dict(content)
+    tensors = [(name, t) for name, t in state.items() if isinstance(t, Tensor)]
+    views, chosen, claimed = set(), [], 0
+    for name, tensor in tensors:
+        storage = tensor.storage
+        view = (storage.key, storage.start + tensor.offset, tensor.shape, tensor.stride)
+        if is_depthwise(name, tensor.dtype, tensor.shape) and view not in views:
+            views.add(view)
+            check_dtype(name, tensor.dtype)
+            itemsize = np.dtype(STORED[tensor.dtype]).itemsize
+            claimed += math.prod(tensor.shape) * itemsize
+            chosen.append((name, tensor))
+    # Strides of zero, or many views of one storage, could ask for any amount of memory.
+    if claimed > size:
+        raise Refused(
+            f"claims {claimed} bytes of depthwise weights in a file of {size}: "
+            "download it again or save it with contiguous tensors"
+        )
+    check_amount(claimed)
+    prefetch([tensor.storage.key for _, tensor in chosen])
+    read_storage = lru_cache(maxsize=1)(read_storage)
+    layers = []
+    for name, tensor in chosen:
+        storage = tensor.storage
+        flat = np.frombuffer(read_storage(storage.key), STORED[tensor.dtype])
+        if storage.dtype != "bytes":  # an untyped storage counts bytes and has no views
+            flat = flat[storage.start : storage.start + storage.numel]
+        steps = zip(tensor.shape, tensor.stride, strict=True)
+        if tensor.offset + sum((n - 1) * step for n, step in steps) >= flat.size:
+            raise ValueError(f"{short(name)} reaches beyond its storage")
+        strides = [step * flat.itemsize for step in tensor.stride]
+        stored = np.lib.stride_tricks.as_strided(flat[tensor.offset :], tensor.shape, strides)
+        layers.append(layer_of(name, tensor.dtype, stored))
+    return distinct(layers), len(tensors)
+
+
+def refuse_big_endian(order: object) -> None:
+    if order:
+        raise Refused("was saved on a big-endian machine: save it again on a little-endian one")

@@ -1,0 +1,79 @@
+"""Depthwise weights as they lie in checkpoints, whatever the format."""
+
+import re
+from typing import Any
+
+import numpy as np
+
+from kernelatlas.kernels.layer import Layer, depthwise_shape
+from kernelatlas.sources.source import Refused, short
+
+DEPTHWISE_LIMIT = 1 << 30  # bytes of depthwise weights; timm's largest networks have 22 MB
+
+# How each dtype that is read lies in the file; bfloat16 has no NumPy dtype.
+STORED = {"float64": "<f8", "float32": "<f4", "float16": "<f2", "bfloat16": "<u2"}
+
+
+def is_depthwise(name: object, dtype: str, shape: tuple[int, ...] | list[int]) -> bool:
+    if not depthwise_shape(shape):
+        return False
+    # Masks and indices may have this shape too; a weight of another dtype is refused later.
+    return type(name) is str and (dtype in STORED or name.endswith("weight"))
+
+
+def layer_of(name: str, dtype: str, stored: np.ndarray) -> Layer:
+    """Return a layer from its values of shape (channels, 1, kh, kw) as they lie in the file."""
+    if dtype == "bfloat16":  # the upper half of a float32
+        values = (stored.astype(np.uint32) << 16).view(np.float32)
+    else:
+        with np.errstate(over="ignore", invalid="ignore"):
+            values = stored.astype(np.float32, copy=False)
+    name.encode()  # half a surrogate pair could not be written to a table
+    for prefix in ("_orig_mod.", "module.", "_orig_mod."):  # torch.compile and data parallel
+        name = name.removeprefix(prefix)
+    return Layer(name.removesuffix(".weight"), np.require(values[:, 0], requirements=["C", "A"]))
+
+
+def distinct(layers: list[Layer]) -> list[Layer]:
+    names = set()
+    for layer in layers:
+        if layer.name in names:
+            raise Refused(
+                f"has two layers called {short(layer.name)}: rename one and save it again"
+            )
+        names.add(layer.name)
+    return layers
+
+
+def check_amount(claimed: int) -> None:
+    if claimed > DEPTHWISE_LIMIT:
+        raise Refused(
+            f"claims {claimed} bytes of depthwise weights (limit {DEPTHWISE_LIMIT}): "
+            "check that it is the right file"
+        )
+
+
+def check_dtype(name: str, dtype: str) -> None:
+    if dtype not in STORED:
+        raise Refused(
+            f"layer {short(name)} is stored as {short(dtype)}, only {', '.join(STORED)} are "
+            "read: save the checkpoint in one of them"
+        )
+
+
+def _natural(name: str) -> tuple[Any, ...]:
+    """Sort key, part by part, that compares digits as numbers: 2 comes before 10."""
+    keys = []
+    for part in name.split("."):
+        key: list[Any] = re.split("([0-9]+)", part)  # text, digits, text, …
+        key[1::2] = ((len(run), run) for run in (digits.lstrip("0") for digits in key[1::2]))
+        keys.append(key)
+    return keys, name  # the name decides between 1 and 01
+
+
+def is_count(value: object) -> bool:
+    return type(value) is int and 0 <= value < 1 << 63
+
+
+def in_natural_order(layers: list[Layer]) -> list[Layer]:
+    return sorted(distinct(layers), key=lambda layer: _natural(layer.name))
