@@ -30,6 +30,7 @@ from kernelatlas.clustering.autoencoder import Settings, cosine_loss, fit, one_c
 from kernelatlas.clustering.curve import Curve
 from kernelatlas.clustering.kmeans import dissimilarity, short_path, spherical_kmeans
 from kernelatlas.kernels.corpus import read_corpus
+from kernelatlas.kernels.layer import side
 from kernelatlas.kernels.normalise import normalise
 
 ROOT = Path(__file__).parents[1]
@@ -101,7 +102,7 @@ class Former(nn.Module):
 
 def former(kernels: np.ndarray) -> dict[str, float]:
     torch.manual_seed(SEED)
-    k = round(kernels.shape[1] ** 0.5)
+    k = side(kernels)
     model, data = Former(k), torch.from_numpy(kernels)
     centroids = spherical_kmeans(kernels[:: max(len(kernels) // SEEN, 1)], 24, SEED)
     targets = torch.from_numpy(centroids[short_path(centroids)])

@@ -16,7 +16,8 @@ import torch
 from scipy.optimize import least_squares
 from scipy.special import erf, ive
 
-from kernelatlas.evidence import fits
+from kernelatlas.evidence import fits, functions, newton
+from kernelatlas.evidence.grid import RATIO
 from kernelatlas.kernels.corpus import read_corpus
 
 N = 1000
@@ -24,7 +25,7 @@ TOLERANCE = 1e-3
 
 
 class Plain:
-    """The functions of `kernelatlas.evidence.fits` for one kernel, in double precision."""
+    """The functions of `kernelatlas.evidence.functions` for one kernel, in double precision."""
 
     def __init__(self, k: int, discrete: bool):
         self.k, self.discrete = k, discrete
@@ -95,7 +96,7 @@ class Plain:
                 return np.outer(self.profile(up - p[2], p[0]), self.profile(a - p[1], p[0]))
 
     def elongated(self, p: np.ndarray) -> np.ndarray:
-        (sigma, surround, aspect, angle), ratio = p, fits.RATIO
+        (sigma, surround, aspect, angle), ratio = p, RATIO
         c, s = np.cos(angle), np.sin(angle)
         turn = np.array([[c, -s], [s, c]])
         covariance = turn @ np.diag([(aspect * sigma) ** 2, sigma**2]) @ turn.T
@@ -137,16 +138,16 @@ def main() -> None:
     everything = torch.from_numpy(np.resize(corpus, (fits.BATCH, k * k)))
     sample = torch.from_numpy(corpus[chosen])
     rows = []
-    for name, function in fits.functions(k).items():
+    for name, function in functions.functions(k).items():
         fits.begin(sample, k, name)  # makes the dictionary
         began = time.perf_counter()
         starts = fits.begin(everything, k, name)
         beginning = time.perf_counter() - began
-        for form in fits.FORMS:
-            grid = fits.grid_of(k, name, form, sample.device)
+        for form in functions.FORMS:
+            grid = functions.grid_of(k, name, form, sample.device)
             # The dictionary's time is the continuous form's.
             began = time.perf_counter()
-            parameters, cosines = fits.refine(everything, function, grid, starts)
+            parameters, cosines = newton.refine(everything, function, grid, starts)
             ours = (time.perf_counter() - began + beginning) / len(everything)
             start, r2 = starts[chosen], (cosines[chosen] ** 2).numpy()
             starts, beginning = parameters, 0.0

@@ -27,6 +27,7 @@ from kernelatlas import names
 from kernelatlas.clustering.curve import Curve
 from kernelatlas.clustering.labels import Votes, threshold, vote
 from kernelatlas.kernels.corpus import read_corpus
+from kernelatlas.kernels.layer import side
 from kernelatlas.kernels.normalise import normalise
 
 ROOT = Path(__file__).parents[1]
@@ -109,7 +110,7 @@ def main() -> None:
     for corpus in arguments.corpora:
         key, kernels = read_corpus(corpus)
         models = key["model"].astype(str).to_numpy()
-        k = round(kernels.shape[1] ** 0.5)
+        k = side(kernels)
         below = threshold(k, config["thresholds"])
         found = {run: labelled(corpus, run, kernels, minimum) for run in runs}
         first, curves = found["first"]

@@ -7,7 +7,7 @@ All but the discrete Gaussians are drawn on a grid `FINE` times as fine as the p
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import ndimage, special
+from scipy import ndimage, special, stats
 
 FINE = 9  # an odd number, so that a pixel has a middle
 MARGIN = 2  # pixels around the kernel, so that no filter sees the border
@@ -26,6 +26,21 @@ class Planted:
 
     def at(self, rows: np.ndarray) -> "Planted":
         return Planted(self.kernels[rows], self.shapes[rows], self.degrees[rows])
+
+
+def gaussian(x: np.ndarray, y: np.ndarray, sigma: float) -> np.ndarray:
+    return stats.norm.pdf(x, scale=sigma) * stats.norm.pdf(y, scale=sigma)
+
+
+def first_derivative(x: np.ndarray, y: np.ndarray, sigma: float, angle: float) -> np.ndarray:
+    """Return the derivative against the direction, so that it increases along it."""
+    along = np.cos(angle) * x + np.sin(angle) * y
+    return along / sigma**2 * gaussian(x, y, sigma)
+
+
+def second_derivative(x: np.ndarray, y: np.ndarray, sigma: float, angle: float) -> np.ndarray:
+    along = np.cos(angle) * x + np.sin(angle) * y
+    return ((along / sigma) ** 2 - 1) / sigma**2 * gaussian(x, y, sigma)
 
 
 def unit(kernels: np.ndarray) -> np.ndarray:

@@ -5,11 +5,16 @@ import pytest
 import torch
 
 from kernelatlas.clustering import principal
-from kernelatlas.clustering.principal import CONCENTRATIONS, concentration, principal_curve
+from kernelatlas.clustering.principal import (
+    CONCENTRATIONS,
+    CurveSettings,
+    concentration,
+    principal_curve,
+)
 from kernelatlas.kernels.normalise import normalise
 
 CPU = torch.device("cpu")
-SHAPE = (256, 16, 40)  # points, centroids, rounds
+SETTINGS = CurveSettings(points=256, centroids=16, rounds=40)
 
 
 def arc(phases: np.ndarray, reach: float = 1.5 * np.pi) -> np.ndarray:
@@ -44,7 +49,7 @@ def phases(n: int, seed: int = 1) -> np.ndarray:
 def test_a_planted_curve_is_recovered(planted):
     kernels = noisy(planted(phases(4000)), 0.3)
     seen = []
-    curve = principal_curve(kernels, *SHAPE, 0, CPU, seen.append)
+    curve = principal_curve(kernels, SETTINGS, 0, CPU, seen.append)
     assert curve.shape == (256, 25)
     assert curve.dtype == np.float32
     np.testing.assert_allclose(np.linalg.norm(curve, axis=1), 1, atol=1e-5)
@@ -70,7 +75,7 @@ def test_a_planted_curve_is_recovered(planted):
 
 
 def test_neighbours_on_the_curve_are_alike():
-    curve = principal_curve(noisy(loop(phases(4000)), 0.3), *SHAPE, 0, CPU)
+    curve = principal_curve(noisy(loop(phases(4000)), 0.3), SETTINGS, 0, CPU)
     steps = 1 - (curve[1:] * curve[:-1]).sum(axis=1)
     assert np.median(steps) < 0.01
     assert np.quantile(steps, 0.99) < 0.1
@@ -78,21 +83,21 @@ def test_neighbours_on_the_curve_are_alike():
 
 def test_a_seed_gives_the_same_bytes():
     kernels = noisy(loop(phases(1000)), 0.3)
-    one, same, other = (principal_curve(kernels, *SHAPE, seed, CPU) for seed in (3, 3, 4))
+    one, same, other = (principal_curve(kernels, SETTINGS, seed, CPU) for seed in (3, 3, 4))
     assert one.tobytes() == same.tobytes()
     assert one.tobytes() != other.tobytes()
-    one, same = (concentration(kernels, *SHAPE, 3, CPU) for _ in range(2))
+    one, same = (concentration(kernels, SETTINGS, 3, CPU) for _ in range(2))
     assert one == same
 
 
 @pytest.mark.parametrize("n", [8, 20, 100])
 def test_few_kernels(n):
     kernels = noisy(loop(phases(n)), 0.1)
-    curve = principal_curve(kernels, *SHAPE, 0, CPU)
+    curve = principal_curve(kernels, SETTINGS, 0, CPU)
     assert curve.shape == (min(n, 256), 25)
     assert np.isfinite(curve).all()
     assert 1 - (kernels @ curve.T).max(axis=1).mean() < 0.2
-    assert np.isfinite(concentration(kernels, *SHAPE, 0, CPU))
+    assert np.isfinite(concentration(kernels, SETTINGS, 0, CPU))
 
 
 def test_a_sample_at_most_is_looked_at(monkeypatch):
@@ -100,16 +105,16 @@ def test_a_sample_at_most_is_looked_at(monkeypatch):
     kernels[200:] = -kernels[200:]
     monkeypatch.setattr(principal, "SAMPLE", 100)
     monkeypatch.setattr(principal, "sample_of", lambda rows, n, seed: rows[:n])
-    few = principal_curve(kernels, *SHAPE, 0, CPU)
+    few = principal_curve(kernels, SETTINGS, 0, CPU)
     assert len(few) == 100
-    assert few.tobytes() == principal_curve(kernels[:100], *SHAPE, 0, CPU).tobytes()
+    assert few.tobytes() == principal_curve(kernels[:100], SETTINGS, 0, CPU).tobytes()
 
 
 def test_the_concentration_is_in_the_range_tried_and_falls_with_noise():
     found = []
     for noise in (0.3, 0.9, 1.2):
         kernels = noisy(loop(phases(3000)), noise)
-        found.append(concentration(kernels, *SHAPE, 0, CPU))
+        found.append(concentration(kernels, SETTINGS, 0, CPU))
         assert CONCENTRATIONS[0] <= found[-1] <= CONCENTRATIONS[-1] + 1e-3
     assert found == sorted(found, reverse=True)
     assert found[0] > 1.3 * found[-1]
@@ -118,8 +123,8 @@ def test_the_concentration_is_in_the_range_tried_and_falls_with_noise():
 def test_what_is_drawn_is_nearer_to_the_truth_than_the_kernel_is():
     truth = loop(phases(3000))
     kernels = noisy(truth, 0.5)
-    points = principal_curve(kernels, *SHAPE, 0, CPU)
-    kappa = concentration(kernels, *SHAPE, 0, CPU)
+    points = principal_curve(kernels, SETTINGS, 0, CPU)
+    kappa = concentration(kernels, SETTINGS, 0, CPU)
     new = loop(phases(2000, seed=5))
     held_out = noisy(new, 0.5, seed=6)
     drawn = principal.Curve(5, 0, points, kappa).draw(held_out)

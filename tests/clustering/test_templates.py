@@ -154,24 +154,6 @@ def test_directions_count_from_the_right_anticlockwise():
     assert kernels["second-derivative 0° +"][3, 3] < 0 < kernels["second-derivative 0° -"][3, 3]
 
 
-def test_derivatives_agree_with_differences():
-    step = 1e-4
-    x, y = np.meshgrid(np.linspace(-3, 3, 13), np.linspace(-3, 3, 13))
-    for angle in (0.0, 0.7, 2.0):
-        dx, dy = step * np.cos(angle), step * np.sin(angle)
-        ahead = templates.gaussian(x + dx, y + dy, 1.3)
-        here = templates.gaussian(x, y, 1.3)
-        behind = templates.gaussian(x - dx, y - dy, 1.3)
-        np.testing.assert_allclose(
-            -templates.first_derivative(x, y, 1.3, angle), (ahead - behind) / (2 * step), atol=1e-8
-        )
-        np.testing.assert_allclose(
-            templates.second_derivative(x, y, 1.3, angle),
-            (ahead - 2 * here + behind) / step**2,
-            atol=1e-6,
-        )
-
-
 def test_planted_kernels_with_noise_get_their_label():
     random = np.random.default_rng(0)
     bank = templates.bank(7)

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from independent import gaussian
 from matplotlib.text import Text
 from sklearn.decomposition import PCA
 from sklearn.metrics import adjusted_rand_score
@@ -14,7 +15,7 @@ from test_figures import assert_texts_apart
 from kernelatlas.clustering.autoencoder import Settings, cosine_loss, fit
 from kernelatlas.clustering.curve import Curve
 from kernelatlas.clustering.kmeans import dissimilarity, spherical_kmeans
-from kernelatlas.clustering.templates import bank, gaussian
+from kernelatlas.clustering.templates import bank
 from kernelatlas.evidence import baselines
 from kernelatlas.evidence.baselines import Outcome, outcomes
 from kernelatlas.figures import baselines as figure

@@ -6,12 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from independent import first_derivative, gaussian, second_derivative
 from scipy.optimize import least_squares
-from scipy.special import ive
+from scipy.special import erf, ive
 
-from kernelatlas.clustering import templates
 from kernelatlas.errors import KernelAtlasError
-from kernelatlas.evidence import fits
+from kernelatlas.evidence import fits, functions, newton
 from kernelatlas.kernels.normalise import normalise
 from kernelatlas.names import FUNCTIONS
 
@@ -55,10 +55,10 @@ def formula(name: str, form: str, k: int, p: dict[str, float]) -> np.ndarray:
     if form == "continuous":
         match name:
             case "gaussian":
-                return templates.gaussian(x, y, s)
+                return gaussian(x, y, s)
             case "dog":
-                outer = templates.gaussian(x, y, p["ratio"] * s)
-                return templates.gaussian(x, y, s) - p["surround"] * outer
+                outer = gaussian(x, y, p["ratio"] * s)
+                return gaussian(x, y, s) - p["surround"] * outer
             case "elongated":
                 along = x * np.cos(p["angle"]) + y * np.sin(p["angle"])
                 across = y * np.cos(p["angle"]) - x * np.sin(p["angle"])
@@ -67,17 +67,19 @@ def formula(name: str, form: str, k: int, p: dict[str, float]) -> np.ndarray:
                 inner = np.exp(-distance / (2 * s**2)) / s**2
                 return inner - p["surround"] * np.exp(-distance / (2 * wide**2)) / wide**2
             case "first":
-                return templates.first_derivative(x, y, s, p["angle"])
+                return first_derivative(x, y, s, p["angle"])
             case "second":
-                return templates.second_derivative(x, y, s, p["angle"])
+                return second_derivative(x, y, s, p["angle"])
             case "cross":
                 wide = p["ratio"] * s
                 one = np.exp(-(x**2) / (2 * s**2) - y**2 / (2 * wide**2))
                 return one + one.T[::-1, ::-1]
             case "square":
-                return templates.square(x - p["x"], y - p["y"], p["width"], s)
+                return _smooth_box(x - p["x"], p["width"], s) * _smooth_box(
+                    y - p["y"], p["width"], s
+                )
             case _:
-                return templates.gaussian(x - p["x"], y - p["y"], s)
+                return gaussian(x - p["x"], y - p["y"], s)
     # One pixel more on every side for differences; rows from the top, so that y falls.
     g = discrete(s, k + 2)
     plane, inside = np.outer(g, g), np.s_[1:-1, 1:-1]
@@ -104,6 +106,10 @@ def formula(name: str, form: str, k: int, p: dict[str, float]) -> np.ndarray:
             return np.outer(_box(-axis, p["y"], width, s), _box(axis, p["x"], width, s))
 
 
+def _smooth_box(t: np.ndarray, width: float, sigma: float) -> np.ndarray:
+    return erf((t + width / 2) / np.sqrt(2) / sigma) - erf((t - width / 2) / np.sqrt(2) / sigma)
+
+
 def _box(axis: np.ndarray, centre: float, width: float, sigma: float) -> np.ndarray:
     low, high = centre - width / 2, centre + width / 2
     covered = np.minimum(high, axis + 0.5) - np.maximum(low, axis - 0.5)
@@ -111,7 +117,7 @@ def _box(axis: np.ndarray, centre: float, width: float, sigma: float) -> np.ndar
 
 
 def draw(name: str, form: str, n: int, seed: int = 0) -> pd.DataFrame:
-    rng = np.random.default_rng([seed, FUNCTIONS.index(name), fits.FORMS.index(form)])
+    rng = np.random.default_rng([seed, FUNCTIONS.index(name), functions.FORMS.index(form)])
     ranges = PLANTED[name]
     truth = pd.DataFrame({key: rng.uniform(*limits, n) for key, limits in ranges.items()})
     sign = np.where(rng.random(n) < 0.5, -1, 1) if name != "first" else 1
@@ -133,14 +139,14 @@ def plant(truth: pd.DataFrame, k: int, r2: float = 1.0, seed: int = 0) -> np.nda
     return clean + deviation.to_numpy()[:, None] * rng.standard_normal(clean.shape)
 
 
-CASES = [*itertools.product(FUNCTIONS, fits.FORMS)]
+CASES = [*itertools.product(FUNCTIONS, functions.FORMS)]
 
 
 WITH_FORMULA = [  # discrete ellipses are tested below
     (name, form, k)
     for k in (3, 6, 7, 9)
     for name, form in CASES
-    if name in fits.functions(k) and (name, form) != ("elongated", "discrete")
+    if name in functions.functions(k) and (name, form) != ("elongated", "discrete")
 ]
 
 
@@ -252,7 +258,7 @@ def _within(error: pd.Series, median: float, most: float) -> None:
 
 @pytest.mark.parametrize("k", [3, 5, 6, 7, 9])
 def test_without_noise_the_fit_is_exact(k: int) -> None:
-    cases = [(name, form) for name, form in CASES if name in fits.functions(k)]
+    cases = [(name, form) for name, form in CASES if name in functions.functions(k)]
     truth = pd.concat([draw(name, form, 8) for name, form in cases], ignore_index=True)
     weights = plant(truth, k)
     found = fits.fit(weights)
@@ -289,7 +295,7 @@ def test_order_and_batches_hardly_matter(
     turned = fits.fit(mixed[order])
     np.testing.assert_allclose(turned["r2"], whole["r2"].to_numpy()[order], atol=1e-4)
     monkeypatch.setattr(fits, "BATCH", 50)
-    monkeypatch.setattr(fits, "BLOCK", 7)
+    monkeypatch.setattr(newton, "BLOCK", 7)
     np.testing.assert_allclose(fits.fit(mixed)["r2"], whole["r2"], atol=1e-4)
 
 
@@ -337,10 +343,10 @@ def test_the_smaller_of_two_nested_functions_is_preferred() -> None:
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_scipy_finds_nothing_better(name: str) -> None:
     kernels = torch.from_numpy(normalise(plant(draw(name, "continuous", 20, 7), 7, 0.85)))
-    function = fits.functions(7)[name]
-    grid = fits.grid_of(7, name, "continuous", kernels.device)
+    function = functions.functions(7)[name]
+    grid = functions.grid_of(7, name, "continuous", kernels.device)
     start = fits.begin(kernels, 7, name)
-    _, cosine = fits.refine(kernels, function, grid, start)
+    _, cosine = newton.refine(kernels, function, grid, start)
     low, high = np.array(function.limits).T
 
     def residuals(p: np.ndarray, kernel: np.ndarray) -> np.ndarray:

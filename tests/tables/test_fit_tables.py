@@ -4,9 +4,10 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+from independent import first_derivative, gaussian
 
 from kernelatlas.clustering.labels import write_labels
-from kernelatlas.clustering.templates import bank, cross, first_derivative, gaussian
+from kernelatlas.clustering.templates import bank, cross
 from kernelatlas.evidence.fitted import fit_model, prototype_table, write_fits
 from kernelatlas.figures import fits as figure
 from kernelatlas.figures import style

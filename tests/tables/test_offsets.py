@@ -3,10 +3,10 @@
 import numpy as np
 import pandas as pd
 import pytest
+from independent import gaussian
 from matplotlib.text import Text
 
 from kernelatlas.clustering.labels import SCHEMA, write_labels
-from kernelatlas.clustering.templates import gaussian
 from kernelatlas.errors import KernelAtlasError
 from kernelatlas.evidence.fits import fit
 from kernelatlas.figures import offsets as figure

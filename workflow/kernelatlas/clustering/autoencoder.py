@@ -25,8 +25,9 @@ from safetensors.torch import save as safetensors_bytes
 from torch import Tensor, nn
 
 from kernelatlas.clustering.curve import BLOCK, middles
-from kernelatlas.clustering.principal import concentration, principal_curve
+from kernelatlas.clustering.principal import CurveSettings, concentration, principal_curve
 from kernelatlas.errors import KernelAtlasError
+from kernelatlas.kernels.layer import side
 from kernelatlas.running.device import resolve
 from kernelatlas.running.files import whole
 
@@ -38,13 +39,11 @@ RISE = 0.1  # share of the steps in which the learning rate rises
 
 
 @dataclass(frozen=True)
-class Settings:
-    """What config.yaml says under `autoencoder`.
+class Settings(CurveSettings):
+    """What config.yaml says under `autoencoder`, the principal curve's settings first.
 
     Attributes
     ----------
-    points, centroids, rounds
-        Of the principal curve.
     widths
         Neurons of the encoder's hidden layers; the decoder has them in reverse.
     fourier
@@ -57,9 +56,6 @@ class Settings:
         Of AdamW with a one-cycle schedule.
     """
 
-    points: int = 1024
-    centroids: int = 64
-    rounds: int = 60
     widths: tuple[int, ...] = (256, 256)
     fourier: int = 512
     decoder_steps: int = 600
@@ -196,7 +192,7 @@ def fit(
     place = resolve(device)
     torch.set_flush_denormal(True)  # shares of far points are denormal: ten times slower
     torch.manual_seed(seed)
-    k = round(kernels.shape[1] ** 0.5)
+    k = side(kernels)
     history: list[dict[str, Any]] = []
 
     def note(stage: str, step: int, row: dict[str, float]) -> None:
@@ -208,13 +204,12 @@ def fit(
         history.append({"stage": stage, "step": step, **row})
         on_row(history[-1])
 
-    shape = (settings.points, settings.centroids, settings.rounds)
     rounds = itertools.count(1)
     curve = principal_curve(
-        kernels, *shape, seed, place, lambda row: note("curve", next(rounds), row)
+        kernels, settings, seed, place, lambda row: note("curve", next(rounds), row)
     )
     model = Autoencoder(k, settings, len(curve))
-    model.concentration = concentration(kernels, *shape, seed, place)
+    model.concentration = concentration(kernels, settings, seed, place)
     model.to(place)
     lay_on(model, torch.from_numpy(curve).to(place), lambda *row: note("decoder", *row))
     train(model, torch.from_numpy(kernels), seed, lambda *row: note("training", *row))

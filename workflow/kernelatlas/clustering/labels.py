@@ -17,12 +17,11 @@ from kernelatlas import names
 from kernelatlas.clustering.curve import Curve
 from kernelatlas.clustering.templates import Names, bank
 from kernelatlas.kernels.normalise import degenerate, normalise
-from kernelatlas.kernels.table import read_square
+from kernelatlas.kernels.table import KEY, PLACE, read_square
 from kernelatlas.running.contract import SCHEMA_VERSION
 from kernelatlas.running.files import write_parquet
 
 BLOCK = 16_384  # kernels that are labelled at a time
-KEY = ["model", "layer", "layer_index", "channel"]
 SCHEMA = pa.schema(
     {
         "model": pa.dictionary(pa.int32(), pa.string()),
@@ -256,7 +255,7 @@ def write_labels(parts: list[pd.DataFrame], path: str | Path, seeds: Sequence[in
     """
     empty = SCHEMA.empty_table().to_pandas()
     frame = pd.concat(parts) if parts else empty
-    frame = frame.sort_values(["layer_index", "channel"], kind="stable")
+    frame = frame.sort_values(PLACE, kind="stable")
     for column in ("model", "layer", "label"):
         frame[column] = frame[column].astype(str)
     table = pa.Table.from_pandas(

@@ -9,6 +9,7 @@ the curve follows first the short path through the centroids of k-means, then th
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -17,6 +18,7 @@ from torch.nn.functional import normalize
 
 from kernelatlas.clustering.curve import BLOCK, Curve
 from kernelatlas.clustering.kmeans import short_path, spherical_kmeans
+from kernelatlas.kernels.layer import side
 from kernelatlas.kernels.sampling import sample_of
 
 SAMPLE = 50_000  # kernels that a curve is fitted to, at most
@@ -25,11 +27,26 @@ CONCENTRATIONS = np.geomspace(8, 128, 9)
 KERNELS_PER_CENTROID = 8  # at least
 
 
+@dataclass(frozen=True)
+class CurveSettings:
+    """What a principal curve is fitted with.
+
+    Attributes
+    ----------
+    points, centroids
+        Of few kernels there are fewer: a point for each kernel, a centroid for 8 of them.
+    rounds
+        Of expectation and maximisation.
+    """
+
+    points: int = 1024
+    centroids: int = 64
+    rounds: int = 60
+
+
 def principal_curve(
     kernels: np.ndarray,
-    points: int,
-    centroids: int,
-    rounds: int,
+    settings: CurveSettings,
     seed: int,
     device: torch.device,
     on_round: Callable[[dict[str, float]], None] = lambda row: None,
@@ -40,8 +57,6 @@ def principal_curve(
     ----------
     kernels : ndarray of shape (n, k * k), float32
         Normalised.
-    points, centroids
-        Of few kernels there are fewer: a point for each kernel, a centroid for 8 of them.
     on_round
         Called with width (in points) and dissimilarity (mean, before the round's change).
 
@@ -50,13 +65,13 @@ def principal_curve(
     ndarray of shape (points, k * k), float32
     """
     kernels = sample_of(kernels, SAMPLE, seed)
-    points = min(points, len(kernels))
-    centroids = max(2, min(centroids, len(kernels) // KERNELS_PER_CENTROID))
+    points = min(settings.points, len(kernels))
+    centroids = max(2, min(settings.centroids, len(kernels) // KERNELS_PER_CENTROID))
     curve = torch.from_numpy(_path(kernels, points, centroids, seed)).to(device)
     seen = torch.from_numpy(kernels).to(device)
     squared = torch.arange(points, dtype=torch.float32, device=device)
     squared = (squared[:, None] - squared) ** 2
-    for width in np.geomspace(max(points / (2 * centroids), 1.0), 1.0, rounds):
+    for width in np.geomspace(max(points / (2 * centroids), 1.0), 1.0, settings.rounds):
         point, cosine = nearest(seen, curve)
         sums = torch.zeros_like(curve).index_add_(0, point, seen)
         sums = torch.exp(squared / (-2 * width**2)) @ sums
@@ -84,12 +99,7 @@ def nearest(kernels: Tensor, curve: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def concentration(
-    kernels: np.ndarray,
-    points: int,
-    centroids: int,
-    rounds: int,
-    seed: int,
-    device: torch.device,
+    kernels: np.ndarray, settings: CurveSettings, seed: int, device: torch.device
 ) -> float:
     """Return the κ with which a curve draws kernels best that it has not seen.
 
@@ -99,7 +109,7 @@ def concentration(
 
     Parameters
     ----------
-    kernels, points, centroids, rounds, seed, device
+    kernels, settings, seed, device
         As `principal_curve` takes them.
     """
     kernels = sample_of(kernels, SAMPLE, seed)
@@ -107,8 +117,8 @@ def concentration(
         return float(CONCENTRATIONS[len(CONCENTRATIONS) // 2])
     half = np.random.default_rng(seed).random(len(kernels)) < 0.5
     seen, held_out = kernels[half], sample_of(kernels[~half], TRIED, seed)
-    drawn = principal_curve(seen, points, centroids, rounds, seed, device)
-    k = round(kernels.shape[1] ** 0.5)
+    drawn = principal_curve(seen, settings, seed, device)
+    k = side(kernels)
     losses = np.array(
         [
             1 - np.mean((Curve(k, seed, drawn, kappa).draw(held_out).mean * held_out).sum(axis=1))

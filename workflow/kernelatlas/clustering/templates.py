@@ -26,13 +26,14 @@ than `APART` to a template of a shape before it in this list is left out, a cros
 """
 
 import functools
-import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 from kernelatlas import names
+from kernelatlas.kernels.gaussians import bell, box, first_derivative, gaussian, second_derivative
+from kernelatlas.kernels.layer import side
 from kernelatlas.kernels.normalise import degenerate, normalise
 
 SCALES = 0.3 * 1.25 ** np.arange(16)  # σ, pixels
@@ -164,7 +165,7 @@ class Bank:
     def _measure(self, kernels: np.ndarray, template: np.ndarray) -> np.ndarray:
         """Return directions, steered at the scale of each kernel's template."""
         direction = np.full(len(kernels), np.nan)
-        k = math.isqrt(self.weights.shape[1])
+        k = side(self.weights)
         x, y = grid(k)
         for sigma in np.unique(self.sigmas[template]):
             for shape, turns in ((names.FIRST, 360.0), (names.SECOND, 180.0)):
@@ -267,41 +268,11 @@ def _templates(x: np.ndarray, y: np.ndarray) -> Iterator[Template]:
                 yield label, f"∂²g σ={sigma:.2g}", sigma, degrees, sign * values
 
 
-def gaussian(x: np.ndarray, y: np.ndarray, sigma: float) -> np.ndarray:
-    """Return exp(−(x² + y²) / 2σ²) / (2πσ²)."""
-    return np.exp(-(x**2 + y**2) / (2 * sigma**2)) / (2 * np.pi * sigma**2)
-
-
 def cross(x: np.ndarray, y: np.ndarray, narrow: float, wide: float) -> np.ndarray:
     """Return the union of a horizontal and a vertical bar of Gaussian profile."""
-
-    def profile(t: np.ndarray, sigma: float) -> np.ndarray:
-        return np.exp(-(t**2) / (2 * sigma**2))
-
-    return np.maximum(profile(x, narrow) * profile(y, wide), profile(x, wide) * profile(y, narrow))
+    return np.maximum(bell(x, narrow) * bell(y, wide), bell(x, wide) * bell(y, narrow))
 
 
 def square(x: np.ndarray, y: np.ndarray, width: float, sigma: float) -> np.ndarray:
     """Return a square of that width, its edges smoothed by a Gaussian of that σ."""
-
-    def box(t: np.ndarray) -> np.ndarray:
-        edge = math.sqrt(2) * sigma
-        return 0.5 * (_erf((t + width / 2) / edge) - _erf((t - width / 2) / edge))
-
-    return box(x) * box(y)
-
-
-# A job of labels must not import SciPy for one function of a few numbers.
-_erf = np.vectorize(math.erf, otypes=[float])
-
-
-def first_derivative(x: np.ndarray, y: np.ndarray, sigma: float, angle: float) -> np.ndarray:
-    """Return the derivative of a Gaussian, increasing in the direction `angle` (radians)."""
-    along = x * np.cos(angle) + y * np.sin(angle)
-    return along / sigma**2 * gaussian(x, y, sigma)
-
-
-def second_derivative(x: np.ndarray, y: np.ndarray, sigma: float, angle: float) -> np.ndarray:
-    """Return the second derivative of a Gaussian along `angle` (radians): a dark ridge."""
-    along = x * np.cos(angle) + y * np.sin(angle)
-    return (along**2 / sigma**4 - 1 / sigma**2) * gaussian(x, y, sigma)
+    return box(x, -width / 2, width / 2, sigma) * box(y, -width / 2, width / 2, sigma)

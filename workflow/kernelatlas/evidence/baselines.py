@@ -35,6 +35,7 @@ from kernelatlas.clustering.curve import Curve
 from kernelatlas.clustering.kmeans import spherical_kmeans
 from kernelatlas.clustering.templates import bank
 from kernelatlas.errors import KernelAtlasError
+from kernelatlas.kernels.layer import side
 
 log = logging.getLogger(__name__)
 
@@ -274,7 +275,7 @@ def fit_wide(kernels: np.ndarray, d: int, settings: Settings, seed: int) -> Wide
         If training diverges.
     """
     torch.manual_seed(seed)
-    k = round(kernels.shape[1] ** 0.5)
+    k = side(kernels)
     model = WideAutoencoder(k, d, settings)
     data = torch.from_numpy(kernels)
     generator = torch.Generator().manual_seed(seed)

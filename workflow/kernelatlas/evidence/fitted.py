@@ -10,12 +10,11 @@ import pyarrow as pa
 from kernelatlas.clustering.templates import bank
 from kernelatlas.evidence.fits import SCHEMA, fit, render
 from kernelatlas.kernels.normalise import degenerate, normalise
-from kernelatlas.kernels.table import read_square
+from kernelatlas.kernels.table import KEY, PLACE, read_square
 from kernelatlas.names import OTHER, SHAPES, shape_of
 from kernelatlas.running.contract import SCHEMA_VERSION
 from kernelatlas.running.files import write_parquet
 
-KEY = ["model", "layer", "layer_index", "channel"]
 DICTIONARIES = ("model", "layer", "function", "form", "runner_up", "fit_label")
 SHAPED = tuple(shape for shape in SHAPES if shape != OTHER)
 
@@ -80,9 +79,7 @@ def fit_model(kernels: str | Path, sizes: Sequence[int], device: str = "cpu") ->
         empty |= {"layer_index": "int16", "channel": "int32", "k": "int16"}
         empty |= SCHEMA | {"fit_label": "object"}
         return pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in empty.items()})
-    return pd.concat(parts).sort_values(
-        ["layer_index", "channel"], kind="stable", ignore_index=True
-    )
+    return pd.concat(parts).sort_values(PLACE, kind="stable", ignore_index=True)
 
 
 def write_fits(frame: pd.DataFrame, path: str | Path) -> None:

@@ -22,10 +22,10 @@ import pandas as pd
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as safetensors_bytes
-from scipy.special import ive
 from torch import nn
 
 from kernelatlas.errors import KernelAtlasError
+from kernelatlas.kernels.gaussians import discrete_profiles
 from kernelatlas.kernels.normalise import degenerate, normalise
 from kernelatlas.running.files import whole
 
@@ -210,7 +210,7 @@ def idealised(k: int, sigmas: Sequence[float] = SIGMAS) -> tuple[tuple[str, ...]
 
 
 def _operator(name: str, k: int, sigma: float) -> np.ndarray:
-    smooth, forward, backward, central, second = _profiles(k, sigma)
+    smooth, forward, backward, central, second = discrete_profiles(k, sigma)
     # Rows run downwards, y upwards.
     along_x, along_y = {
         "δy⁺T": (smooth, forward),
@@ -224,26 +224,6 @@ def _operator(name: str, k: int, sigma: float) -> np.ndarray:
     if name == "T − γ∇²T":
         values = values - GAMMA * (np.outer(second, smooth) + np.outer(smooth, second))
     return values.ravel()
-
-
-def _profiles(k: int, sigma: float) -> np.ndarray:
-    """Return T, δ⁺T, δ⁻T, δT and δ²T along one axis at the k pixels, (5, k)."""
-    reach = k // 2 + 2
-    smooth = ive(np.abs(np.arange(-reach, reach + 1)), sigma**2)
-    after, before = np.roll(smooth, -1), np.roll(smooth, 1)
-    rows = np.stack(
-        [
-            smooth,
-            after - smooth,
-            smooth - before,
-            (after - before) / 2,
-            after - 2 * smooth + before,
-        ]
-    )
-    if k % 2 == 0:
-        rows = (rows[:, 1:] + rows[:, :-1]) / 2
-    margin = (rows.shape[1] - k) // 2
-    return rows[:, margin : margin + k]
 
 
 def refit(kernels: np.ndarray, k: int) -> tuple[float, ...]:

@@ -20,10 +20,10 @@ from kernelatlas.clustering.labels import vote
 from kernelatlas.evidence import fits
 from kernelatlas.kernels.normalise import normalise
 from kernelatlas.kernels.sampling import sample_of
-from kernelatlas.kernels.table import read_square
+from kernelatlas.kernels.table import KEY, read_square
 from kernelatlas.names import NULLS
 
-KEY = ["model", "layer", "layer_index"]
+LAYER = KEY[:3]
 SEED = 0
 
 
@@ -81,7 +81,7 @@ def null_table(
     for path in kernels:
         rows, values = read_square(path, k)
         valid = ~rows["degenerate"].to_numpy()
-        keys.append(rows.loc[valid, KEY].astype({"model": str, "layer": str}))
+        keys.append(rows.loc[valid, LAYER].astype({"model": str, "layer": str}))
         weights.append(values[valid])
     key, raw = pd.concat(keys, ignore_index=True), np.concatenate(weights)
     units = normalise(raw)
@@ -105,5 +105,5 @@ def null_table(
             )
         )
     return pd.concat(parts, ignore_index=True)[
-        ["null", *KEY, "k", "label", "agreement", "dissimilarity", "function", "r2"]
+        ["null", *LAYER, "k", "label", "agreement", "dissimilarity", "function", "r2"]
     ]

@@ -14,6 +14,7 @@ from torch import nn
 from kernelatlas.errors import KernelAtlasError
 from kernelatlas.evidence import fits
 from kernelatlas.evidence.masterkeys import best_filter, energies, idealised, random_filters
+from kernelatlas.kernels.layer import side
 from kernelatlas.kernels.normalise import degenerate, normalise
 from kernelatlas.training import architectures
 from kernelatlas.training.network import accuracies
@@ -123,7 +124,7 @@ def fitted(table: pd.DataFrame, kernels: Mapping[str, np.ndarray]) -> dict[str, 
                 f"layer {name}: {len(rows)} fits of {len(weights)} kernels: delete the model's "
                 "table of fits and run again"
             )
-        k = int(round(weights.shape[1] ** 0.5))
+        k = side(weights)
         unfit = rows["degenerate"].to_numpy()
         found[name] = np.where(unfit[:, None], weights, fits.render(rows, k))
     return found
@@ -149,8 +150,7 @@ def variants(
 
     def replaced(filters: Mapping[int, np.ndarray]) -> dict[str, np.ndarray]:
         return {
-            name: by_filters(weights, filters[int(round(weights.shape[1] ** 0.5))])
-            for name, weights in kernels.items()
+            name: by_filters(weights, filters[side(weights)]) for name, weights in kernels.items()
         }
 
     yield UNTOUCHED, None, dict(kernels)

@@ -11,12 +11,10 @@ import pyarrow.parquet as pq
 
 from kernelatlas.errors import KernelAtlasError
 from kernelatlas.kernels.normalise import normalise
-from kernelatlas.kernels.table import read_square
+from kernelatlas.kernels.table import KEY, read_square
 from kernelatlas.running.files import write_parquet
 
 log = logging.getLogger(__name__)
-
-KEY = ["model", "layer", "layer_index", "channel"]
 
 
 def build_corpus(paths: Sequence[str | Path], k: int, minimum: int) -> pa.Table:

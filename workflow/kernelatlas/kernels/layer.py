@@ -1,9 +1,12 @@
-"""One depthwise weight tensor, and which tensors are depthwise."""
+"""One depthwise weight tensor, which tensors are depthwise, and the side of a kernel."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+
+from kernelatlas.errors import KernelAtlasError
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,3 +32,18 @@ class Layer:
 def depthwise_shape(shape: Sequence[int]) -> bool:
     """Tell whether a weight of this shape is depthwise: several kernels of several weights."""
     return len(shape) == 4 and shape[0] > 1 and shape[1] == 1 and shape[2] * shape[3] > 1
+
+
+def side(kernels: np.ndarray) -> int:
+    """Return k of flattened k×k kernels, (n, k·k), or of one, (k·k,).
+
+    Raises
+    ------
+    KernelAtlasError
+        If they are not square.
+    """
+    n = kernels.shape[-1]
+    k = math.isqrt(n)
+    if k * k != n:
+        raise KernelAtlasError(f"kernels of {n} weights are not square: give rows of k·k weights")
+    return k

@@ -21,6 +21,7 @@ from kernelatlas.evidence import fits
 from kernelatlas.evidence.fitted import agrees, fit_labels
 from kernelatlas.kernels.layer import Layer, depthwise_shape
 from kernelatlas.kernels.normalise import normalise
+from kernelatlas.kernels.table import KEY, PLACE
 from kernelatlas.names import SMALLEST_FIT, shape_of
 from kernelatlas.release.release import REMEDY, read_manifest, sha256
 from kernelatlas.running.device import resolve
@@ -29,7 +30,7 @@ from kernelatlas.sources.checkpoints import read_depthwise
 log = logging.getLogger(__name__)
 
 DEFAULT = "results/release"
-KEYS = ["layer", "layer_index", "channel"]
+KEYS = KEY[1:]
 LABELS = [name for name in SCHEMA.names if name not in ("model", *KEYS)]
 FITS = [name for name in fits.SCHEMA if name != "degenerate"]
 COLUMNS = [*KEYS, *LABELS, *FITS, "fit_label", "fit_agrees"]
@@ -230,7 +231,7 @@ class Release:
                     columns.append(fitted)
                 parts.append(pd.concat(columns, axis=1))
         table = pd.concat(parts, ignore_index=True).reindex(columns=COLUMNS)
-        return table.sort_values(["layer_index", "channel"], kind="stable", ignore_index=True)
+        return table.sort_values(PLACE, kind="stable", ignore_index=True)
 
 
 @contextlib.contextmanager

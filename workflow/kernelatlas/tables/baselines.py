@@ -11,6 +11,7 @@ from sklearn.metrics import adjusted_rand_score, davies_bouldin_score, silhouett
 from kernelatlas import names
 from kernelatlas.clustering.templates import bank
 from kernelatlas.evidence.baselines import UNCLUSTERED, Outcome, to_prototypes
+from kernelatlas.kernels.layer import side
 from kernelatlas.kernels.sampling import sample_of
 
 SHOWN = 5000  # kernels that silhouettes are of, at most: they take all pairs
@@ -41,7 +42,7 @@ def baseline_table(
     DataFrame
         A row an outcome, columns as in results/README.md.
     """
-    k = int(round(kernels.shape[1] ** 0.5))
+    k = side(kernels)
     rows = sample_of(np.arange(len(kernels)), SHOWN, SEED)
     distances = np.clip(1 - kernels[rows] @ kernels[rows].T, 0, 2)
     np.fill_diagonal(distances, 0)

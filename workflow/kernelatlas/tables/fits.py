@@ -7,10 +7,11 @@ import pandas as pd
 
 from kernelatlas.errors import KernelAtlasError
 from kernelatlas.evidence.fitted import agrees
+from kernelatlas.kernels.table import PLACE
 from kernelatlas.names import DEGENERATE
 
 MODEL = ["family", "model", "trained", "k"]
-KEYS = ["layer_index", "channel", "k"]
+KEYS = [*PLACE, "k"]
 
 
 def beside_fits(

@@ -21,6 +21,7 @@ from kernelatlas.evidence.masterkeys import (
     scores,
     search,
 )
+from kernelatlas.kernels.layer import side
 from kernelatlas.kernels.normalise import normalise
 from kernelatlas.kernels.sampling import sample_of
 from kernelatlas.kernels.table import read_square
@@ -68,7 +69,7 @@ def search_table(
         The steps of the search from m kernels of the curve, m centroids of spherical k-means
         and m filters of white noise: source, filters, removed_code (of the curve), scores.
     """
-    k = int(round(kernels.shape[1] ** 0.5))
+    k = side(kernels)
     m = len(curve)
     found = search(kernels, curve, energy)
     seen = sample_of(kernels, sample)
@@ -105,7 +106,7 @@ def filter_sets(
     sigmas : tuple of float
         See `kernelatlas.evidence.masterkeys.refit`.
     """
-    k = int(round(keys.shape[1] ** 0.5))
+    k = side(keys)
     sigmas = refit(sample_of(kernels, sample), k)
     sets = {
         KEYS: [keys],
@@ -142,7 +143,7 @@ def filter_table(
         A row a filter, columns as in results/README.md. `matched` pairs keys and idealised
         filters one to one, for the greatest sum of |cos|.
     """
-    k = int(round(keys.shape[1] ** 0.5))
+    k = side(keys)
     names, published = idealised(k)
     cosine = np.abs(keys @ published.T)
     closest = np.abs(keys @ idealised(k, sigmas)[1].T)
@@ -175,7 +176,7 @@ def _described(
 ) -> pd.DataFrame:
     index, r2 = best_filter(kernels, filters)
     n = np.bincount(index, minlength=len(filters))
-    templates = bank(int(round(filters.shape[1] ** 0.5)))
+    templates = bank(side(filters))
     found = templates.name(filters, -1)
     return pd.DataFrame(
         {

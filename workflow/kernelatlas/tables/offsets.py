@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from kernelatlas.clustering.templates import bank, gaussian
+from kernelatlas.clustering.templates import bank, grid
+from kernelatlas.kernels.gaussians import gaussian
 from kernelatlas.kernels.normalise import normalise
 from kernelatlas.tables.fits import beside_fits
 
@@ -122,8 +123,7 @@ def chance(k: int) -> pd.DataFrame:
     random = np.random.default_rng(0)
     x, y = random.uniform(-REACH, REACH, (2, PLANTED))
     sigma, sign = random.uniform(*SIGMAS, PLANTED), random.choice([-1.0, 1.0], PLANTED)
-    axis = np.arange(k) - (k - 1) / 2
-    columns, rows = np.meshgrid(axis, -axis)
+    columns, rows = grid(k)
     weights = np.stack(
         [
             s * gaussian(columns - dx, rows - dy, d).ravel()

@@ -7,7 +7,9 @@ import numpy as np
 import pandas as pd
 from sklearn.decomposition import PCA
 
-from kernelatlas.kernels.corpus import KEY, read_corpus
+from kernelatlas.kernels.corpus import read_corpus
+from kernelatlas.kernels.layer import side
+from kernelatlas.kernels.table import KEY
 
 SHOWN = 5000
 COMPONENTS = 10
@@ -22,7 +24,7 @@ def pca_tables(
     The components are of all kernels; scikit-learn fixes their signs.
     """
     keys, kernels = read_corpus(corpus)
-    k = int(round(kernels.shape[1] ** 0.5))
+    k = side(kernels)
     n = min(COMPONENTS, *kernels.shape)
     fitted = PCA(n, svd_solver="covariance_eigh").fit(kernels)
     random = np.random.default_rng(SEED)

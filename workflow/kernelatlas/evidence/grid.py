@@ -1,0 +1,124 @@
+"""The pixels of a kernel, and what analytic functions are made of on them, for many at once."""
+
+import math
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from kernelatlas.kernels import gaussians
+
+RATIO = 1.6  # of the elongated surround
+
+
+class Grid:
+    """The pixels of a k×k kernel, and functions along one axis and in the plane.
+
+    Methods take a parameter of each of n kernels, (n,), which stay the last axis: (k, n), from
+    left to right.
+    """
+
+    def __init__(self, k: int, discrete: bool, device: torch.device, dtype: torch.dtype):
+        self.k, self.discrete, self.device, self.dtype = k, discrete, device, dtype
+        # Differences are the same along y, which runs upwards: rows are flipped at the end.
+        self.axis = torch.arange(k, device=device, dtype=dtype) - (k - 1) / 2
+        y, x = torch.meshgrid(self.axis, self.axis, indexing="ij")
+        # Of a function that is the same on both sides of the centre one half will do.
+        self.half = (k * k + 1) // 2
+        self._x, self._y = x.ravel()[: self.half], y.ravel()[: self.half]
+
+    @cached_property
+    def _frequencies(self) -> Tensor:
+        n = 8 * self.k  # beyond it a wide Gaussian has hardly anything left that wraps around
+        return torch.arange(n // 2 + 1, device=self.device, dtype=self.dtype) * (2 * math.pi / n)
+
+    @cached_property
+    def _weights(self) -> Tensor:
+        weight = torch.full_like(self._frequencies, 2.0)
+        weight[[0, -1]] = 1.0
+        return weight / (8 * self.k)
+
+    @cached_property
+    def _differences(self) -> Tensor:
+        """The Fourier series of a Gaussian and its central differences, (3·k, frequencies)."""
+        u = self._frequencies
+        # The centre of an even kernel lies between two pixels: their mean.
+        weight = self._weights * (torch.cos(u / 2) if self.k % 2 == 0 else 1.0)
+        return torch.cat(gaussians.discrete_series(self.axis, u, weight))
+
+    @cached_property
+    def _impulse(self) -> Tensor:
+        """The Fourier series of a Gaussian on pixels 0, …, k − 1."""
+        pixels = torch.arange(self.k, device=self.device, dtype=self.dtype)
+        return gaussians.discrete_series(pixels, self._frequencies, self._weights)[0]
+
+    def _transform(self, sigma: Tensor) -> Tensor:
+        return gaussians.discrete_transform(self._frequencies, sigma)
+
+    def gaussian(self, sigma: Tensor, order: int = 0) -> Tensor:
+        """A Gaussian and its first derivatives, or central differences, (order + 1, k, n)."""
+        if self.discrete:
+            series = self._differences[: (order + 1) * self.k]
+            return (series @ self._transform(sigma)).unflatten(0, (order + 1, self.k))
+        return torch.stack(gaussians.profiles(self.axis[:, None], sigma, order))
+
+    def box(self, centre: Tensor, width: Tensor, sigma: Tensor) -> Tensor:
+        """A box of height 1 smoothed by a Gaussian; `centre` may be of any shape (..., n)."""
+        low, high = centre - width / 2, centre + width / 2
+        axis = self.axis.view(-1, *[1] * centre.ndim)
+        if not self.discrete:
+            return gaussians.box(axis, low, high, sigma)
+        covered = torch.minimum(high, axis + 0.5) - torch.maximum(low, axis - 0.5)
+        covered = covered.clamp_min(0)
+        impulse = self._impulse @ self._transform(sigma)
+        smooth = impulse[0] * covered
+        for lag in range(1, self.k):
+            smooth[lag:].addcmul_(impulse[lag], covered[:-lag])
+            smooth[:-lag].addcmul_(impulse[lag], covered[lag:])
+        return smooth
+
+    def shifted(self, centre: Tensor, sigma: Tensor) -> Tensor:
+        """A Gaussian about `centre`, of any shape (..., n)."""
+        if self.discrete:
+            return self.box(centre, torch.ones_like(sigma), sigma)
+        axis = self.axis.view(-1, *[1] * centre.ndim)
+        return gaussians.bell(axis - centre, sigma)
+
+    @cached_property
+    def _plane(self) -> tuple[Tensor, Tensor]:
+        """What an ellipse's exponent is linear in, (·, 3), and waves, (half, ·), if discrete."""
+        if not self.discrete:
+            x, y = self._x, self._y
+            return torch.stack([x**2 / 2, x * y, y**2 / 2], 1), torch.empty(0)
+        n = 2 * self.k + 5  # odd: no frequency is its own mirror image but zero
+        step = 2 * math.pi / n
+        half = n // 2
+        grid = [(i, j) for i in range(half + 1) for j in range(-half, half + 1) if i or j >= 0]
+        u, v = (torch.tensor(grid, device=self.device, dtype=self.dtype) * step).T
+        centred = torch.cos(u / 2) * torch.cos(v / 2) if self.k % 2 == 0 else torch.ones_like(u)
+        weight = torch.where((u == 0) & (v == 0), 1.0, 2.0) * centred / n**2
+        waves = weight * torch.cos(self._x[:, None] * u + self._y[:, None] * v)
+        return torch.stack([1 - u.cos(), u.sin() * v.sin(), 1 - v.cos()], 1), waves
+
+    def ellipse(self, matrix: Tensor, moves: Tensor) -> Tensor:
+        """Two Gaussians, the second `RATIO` times as wide, (2, half of all pixels, m, n).
+
+        `matrix`, (3, n), is xx, xy and yy of the covariance if discrete, else of its inverse. Its
+        exponential is a product, so that m moves of it, (m, 3), take no more exponentials.
+        """
+        linear, waves = self._plane
+        scale = RATIO**2 if self.discrete else RATIO**-2
+        exponent, moved = -linear @ matrix, -linear @ moves.T
+        inner, outer = exponent.exp(), (scale * exponent).exp()
+        if self.discrete:
+            series = [waves[:, None] * factor.exp().T for factor in (moved, scale * moved)]
+            both = [
+                (one.flatten(0, 1) @ values).unflatten(0, one.shape[:2])
+                for one, values in zip(series, (inner, outer), strict=True)
+            ]
+        else:
+            both = [
+                inner[:, None] * moved.exp()[:, :, None],
+                outer[:, None] * (scale * moved).exp()[:, :, None] * scale,
+            ]
+        return torch.stack(both)

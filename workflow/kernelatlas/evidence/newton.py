@@ -1,0 +1,253 @@
+"""Damped Newton steps on R² of analytic functions, thousands of kernels at once.
+
+Levenberg, Q. Appl. Math. 2 (1944); Marquardt, J. SIAM 11 (1963).
+"""
+
+import itertools
+import math
+from functools import cache
+
+import torch
+from torch import Tensor
+
+from kernelatlas.evidence.functions import SURROUND, Function, covariance, elongated
+from kernelatlas.evidence.grid import Grid
+
+BLOCK = 1024  # kernels evaluated at once: few enough for a processor's cache
+STEPS = 30
+GAIN = 2e-6  # of R²/2: a kernel whose step promises less is done
+LONGEST = 0.4  # step, in pixels, radians or logarithms
+MOVE = 0.02  # the same, of the differences that stand for derivatives
+
+
+def refine(kernels: Tensor, function: Function, grid: Grid, start: Tensor) -> tuple[Tensor, Tensor]:
+    """Improve parameters by damped Newton steps on R² within the function's limits.
+
+    Parameters
+    ----------
+    kernels : Tensor of shape (n, k·k)
+        Normalised.
+    start : Tensor of shape (n, p)
+
+    Returns
+    -------
+    parameters : Tensor of shape (n, p)
+    cosine : Tensor of shape (n,)
+        Of each kernel and the function, of either sign; R² is its square.
+    """
+    parameters, cosine = _climb(kernels, function, grid, start)
+    low, high = function.trusted
+    rows = ((start[:, 0] < low) | (start[:, 0] > high)).nonzero()[:, 0]
+    if len(rows):
+        again = start[rows]
+        for name, value in function.again:
+            again[:, function.parameters.index(name)] = value
+        # Well within the limits, some of which are traps.
+        least, most = torch.tensor(function.limits).to(again).T
+        margin = (most - least) / 10
+        again = torch.clamp(again, least + margin, most - margin)
+        other, found = _climb(kernels[rows], function, grid, again)
+        better = found**2 > cosine[rows] ** 2
+        parameters[rows[better]], cosine[rows[better]] = other[better], found[better]
+    return parameters, cosine
+
+
+def _climb(kernels: Tensor, function: Function, grid: Grid, start: Tensor) -> tuple[Tensor, Tensor]:
+    """Do what `refine` does, from one start."""
+    # Kernels are the last axis: short sums run over whole vectors.
+    kernels = kernels.T.unflatten(0, (grid.k, grid.k)).flip(0).to(grid.dtype).contiguous()
+    limits = torch.tensor(function.limits, device=kernels.device, dtype=torch.float64)
+    low, high = function.search(limits.T).unbind(1)
+    low, high = low[:, None], high[:, None]
+    here = torch.clamp(function.search(start.double()), low, high)
+    cosine, surround, gradient, curvature = _expand(kernels, function, grid, here)
+    found = torch.cat([here, surround[None], cosine[None]])
+    rows = torch.arange(kernels.shape[2], device=kernels.device)
+    damping = torch.full_like(cosine, 1e-3)
+    for _ in range(STEPS):
+        trial, promised = _step(here, gradient, curvature, damping, low, high)
+        going = (promised * (1 + damping) > GAIN) & (damping < 100)
+        if not going.all():
+            rows, kernels, here, trial, damping, cosine, gradient, curvature = (
+                t[..., going]
+                for t in (rows, kernels, here, trial, damping, cosine, gradient, curvature)
+            )
+        if not len(rows):
+            break
+        new = _expand(kernels, function, grid, trial)
+        better = new[0] ** 2 > cosine**2
+        found[:, rows[better]] = torch.cat([trial, new[1][None], new[0][None]])[:, better]
+        here = torch.where(better, trial, here)
+        cosine = torch.where(better, new[0], cosine)
+        gradient = torch.where(better, new[2], gradient)
+        curvature = torch.where(better, new[3], curvature)
+        damping = torch.where(better, damping * 0.1, (damping * 8).clamp_min(0.05)).clamp_min(1e-6)
+    return function.restore(found[:-2], found[-2]), found[-1]
+
+
+def _step(
+    here: Tensor, gradient: Tensor, curvature: Tensor, damping: Tensor, low: Tensor, high: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Return parameters within the limits, (p, n), and half the gain of R² if without limits."""
+    # A parameter at its limit stays there while R² grows only beyond it.
+    free = ~(((here <= low) & (gradient < 0)) | ((here >= high) & (gradient > 0)))
+    step = _solve(curvature * (free[:, None] & free[None]), gradient * free, damping)
+    step = step * (LONGEST / step.abs().amax(0)).clamp_max(1)
+    promised = (step * gradient).sum(0) / 2
+    trial = torch.clamp(here + step, low, high)
+    # Those that a step would take beyond it go there, and the others are found once more.
+    beyond = free & (trial != here + step)
+    if beyond.any():
+        fixed = (trial - here) * beyond
+        free = free & ~beyond
+        rest = (gradient - (curvature * fixed).sum(1)) * free
+        step = _solve(curvature * (free[:, None] & free[None]), rest, damping)
+        step = step * (LONGEST / step.abs().amax(0)).clamp_max(1)
+        trial = torch.where(beyond, trial, torch.clamp(here + step, low, high))
+    return trial, promised
+
+
+def _expand(
+    kernels: Tensor, function: Function, grid: Grid, parameters: Tensor
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return cosine and surround, (n,), and of cos²/2 the gradient, (p, n), and minus the Hessian.
+
+    By central differences: in so few dimensions the Hessian is cheap, and where R² is far from 1
+    Gauss and Newton's approximation of it converges slowly.
+    """
+    local = _expand_ellipse if function.evaluate is elongated else _expand_block
+    blocks = zip(kernels.split(BLOCK, 2), parameters.split(BLOCK, 1), strict=True)
+    parts = [local(block, function, grid, values) for block, values in blocks]
+    cosine, surround, gradient, curvature = (torch.cat(t, -1) for t in zip(*parts, strict=True))
+    return cosine, surround, gradient, curvature
+
+
+def _expand_block(
+    kernels: Tensor, function: Function, grid: Grid, parameters: Tensor
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    moves = MOVE * _stencil(len(parameters)).to(parameters)
+    moved = parameters[:, None] + moves.T[:, :, None]
+    m, n = moved.shape[1:]
+    values = function.evaluate(grid, *function.natural(moved.flatten(1)).to(grid.dtype))
+    assert not isinstance(values, Tensor)
+    y, x = (t.unflatten(2, (m, n)) for t in values)
+    # Sums over pixels are products of sums along y and x.
+    along_x = kernels[:, 0, None] * x[:, None, 0]
+    for column in range(1, grid.k):
+        along_x.addcmul_(kernels[:, column, None], x[:, None, column])
+    inner, total = (along_x * y).sum(1), y.sum(1) * x.sum(1)
+    square = (y[:, None] * y).sum(2) * (x[:, None] * x).sum(2)
+    cosine, surround = _combine(inner, square, total, grid.k, "surround" in function.parameters)
+    gradient, curvature = _differentiate(cosine.double() ** 2 / 2, MOVE)
+    return cosine[0].double(), surround[0].double(), gradient, curvature
+
+
+def _expand_ellipse(
+    kernels: Tensor, function: Function, grid: Grid, parameters: Tensor
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """The same by way of a quadratic in the matrix, in which the exponent is linear."""
+    stencil = _stencil(3).to(parameters)
+    h = 0.1 if grid.discrete else 0.01  # pixels² or their inverse
+    fine = 1e-3
+    moved = parameters[:, None] + fine * stencil.T[:, :, None]
+    matrix = covariance(grid, *function.natural(moved))
+    values = grid.ellipse(matrix[:, 0].to(grid.dtype), (h * stencil).to(grid.dtype))
+    weight = torch.full((grid.half, 1, 1), 2.0, device=values.device, dtype=values.dtype)
+    weight[grid.half - grid.k % 2 :] = 1.0  # of an odd kernel's centre
+    flat = kernels.flatten(0, 1)
+    folded = (flat + flat.flip(0))[: grid.half, None] * (weight / 2)
+    inner, total = (values * folded).sum(1), (values * weight).sum(1)
+    weighted = values * weight
+    own, cross = (weighted * values).sum(1), (weighted[0] * values[1]).sum(0)
+    square = torch.stack([own[0], cross, cross, own[1]]).unflatten(0, (2, 2))
+    cosine, surround = _combine(inner, square, total, grid.k, True)
+    gradient, curvature = _differentiate(cosine.double() ** 2 / 2, h)
+    away = matrix - matrix[:, :1]
+    slope = gradient[:, None] - (curvature[:, :, None] * away).sum(1) / 2
+    gradient, curvature = _differentiate((away * slope).sum(0), fine)
+    return cosine[0].double(), surround[0].double(), gradient, curvature
+
+
+@cache
+def _stencil(p: int) -> Tensor:
+    """Moves of p parameters: none, each up, each down, each two of them up."""
+    one = torch.eye(p)
+    both = [one[i] + one[j] for i, j in itertools.combinations(range(p), 2)]
+    return torch.stack([torch.zeros(p), *one, *-one, *both])
+
+
+def _differentiate(f: Tensor, h: float) -> tuple[Tensor, Tensor]:
+    """Return the gradient and minus the Hessian of values, (m, n), at the moves of `_stencil`."""
+    p = math.isqrt(2 * len(f)) - 1  # of 1 + 2p + p(p − 1)/2 moves
+    up, down = f[1 : p + 1], f[p + 1 : 2 * p + 1]
+    hessian = torch.diag_embed((2 * f[0] - up - down).T).permute(1, 2, 0).contiguous()
+    for index, (i, j) in enumerate(itertools.combinations(range(p), 2), start=2 * p + 1):
+        hessian[i, j] = hessian[j, i] = up[i] + up[j] - f[0] - f[index]
+    return (up - down) / (2 * h), hessian / h**2
+
+
+def _combine(
+    inner: Tensor, square: Tensor, total: Tensor, k: int, surround: bool
+) -> tuple[Tensor, Tensor]:
+    """Return the cosine of kernel and function, and the best weight of a surround.
+
+    Parameters
+    ----------
+    inner, total : Tensor of shape (r, ...)
+        ⟨w, f_r⟩ and Σ f_r.
+    square : Tensor of shape (r, r, ...)
+        ⟨f_r, f_s⟩.
+
+    With a = ⟨w, f⟩ and G = ⟨f, f⟩ of centred f, (a₁ − γ a₂)² / (G₁₁ − 2γ G₁₂ + γ² G₂₂) has one
+    greatest value, at γ = (a₁ G₁₂ − a₂ G₁₁) / (a₁ G₂₂ − a₂ G₁₂), or at a limit.
+    """
+    square = square - total[:, None] * total / k**2
+    floor = 1e-60 if square.dtype == torch.float64 else 1e-30
+    if not surround:
+        norm = square.sum((0, 1)).clamp_min(floor).sqrt()
+        return inner.sum(0) / norm, torch.zeros_like(norm)
+    (a, b), (aa, ab, bb) = inner, (square[0, 0], square[0, 1], square[1, 1])
+    low, high = SURROUND
+    weight = torch.nan_to_num((a * ab - b * aa) / (a * bb - b * ab)).clamp(low, high)
+    cosine = torch.zeros_like(weight)
+    for value in (weight, low, high):
+        norm = (aa - 2 * value * ab + value**2 * bb).clamp_min(floor)
+        other = (a - value * b) * norm.rsqrt()
+        better = other.abs() > cosine.abs()
+        cosine = torch.where(better, other, cosine)
+        if value is not weight:
+            weight = torch.where(better, value, weight)
+    return cosine, weight
+
+
+def _solve(curvature: Tensor, gradient: Tensor, damping: Tensor) -> Tensor:
+    """Solve (H + λ D) step = gradient for many small H at once, by Cholesky's method.
+
+    D is the sum of |H| along its rows and of |gradient|: with a large λ the sum is positive and
+    the step below 1 / λ.
+
+    Before, pivots that are not positive are taken by their size, a tenth of D or more, so that
+    steps lead upwards. A library's solver takes matrices one by one on a CPU, which costs more
+    than all the rest.
+    """
+    p = len(gradient)
+    h = curvature
+    factor: list[list[Tensor]] = [[] for _ in range(p)]
+    for i in range(p):
+        size = h[i].abs().sum(0) + gradient[i].abs() + 1e-6
+        for j in range(i):
+            rest = h[i, j] - sum(factor[i][m] * factor[j][m] for m in range(j))
+            factor[i].append(rest / factor[j][j])
+        rest = h[i, i] + damping * size - sum(value**2 for value in factor[i])
+        factor[i].append(
+            torch.where(rest > 1e-3 * size, rest, torch.maximum(-rest, 0.1 * size)).sqrt()
+        )
+    forward: list[Tensor] = []
+    for i in range(p):
+        rest = gradient[i] - sum(factor[i][m] * forward[m] for m in range(i))
+        forward.append(rest / factor[i][i])
+    step: list[Tensor] = [torch.empty(0)] * p
+    for i in reversed(range(p)):
+        rest = forward[i] - sum(factor[m][i] * step[m] for m in range(i + 1, p))
+        step[i] = rest / factor[i][i]
+    return torch.stack(step)
