@@ -30,8 +30,7 @@ from kernelatlas.names import (
     UNTRAINED,
     shape_of,
 )
-from kernelatlas.running.contract import SCHEMA_VERSION
-from kernelatlas.running.files import metadata_of
+from kernelatlas.running.files import SCHEMA_VERSION, metadata_of
 
 ROOT = Path(__file__).parents[1]
 BEGIN = re.compile(r"^<!-- numbers: (.*?) -->$")

@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from kernelatlas.running.contract import write_table
 from kernelatlas.running.files import write_frame
 
 ROOT = Path(__file__).parents[2]
@@ -67,9 +66,9 @@ def stability_table() -> pd.DataFrame:
 def results(tmp_path):
     folder = tmp_path / "results"
     models = {"model": ["one", "two", "three"], "family": ["fam", "fam", "other"], "k": 7}
-    write_table(pd.DataFrame(models), folder / "tables/models.parquet")
-    write_table(nulls_table(), folder / "tables/nulls_k7.parquet")
-    write_table(stability_table(), folder / "tables/stability_k7.parquet")
+    write_frame(pd.DataFrame(models), folder / "tables/models.parquet")
+    write_frame(nulls_table(), folder / "tables/nulls_k7.parquet")
+    write_frame(stability_table(), folder / "tables/stability_k7.parquet")
     return folder
 
 
@@ -103,7 +102,7 @@ def test_a_changed_table_changes_the_text_and_the_same_one_does_not(fill, result
     _, before, _ = fill("identified")
     assert fill("identified", text=before)[1] == before
     assert fill("identified", "--check", text=before)[0] == 0
-    write_table(nulls_table(trained=0.5), results / "tables/nulls_k7.parquet")
+    write_frame(nulls_table(trained=0.5), results / "tables/nulls_k7.parquet")
     status, unchanged, said = fill("identified", "--check", text=before)
     assert status == 1
     assert unchanged == before
@@ -125,7 +124,7 @@ def test_a_null_without_names_needs_no_threshold(fill):
 
 def test_a_zoo_of_one_family_is_told_once(fill, results):
     table = nulls_table()
-    write_table(table[table["family"] != "other"], results / "tables/nulls_k7.parquet")
+    write_frame(table[table["family"] != "other"], results / "tables/nulls_k7.parquet")
     assert "all families" not in fill("identified")[1]
 
 
@@ -167,7 +166,7 @@ def test_damaged_markers_are_errors(fill, text):
 
 def test_missing_and_outdated_tables_are_errors_that_name_the_file_and_the_remedy(fill, results):
     path = results / "tables/stability_k7.parquet"
-    write_frame(stability_table(), path)  # of schema version 1
+    write_frame(stability_table(), path, schema_version=1)
     assert (
         fill("stability")[2] == f"ERROR {path}: of an earlier version: run `make evidence` again\n"
     )

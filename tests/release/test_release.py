@@ -33,7 +33,6 @@ from kernelatlas.kernels.table import write_kernels
 from kernelatlas.names import LABELS
 from kernelatlas.release.classification import COLUMNS, layers_of, shape_table, typical
 from kernelatlas.release.release import write_release
-from kernelatlas.running.contract import write_table
 from kernelatlas.running.files import write_frame
 from kernelatlas.tables.models import model_table
 
@@ -106,7 +105,7 @@ def results(tmp_path_factory):
         fit(corpus, QUICK, seed, "cpu")[0].save(path, {"seed": seed})
         curves.append(Curve.load(path))
     clusters = cluster_table(corpus, curves, 0.3, 0.75)
-    write_table(clusters, folder / "clusters/k7.parquet")
+    write_frame(clusters, folder / "clusters/k7.parquet")
     labels = []
     for (name, *_), weights in zip(MODELS, (planted(60, 1)[0], noise(20)), strict=True):
         source = {"source": f"{name}.safetensors", "sha256": "0" * 64}

@@ -14,6 +14,7 @@ import pytest
 
 from kernelatlas.errors import KernelAtlasError
 from kernelatlas.running.files import (
+    FIRST_VERSION,
     SCHEMA_VERSION,
     metadata_of,
     whole,
@@ -184,6 +185,23 @@ def test_frames_as_parquet_and_csv(tmp_path):
     before = [path.read_bytes() for path in paths]
     write_frame(frame, *paths)
     assert [path.read_bytes() for path in paths] == before
+
+
+def test_the_schema_version_of_tables(tmp_path):
+    frame = pd.DataFrame({"a": [1, 2], "b": ["x", None]})
+    write_frame(frame, tmp_path / "a.parquet", tmp_path / "a.csv")
+    write_frame(frame, tmp_path / "b.parquet", tmp_path / "b.csv", schema_version=FIRST_VERSION)
+    assert metadata_of(tmp_path / "a.parquet")["schema_version"] == 2
+    assert metadata_of(tmp_path / "b.parquet")["schema_version"] == 1
+    pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "a.parquet"), frame)
+    assert (tmp_path / "a.csv").read_bytes() == (tmp_path / "b.csv").read_bytes()
+
+
+def test_missing_lists_are_empty_in_csv(tmp_path):
+    frame = pd.DataFrame({"lists": [np.array([0.5, 1]), None], "name": ["a", None]})
+    write_frame(frame, tmp_path / "a.csv", tmp_path / "a.parquet")
+    assert (tmp_path / "a.csv").read_text() == 'lists,name\n"[0.5, 1.0]",a\n[],\n'
+    assert pd.read_parquet(tmp_path / "a.parquet")["lists"][1] is None
 
 
 def script(tmp_path, body):

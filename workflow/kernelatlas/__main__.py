@@ -88,8 +88,8 @@ def _classify(checkpoint: Path, release: Path, output: Path | None, device: str)
 
     figure = importlib.import_module("kernelatlas.figures.classified")
     style = importlib.import_module("kernelatlas.figures.style")
-    contract = importlib.import_module("kernelatlas.running.contract")
-    contract.write_table(table, folder / "labels.parquet", folder / "labels.csv")
+    files = importlib.import_module("kernelatlas.running.files")
+    files.write_frame(table, folder / "labels.parquet", folder / "labels.csv")
     description = {"name": name, "settings": known.manifest["settings"]}
     page = figure.draw(table, typical, description)
     style.save(page, folder / "shapes.pdf", folder / "shapes.png")

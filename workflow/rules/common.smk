@@ -19,7 +19,7 @@ os.environ.update(
 )
 
 from kernelatlas.sources.shards import shards_of
-from kernelatlas.running.contract import outdated, refuse_replaced
+from kernelatlas.running.upgrade import outdated, refuse_replaced
 from kernelatlas.errors import KernelAtlasError, suggest
 from kernelatlas.running.fingerprint import fingerprint as fingerprint_of
 from kernelatlas.sources.lock import settled

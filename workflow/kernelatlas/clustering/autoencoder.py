@@ -10,7 +10,6 @@ point's.
 """
 
 import itertools
-import json
 import logging
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -20,8 +19,6 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from safetensors import safe_open
-from safetensors.torch import save as safetensors_bytes
 from torch import Tensor, nn
 
 from kernelatlas.clustering.curve import BLOCK, middles
@@ -29,7 +26,7 @@ from kernelatlas.clustering.principal import CurveSettings, concentration, princ
 from kernelatlas.errors import KernelAtlasError
 from kernelatlas.kernels.layer import side
 from kernelatlas.running.device import resolve
-from kernelatlas.running.files import whole
+from kernelatlas.running.tensors import read_tensors, write_tensors
 
 log = logging.getLogger(__name__)
 
@@ -133,16 +130,12 @@ class Autoencoder(nn.Module):
         }
         state = {"curve": self.curve(), **self.state_dict()}
         state = {name: tensor.cpu().contiguous() for name, tensor in state.items()}
-        text = json.dumps(content, sort_keys=True)
-        with whole(path) as partial:
-            partial.write_bytes(safetensors_bytes(state, metadata={"kernelatlas": text}))
+        write_tensors(path, state, content)
 
     @classmethod
     def load(cls, path: str | Path) -> "Autoencoder":
         """Read what `save` wrote, onto the CPU."""
-        with safe_open(str(path), framework="pt") as file:
-            content = json.loads(file.metadata()["kernelatlas"])
-            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        state, content = read_tensors(path, framework="pt")
         settings = content["settings"]
         points = len(state.pop("curve"))
         settings = Settings(**{**settings, "widths": tuple(settings["widths"])})

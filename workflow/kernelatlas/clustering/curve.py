@@ -8,12 +8,12 @@ concentration κ is the one that reconstructs kernels best that a curve has not 
 (`kernelatlas.clustering.principal`).
 """
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from safetensors import safe_open
+
+from kernelatlas.running.tensors import read_tensors
 
 BLOCK = 1024  # kernels per matrix product, so that a block of cosines stays in the cache
 
@@ -81,10 +81,8 @@ class Curve:
     @classmethod
     def load(cls, path: str | Path) -> "Curve":
         """Read the curve of an autoencoder that `Autoencoder.save` wrote; needs no torch."""
-        with safe_open(str(path), framework="np") as file:
-            content = json.loads(file.metadata()["kernelatlas"])
-            points = file.get_tensor("curve")
-        return cls(content["k"], content["seed"], points, content["concentration"])
+        tensors, content = read_tensors(path, ["curve"])
+        return cls(content["k"], content["seed"], tensors["curve"], content["concentration"])
 
 
 def middles(m: int) -> np.ndarray:

@@ -18,7 +18,6 @@ from kernelatlas.clustering.curve import Curve
 from kernelatlas.clustering.templates import Names, bank
 from kernelatlas.kernels.normalise import degenerate, normalise
 from kernelatlas.kernels.table import KEY, PLACE, read_square
-from kernelatlas.running.contract import SCHEMA_VERSION
 from kernelatlas.running.files import write_parquet
 
 BLOCK = 16_384  # kernels that are labelled at a time
@@ -273,4 +272,4 @@ def write_labels(parts: list[pd.DataFrame], path: str | Path, seeds: Sequence[in
         for field, column in zip(SCHEMA, table.columns, strict=True)
     ]
     table = pa.table([a.combine_chunks() for a in arrays], schema=SCHEMA)
-    write_parquet(table, path, {"schema_version": SCHEMA_VERSION, "seeds": list(seeds)})
+    write_parquet(table, path, {"seeds": list(seeds)})

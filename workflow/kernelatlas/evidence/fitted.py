@@ -12,7 +12,6 @@ from kernelatlas.evidence.fits import SCHEMA, fit, render
 from kernelatlas.kernels.normalise import degenerate, normalise
 from kernelatlas.kernels.table import KEY, PLACE, read_square
 from kernelatlas.names import OTHER, SHAPES, shape_of
-from kernelatlas.running.contract import SCHEMA_VERSION
 from kernelatlas.running.files import write_parquet
 
 DICTIONARIES = ("model", "layer", "function", "form", "runner_up", "fit_label")
@@ -89,7 +88,7 @@ def write_fits(frame: pd.DataFrame, path: str | Path) -> None:
         kind = pa.string() if name in DICTIONARIES else None
         array = pa.array(frame[name], kind, from_pandas=True)
         columns[name] = array.dictionary_encode() if name in DICTIONARIES else array
-    write_parquet(pa.table(columns), path, {"schema_version": SCHEMA_VERSION})
+    write_parquet(pa.table(columns), path)
 
 
 def prototype_table(clusters: str | Path) -> pd.DataFrame:

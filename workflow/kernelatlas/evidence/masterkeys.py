@@ -10,8 +10,6 @@ Gaussian T(n; σ) = exp(−σ²) I_n(σ²), separable in x (to the right) and y 
 are the forward and backward difference, δ the central one and ∇² the five-point Laplacian.
 """
 
-import contextlib
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,14 +18,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save as safetensors_bytes
 from torch import nn
 
 from kernelatlas.errors import KernelAtlasError
 from kernelatlas.kernels.gaussians import discrete_profiles
 from kernelatlas.kernels.normalise import degenerate, normalise
-from kernelatlas.running.files import whole
+from kernelatlas.running.tensors import read_tensors, write_tensors
 
 CHUNK = 65_536  # kernels per matrix product
 BOUNDS = (0.5, 0.7, 0.8, 0.9)  # of R²
@@ -264,10 +260,7 @@ def refit(kernels: np.ndarray, k: int) -> tuple[float, ...]:
 
 def save(path: str | Path, keys: np.ndarray, metadata: Mapping[str, Any]) -> None:
     """Write keys, (n, k, k), as safetensors, everything else as one JSON text beside them."""
-    text = json.dumps(dict(metadata), sort_keys=True)
-    tensors = {"keys": np.ascontiguousarray(keys, np.float32)}
-    with whole(path) as partial:
-        partial.write_bytes(safetensors_bytes(tensors, metadata={"kernelatlas": text}))
+    write_tensors(path, {"keys": np.ascontiguousarray(keys, np.float32)}, metadata)
 
 
 def load(path: str | Path) -> np.ndarray:
@@ -278,25 +271,7 @@ def load(path: str | Path) -> np.ndarray:
     KernelAtlasError
         If there is no such file, or no keys in it.
     """
-    with _opened(path) as file:
-        return file.get_tensor("keys")
-
-
-def metadata_of(path: str | Path) -> dict[str, Any]:
-    """Return what was saved beside the keys; raises as `load` does."""
-    with _opened(path) as file:
-        return json.loads(file.metadata()["kernelatlas"])
-
-
-@contextlib.contextmanager
-def _opened(path: str | Path) -> Iterator[Any]:
-    try:
-        with safe_open(str(path), "np") as file:
-            yield file
-    except (OSError, SafetensorError) as error:
-        raise KernelAtlasError(
-            f"{path}: no master keys ({error}): make them with the rule `masterkeys`"
-        ) from error
+    return read_tensors(path, ["keys"])[0]["keys"]
 
 
 def initialise_depthwise(

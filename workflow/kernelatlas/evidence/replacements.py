@@ -1,6 +1,5 @@
 """Held-out accuracy of a network whose depthwise kernels are replaced, without retraining."""
 
-import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -8,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import nn
 
 from kernelatlas.errors import KernelAtlasError
@@ -16,6 +14,7 @@ from kernelatlas.evidence import fits
 from kernelatlas.evidence.masterkeys import best_filter, energies, idealised, random_filters
 from kernelatlas.kernels.layer import side
 from kernelatlas.kernels.normalise import degenerate, normalise
+from kernelatlas.running.tensors import read_tensors
 from kernelatlas.training import architectures
 from kernelatlas.training.network import accuracies
 from kernelatlas.training.pictures import ROTATIONS, Crops, n_subjects
@@ -35,12 +34,10 @@ def load_network(path: str | Path) -> tuple[nn.Module, dict]:
         If the file holds no such network.
     """
     try:
-        with safe_open(str(path), "pt") as file:
-            known = json.loads((file.metadata() or {})["kernelatlas"])
-            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        state, known = read_tensors(path, framework="pt")
         model = architectures.from_recipe(known["recipe"])
         model.load_state_dict(state)
-    except (OSError, SafetensorError, KeyError, ValueError, RuntimeError) as error:
+    except (KernelAtlasError, KeyError, RuntimeError) as error:
         raise KernelAtlasError(
             f"{path}: no network with the recipe that trained it ({error}): "
             "take one that the rule `network` made"

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from kernelatlas.errors import KernelAtlasError
 from kernelatlas.kernels.normalise import normalise
 from kernelatlas.kernels.table import KEY, read_square
-from kernelatlas.running.files import write_parquet
+from kernelatlas.running.files import FIRST_VERSION, write_parquet
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +71,8 @@ def build_corpus(paths: Sequence[str | Path], k: int, minimum: int) -> pa.Table:
 
 def write_corpus(table: pa.Table, path: str | Path, k: int) -> None:
     distinct = float(np.sum(1 / table["copies"].to_numpy()))
-    write_parquet(table, path, {"k": k, "kernels": len(table), "distinct": round(distinct)})
+    metadata = {"k": k, "kernels": len(table), "distinct": round(distinct)}
+    write_parquet(table, path, {"schema_version": FIRST_VERSION, **metadata})
 
 
 def read_corpus(path: str | Path) -> tuple[pd.DataFrame, np.ndarray]:

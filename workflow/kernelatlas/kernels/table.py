@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from kernelatlas.errors import KernelAtlasError
 from kernelatlas.kernels.layer import Layer
 from kernelatlas.kernels.normalise import degenerate
-from kernelatlas.running.files import write_row_groups
+from kernelatlas.running.files import FIRST_VERSION, write_row_groups
 
 if TYPE_CHECKING:  # extraction does without pandas: half a second and 40 MiB a process
     import pandas as pd
@@ -111,6 +111,7 @@ def write_kernels(
     KernelAtlasError
         As `kernel_tables`, or if the file cannot be written.
     """
+    metadata = {"schema_version": FIRST_VERSION, **metadata}
     write_row_groups(kernel_tables(model, layers), SCHEMA, path, metadata)
 
 

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from safetensors import SafetensorError
 
 from kernelatlas.clustering.curve import Curve
 from kernelatlas.clustering.labels import SCHEMA, label_weights, threshold
@@ -170,7 +169,7 @@ class Release:
             LookupError,
             TypeError,
             RuntimeError,
-            SafetensorError,
+            KernelAtlasError,
         ) as error:
             found = " ".join(str(error).split())[:200]
             raise KernelAtlasError(

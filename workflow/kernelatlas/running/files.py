@@ -18,7 +18,10 @@ from kernelatlas.errors import KernelAtlasError
 if TYPE_CHECKING:  # extraction does without pandas: half a second and 40 MiB a process
     import pandas as pd
 
-SCHEMA_VERSION = 1  # of every table; results/README.md describes the columns
+SCHEMA_VERSION = 2  # of tables; results/README.md describes the columns
+# Of tables that are what they were in version 1: kernel tables, corpora, the registry, tables of
+# sizes and trainings. An upgrade reads no checkpoint again.
+FIRST_VERSION = 1
 
 
 @contextlib.contextmanager
@@ -90,18 +93,26 @@ def _is_numeric(kind: pa.DataType) -> bool:
     return pa.types.is_floating(kind) or hasattr(kind, "value_field")  # lists hold weights
 
 
-def write_frame(frame: "pd.DataFrame", *paths: str | os.PathLike[str]) -> None:
+def write_frame(
+    frame: "pd.DataFrame", *paths: str | os.PathLike[str], schema_version: int = SCHEMA_VERSION
+) -> None:
     """Write one table to each path as Parquet or CSV, by suffix.
 
-    Lists become JSON texts in CSV; floats keep nine digits, enough for float32.
+    Lists become JSON texts in CSV, missing ones empty lists; floats keep nine digits, enough for
+    float32.
     """
     for path in map(Path, paths):
         if path.suffix == ".parquet":
-            write_parquet(pa.Table.from_pandas(frame, preserve_index=False), path)
+            table = pa.Table.from_pandas(frame, preserve_index=False)
+            write_parquet(table, path, {"schema_version": schema_version})
         else:
             flat = frame.copy()
             for column in flat.columns:
                 if flat[column].map(lambda value: hasattr(value, "tolist")).any():
-                    flat[column] = flat[column].map(lambda v: json.dumps([float(x) for x in v]))
+                    flat[column] = flat[column].map(_as_json)
             with whole(path) as partial:
                 flat.to_csv(partial, index=False, float_format="%.9g", quoting=csv.QUOTE_MINIMAL)
+
+
+def _as_json(values: Any) -> str:
+    return json.dumps([float(x) for x in values] if hasattr(values, "tolist") else [])

@@ -18,7 +18,7 @@ import timm
 import torch
 
 from kernelatlas.errors import KernelAtlasError
-from kernelatlas.running.files import whole, write_parquet
+from kernelatlas.running.files import FIRST_VERSION, whole, write_parquet
 
 logger = logging.getLogger(__name__)
 
@@ -263,7 +263,7 @@ def write_registry(folder: str | Path, zoos: str | Path) -> None:
         As `tables`, or if a file cannot be written.
     """
     tags, layers = tables(timm.list_pretrained())
-    metadata = {"timm": timm.__version__}
+    metadata = {"schema_version": FIRST_VERSION, "timm": timm.__version__}
     write_parquet(tags, Path(folder, "timm.parquet"), metadata)
     write_parquet(layers, Path(folder, "timm_layers.parquet"), metadata)
     with whole(Path(zoos, "timm.yaml")) as partial:

@@ -1,16 +1,15 @@
 """Whether networks with more identified kernels are more accurate."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from safetensors import SafetensorError, safe_open
 from scipy.stats import permutation_test, rankdata
 
 from kernelatlas.errors import KernelAtlasError
+from kernelatlas.running.tensors import read_metadata
 
 HELD_OUT, IMAGENET = "held-out subject accuracy", "ImageNet top-1"
 FEWEST = 4  # networks worth a correlation
@@ -59,12 +58,10 @@ def accuracy_table(
 
 def _held_out(path: str | Path) -> float:
     try:
-        with safe_open(path, "np") as opened:
-            metadata = json.loads((opened.metadata() or {})["kernelatlas"])
-        return float(metadata["held_out"]["accuracy_subject"])
-    except (SafetensorError, OSError, KeyError, ValueError) as error:
+        return float(read_metadata(path)["held_out"]["accuracy_subject"])
+    except (KernelAtlasError, KeyError) as error:
         raise KernelAtlasError(
-            f"{path}: does not tell its held-out accuracy ({error!r}): it must be a network that "
+            f"{path}: does not tell its held-out accuracy ({error}): it must be a network that "
             f"`snakemake zoo` trained; without {Path(path).stem}_history.parquet beside it, it is "
             "not taken for one"
         ) from error

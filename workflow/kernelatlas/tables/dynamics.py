@@ -1,15 +1,14 @@
 """States on the way of trainings: what is identified after how many steps, and of what shape."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from safetensors import safe_open
 
 from kernelatlas.clustering.shares import shares_by_shape
 from kernelatlas.kernels.table import read_square
+from kernelatlas.running.tensors import read_metadata
 from kernelatlas.tables.models import KNOWN, read_labels
 
 COLUMNS = (*KNOWN, "network", "step")
@@ -149,8 +148,7 @@ def network_tables(
     """
     rows, curves = [], []
     for (network, family, trained_on), file, path in zip(networks, weights, histories, strict=True):
-        with safe_open(file, "np") as opened:
-            known = json.loads(opened.metadata()["kernelatlas"])
+        known = read_metadata(file)
         history = pd.read_parquet(path)
         curves.append(history.assign(family=family, network=network))
         recipe, versions = known["recipe"], known["versions"]

@@ -19,12 +19,12 @@ import numpy as np
 import timm
 import torch
 import torch.nn.functional as F
-from safetensors.torch import save
 
 from kernelatlas import __version__
 from kernelatlas.kernels.layer import depthwise_shape
 from kernelatlas.running.device import describe, resolve
 from kernelatlas.running.files import whole
+from kernelatlas.running.tensors import write_tensors
 from kernelatlas.training import architectures
 from kernelatlas.training.pictures import ROTATIONS, Crops, n_subjects
 
@@ -58,7 +58,7 @@ class Trained:
 
     def write_weights(self, path: str | Path) -> None:
         """Write the network as safetensors, its metadata as JSON under `kernelatlas`."""
-        _write(path, self.state, self.metadata)
+        write_tensors(path, self.state, self.metadata)
 
     def write_trajectory(self, folder: str | Path) -> None:
         """Write the depthwise weights of each step to `folder`/step{step}.safetensors."""
@@ -66,7 +66,7 @@ class Trained:
         for step, weights in self.trajectory.items():
             metadata = {**self.metadata, "step": step}
             del metadata["held_out"]  # accuracies of the last step
-            _write(Path(folder) / f"step{step:05d}.safetensors", weights, metadata)
+            write_tensors(Path(folder) / f"step{step:05d}.safetensors", weights, metadata)
 
 
 @dataclass
@@ -290,12 +290,6 @@ def _half(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         name: (tensor.half() if tensor.is_floating_point() else tensor.clone()).cpu().contiguous()
         for name, tensor in state.items()
     }
-
-
-def _write(path: str | Path, state: dict[str, torch.Tensor], metadata: dict[str, Any]) -> None:
-    text = json.dumps(metadata, sort_keys=True)
-    with whole(path) as partial:
-        partial.write_bytes(save(state, metadata={"kernelatlas": text}))
 
 
 def _keep(

@@ -5,7 +5,7 @@ import torch
 
 from kernelatlas.clustering.autoencoder import Settings, fit
 from kernelatlas.kernels.corpus import read_corpus
-from kernelatlas.running.contract import write_table
+from kernelatlas.running.files import write_frame
 from kernelatlas.running.job import logged
 
 with logged(snakemake.log[0]):
@@ -15,4 +15,4 @@ with logged(snakemake.log[0]):
     _, kernels = read_corpus(snakemake.input[0])
     model, history = fit(kernels, Settings(**settings), seed, snakemake.params.device, logging.info)
     model.save(snakemake.output.weights, {"seed": seed, "kernels": len(kernels)})
-    write_table(pd.DataFrame(history), snakemake.output.history)
+    write_frame(pd.DataFrame(history), snakemake.output.history)

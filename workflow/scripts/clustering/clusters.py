@@ -2,7 +2,7 @@ from kernelatlas.clustering.clusters import cluster_table
 from kernelatlas.clustering.curve import Curve
 from kernelatlas.clustering.labels import threshold
 from kernelatlas.kernels.corpus import read_corpus
-from kernelatlas.running.contract import write_table
+from kernelatlas.running.files import write_frame
 from kernelatlas.running.job import logged
 
 with logged(snakemake.log[0]):
@@ -11,4 +11,4 @@ with logged(snakemake.log[0]):
     curves = [Curve.load(path) for path in inputs.autoencoders]
     below = threshold(curves[0].k, params.thresholds)
     table = cluster_table(kernels, curves, below, params.minimum_cosine)
-    write_table(table, snakemake.output[0])
+    write_frame(table, snakemake.output[0])

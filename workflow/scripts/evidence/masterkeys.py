@@ -4,7 +4,7 @@ import torch
 from kernelatlas.clustering.curve import Curve
 from kernelatlas.evidence.masterkeys import save
 from kernelatlas.kernels.corpus import read_corpus
-from kernelatlas.running.contract import write_table
+from kernelatlas.running.files import write_frame
 from kernelatlas.running.job import logged
 from kernelatlas.tables.masterkeys import corpus_energies, search_table
 
@@ -21,4 +21,4 @@ with logged(snakemake.log[0]):
     kept = found.kept(params.n_keys)
     known = {"k": k, "codes": codes[kept].tolist(), "kernels": len(kernels), "seed": params.seed}
     save(output.safetensors, decoded[kept].reshape(-1, k, k), known)
-    write_table(table, output.table, output.table_csv)
+    write_frame(table, output.table, output.table_csv)

@@ -2,7 +2,7 @@ import torch
 
 from kernelatlas.clustering.curve import Curve
 from kernelatlas.evidence.nulls import null_table
-from kernelatlas.running.contract import write_table
+from kernelatlas.running.files import write_frame
 from kernelatlas.running.job import logged
 
 with logged(snakemake.log[0]):
@@ -10,4 +10,4 @@ with logged(snakemake.log[0]):
     inputs, params = snakemake.input, snakemake.params
     curves = [Curve.load(path) for path in inputs.autoencoders]
     table = null_table(inputs.kernels, curves, params.minimum_cosine, params.sample)
-    write_table(table, snakemake.output[0])
+    write_frame(table, snakemake.output[0])

@@ -4,7 +4,7 @@ import torch
 
 from kernelatlas.evidence.masterkeys import load
 from kernelatlas.evidence.replacements import evaluate
-from kernelatlas.running.contract import write_table
+from kernelatlas.running.files import write_frame
 from kernelatlas.running.job import logged
 
 with logged(snakemake.log[0]):
@@ -18,4 +18,4 @@ with logged(snakemake.log[0]):
         prototypes[k] = np.stack(pd.read_parquet(clusters)["prototype"])
     table = evaluate(inputs.network, keys, prototypes, pd.read_parquet(inputs.fits))
     table.insert(0, "model", snakemake.wildcards.model)
-    write_table(table, snakemake.output[0])
+    write_frame(table, snakemake.output[0])

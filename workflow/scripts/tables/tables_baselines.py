@@ -5,7 +5,7 @@ from kernelatlas.clustering.labels import threshold
 from kernelatlas.evidence.baselines import outcomes
 from kernelatlas.kernels.corpus import read_corpus
 from kernelatlas.kernels.sampling import sample_of
-from kernelatlas.running.contract import write_table
+from kernelatlas.running.files import write_frame
 from kernelatlas.running.job import logged
 from kernelatlas.tables.baselines import agreement_table, baseline_table, prototype_table
 
@@ -19,7 +19,7 @@ with logged(snakemake.log[0]):
     paths = dict(zip(params.seeds, inputs.autoencoders, strict=True))
     found = list(outcomes(kernels, Settings(**settings), paths, minimum_cosine))
     table = baseline_table(kernels, found, below, minimum_cosine)
-    write_table(table, output.baselines, output.baselines_csv)
-    write_table(agreement_table(found), output.agreement, output.agreement_csv)
+    write_frame(table, output.baselines, output.baselines_csv)
+    write_frame(agreement_table(found), output.agreement, output.agreement_csv)
     table = prototype_table(found, k, minimum_cosine)
-    write_table(table, output.prototypes, output.prototypes_csv)
+    write_frame(table, output.prototypes, output.prototypes_csv)

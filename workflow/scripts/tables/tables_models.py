@@ -1,13 +1,13 @@
-from kernelatlas.running.contract import write_table
+from kernelatlas.running.files import write_frame
 from kernelatlas.running.job import logged
 from kernelatlas.tables.models import composition_table, model_table
 
 with logged(snakemake.log[0]):
     models, params = snakemake.params.models, snakemake.params
     output = snakemake.output
-    write_table(
+    write_frame(
         model_table(snakemake.input, models, params.thresholds), output.models, output.models_csv
     )
-    write_table(
+    write_frame(
         composition_table(snakemake.input, models), output.composition, output.composition_csv
     )

@@ -1,5 +1,5 @@
 from kernelatlas.clustering.labels import threshold
-from kernelatlas.running.contract import write_table
+from kernelatlas.running.files import write_frame
 from kernelatlas.running.job import logged
 from kernelatlas.tables.nulls import gather, null_curves, null_shares
 
@@ -8,5 +8,5 @@ with logged(snakemake.log[0]):
     kernels = gather(inputs.labels, inputs.fits, inputs.nulls, params.models, params.k)
     below = threshold(params.k, params.thresholds)
     shares = null_shares(kernels, below, params.r2, params.rate, params.resamples)
-    write_table(shares, output.shares, output.shares_csv)
-    write_table(null_curves(kernels), output.curves, output.curves_csv)
+    write_frame(shares, output.shares, output.shares_csv)
+    write_frame(null_curves(kernels), output.curves, output.curves_csv)

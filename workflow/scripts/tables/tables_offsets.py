@@ -1,4 +1,4 @@
-from kernelatlas.running.contract import write_table
+from kernelatlas.running.files import write_frame
 from kernelatlas.running.job import logged
 from kernelatlas.tables.offsets import offset_tables
 
@@ -7,6 +7,6 @@ with logged(snakemake.log[0]):
     offsets, layers, histogram = offset_tables(
         inputs.fits, inputs.labels, inputs.kernels, params.models, params.r2
     )
-    write_table(offsets, output.offsets, output.offsets_csv)
-    write_table(layers, output.layers, output.layers_csv)
-    write_table(histogram, output.histogram, output.histogram_csv)
+    write_frame(offsets, output.offsets, output.offsets_csv)
+    write_frame(layers, output.layers, output.layers_csv)
+    write_frame(histogram, output.histogram, output.histogram_csv)

@@ -5,7 +5,7 @@ from kernelatlas.clustering.curve import Curve
 from kernelatlas.clustering.labels import threshold
 from kernelatlas.evidence.stability import stability_table
 from kernelatlas.kernels.corpus import read_corpus
-from kernelatlas.running.contract import write_table
+from kernelatlas.running.files import write_frame
 from kernelatlas.running.job import logged
 
 with logged(snakemake.log[0]):
@@ -23,4 +23,4 @@ with logged(snakemake.log[0]):
         params.minimum_cosine,
         params.device,
     )
-    write_table(table, *snakemake.output)
+    write_frame(table, *snakemake.output)

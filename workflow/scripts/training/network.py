@@ -1,7 +1,7 @@
 import pandas as pd
 import torch
 
-from kernelatlas.running.files import write_frame
+from kernelatlas.running.files import FIRST_VERSION, write_frame
 from kernelatlas.running.job import logged
 from kernelatlas.training.architectures import read_recipe
 from kernelatlas.training.network import train
@@ -12,5 +12,5 @@ with logged(snakemake.log[0]):
     params, output = snakemake.params, snakemake.output
     trained = train(recipe, params.device, params.resume, params.code)
     trained.write_trajectory(output.trajectory)
-    write_frame(pd.DataFrame(trained.history), output.history)
+    write_frame(pd.DataFrame(trained.history), output.history, schema_version=FIRST_VERSION)
     trained.write_weights(output.weights)

@@ -1,6 +1,5 @@
-"""Versions of tables and keys of the config that are no longer there."""
+"""Keys of the config that are no longer there, and results of earlier versions."""
 
-import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -8,10 +7,8 @@ import yaml
 
 from kernelatlas.clustering.labels import write_labels
 from kernelatlas.errors import KernelAtlasError
-from kernelatlas.running.contract import REPLACED, outdated, refuse_replaced, write_table
-from kernelatlas.running.files import metadata_of, write_frame, write_parquet
-
-FRAME = pd.DataFrame({"a": [1, 2], "b": ["x", None]})
+from kernelatlas.running.files import write_parquet
+from kernelatlas.running.upgrade import REPLACED, outdated, refuse_replaced
 
 
 @pytest.mark.parametrize(
@@ -59,12 +56,3 @@ def test_results_of_the_version_before_are_told(tmp_path):
     assert outdated(tmp_path) is not None
     write_labels([], labels, [0])
     assert outdated(tmp_path) is None
-
-
-def test_tables_are_of_version_2(tmp_path):
-    write_table(FRAME, tmp_path / "a.parquet", tmp_path / "a.csv")
-    write_frame(FRAME, tmp_path / "b.parquet", tmp_path / "b.csv")
-    assert metadata_of(tmp_path / "a.parquet")["schema_version"] == 2
-    assert metadata_of(tmp_path / "b.parquet")["schema_version"] == 1
-    pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "a.parquet"), FRAME)
-    assert (tmp_path / "a.csv").read_bytes() == (tmp_path / "b.csv").read_bytes()

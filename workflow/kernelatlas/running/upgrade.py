@@ -1,21 +1,11 @@
-"""Version 2 of the tables: labels and all that is made from them.
-
-Kernel tables, corpora and tables of sizes and trainings are still of version 1
-(`kernelatlas.running.files`), so that an upgrade reads no checkpoint again.
-"""
+"""What earlier versions of Kernel Atlas left: keys of the config and results that are outdated."""
 
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pandas as pd
-import pyarrow as pa
-
 from kernelatlas.errors import KernelAtlasError
-from kernelatlas.running.files import metadata_of, write_frame, write_parquet
-
-SCHEMA_VERSION = 2
+from kernelatlas.running.files import SCHEMA_VERSION, metadata_of
 
 REPLACED = {
     "autoencoder.epochs": "training is counted in steps, whatever the number of kernels: remove "
@@ -23,27 +13,6 @@ REPLACED = {
     "autoencoder.curve_points": "the curve has autoencoder.points points: remove it, or set that",
     "clusters.price": "the curve is no longer cut, kernels are named where they are: remove it",
 }
-
-
-def write_table(frame: pd.DataFrame, *paths: str | PathLike[str]) -> None:
-    """Write one table to each path as Parquet or CSV, by suffix, as `write_frame` does.
-
-    Lists may be missing.
-    """
-    for path in map(Path, paths):
-        if path.suffix == ".parquet":
-            table = pa.Table.from_pandas(frame, preserve_index=False)
-            write_parquet(table, path, {"schema_version": SCHEMA_VERSION})
-        else:
-            write_frame(frame.apply(_listed), path)
-
-
-def _listed(column: "pd.Series[Any]") -> "pd.Series[Any]":
-    """Give a list column with missing lists empty ones."""
-    lists = column.map(lambda value: hasattr(value, "tolist"))
-    if not lists.any() or lists.all():
-        return column
-    return column.where(lists, pd.Series([np.empty(0)] * len(column), column.index))
 
 
 def refuse_replaced(config: dict[str, Any], file: str) -> None:
