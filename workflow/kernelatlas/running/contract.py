@@ -4,7 +4,6 @@ Kernel tables, corpora and tables of sizes and trainings are still of version 1
 (`kernelatlas.running.files`), so that an upgrade reads no checkpoint again.
 """
 
-from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -37,12 +36,6 @@ def write_table(frame: pd.DataFrame, *paths: str | PathLike[str]) -> None:
             write_parquet(table, path, {"schema_version": SCHEMA_VERSION})
         else:
             write_frame(frame.apply(_listed), path)
-
-
-def write_tables(output: Mapping[str, str], **frames: pd.DataFrame) -> None:
-    """Write tables to the outputs of a rule: `name` is Parquet, `name_csv` CSV."""
-    for name, frame in frames.items():
-        write_table(frame, output[name], output[f"{name}_csv"])
 
 
 def _listed(column: "pd.Series[Any]") -> "pd.Series[Any]":

@@ -1,11 +1,13 @@
-from kernelatlas.running.contract import write_tables
+from kernelatlas.running.contract import write_table
 from kernelatlas.running.job import logged
 from kernelatlas.tables.models import composition_table, model_table
 
 with logged(snakemake.log[0]):
-    labels, params = snakemake.input, snakemake.params
-    write_tables(
-        snakemake.output,
-        models=model_table(labels, params.models, params.thresholds),
-        composition=composition_table(labels, params.models),
+    models, params = snakemake.params.models, snakemake.params
+    output = snakemake.output
+    write_table(
+        model_table(snakemake.input, models, params.thresholds), output.models, output.models_csv
+    )
+    write_table(
+        composition_table(snakemake.input, models), output.composition, output.composition_csv
     )

@@ -1,11 +1,12 @@
 from kernelatlas.clustering.labels import threshold
-from kernelatlas.running.contract import write_tables
+from kernelatlas.running.contract import write_table
 from kernelatlas.running.job import logged
 from kernelatlas.tables.nulls import gather, null_curves, null_shares
 
 with logged(snakemake.log[0]):
-    inputs, params = snakemake.input, snakemake.params
+    inputs, params, output = snakemake.input, snakemake.params, snakemake.output
     kernels = gather(inputs.labels, inputs.fits, inputs.nulls, params.models, params.k)
     below = threshold(params.k, params.thresholds)
     shares = null_shares(kernels, below, params.r2, params.rate, params.resamples)
-    write_tables(snakemake.output, shares=shares, curves=null_curves(kernels))
+    write_table(shares, output.shares, output.shares_csv)
+    write_table(null_curves(kernels), output.curves, output.curves_csv)
