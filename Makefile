@@ -2,7 +2,7 @@
 # `make test-slurm`: the workflow through a real Slurm of one node; installs it, needs root.
 # `make dynamics`: the networks trained here, followed through their training.
 # `make evidence`: stability, analytic fits, nulls, baselines, master keys. `make release`: one folder of results.
-# `make docs`: fill the tables of README.md and docs/ with the numbers in results/.
+# `make docs`: fill the tables of README.md and docs/ with the numbers in results/ and the rules.
 # `make check`: format, lint, types. `make report`: the HTML report of the results.
 # `make lock`: regenerate the pins. `make registry`: regenerate the registry of timm.
 # `make benchmark`: autoencoder against k-means, labels against other formulas, fits against scipy, extraction against timm, training.
@@ -58,6 +58,7 @@ release: setup
 
 docs: setup
 	python docs/numbers.py
+	python docs/rules.py
 
 report: all dynamics evidence
 	snakemake --report results/report.html all dynamics evidence

@@ -1,12 +1,17 @@
 from snakemake.utils import min_version
 
-min_version("9.6")
+min_version("9.14")
 
 
 configfile: "config.yaml"
 
 
-include: "workflow/rules/common.smk"
+include: "workflow/rules/running/configuration.smk"
+include: "workflow/rules/running/inputs.smk"
+include: "workflow/rules/running/resources.smk"
+include: "workflow/rules/running/targets.smk"
+include: "workflow/rules/running/params.smk"
+include: "workflow/rules/base.smk"
 include: "workflow/rules/sources.smk"
 include: "workflow/rules/kernels.smk"
 include: "workflow/rules/clustering.smk"
@@ -15,9 +20,10 @@ include: "workflow/rules/figures.smk"
 include: "workflow/rules/training.smk"
 include: "workflow/rules/evidence.smk"
 include: "workflow/rules/release.smk"
+include: "workflow/rules/running/requested.smk"
 
 
 rule all:
     default_target: True
     input:
-        all_results,
+        lambda wildcards: TARGETS.files("all"),

@@ -45,11 +45,12 @@ def prepare(folder: Path, models: int, way: str) -> Project:
     (project.path / "zoo.yaml").write_text(yaml.safe_dump(zoo))
     project.update("config.yaml", extract_on="nodes" if way in ("group", "single") else "login")
     if way == "single":
-        rules = project.path / "workflow/rules/kernels.smk"
         grouped = r'    group:\n        "kernels" if NODES_EXTRACT else None\n'
-        text, found = re.subn(grouped, "", rules.read_text())
-        assert found == 3
-        rules.write_text(text)
+        for file, rules in (("sources", 1), ("kernels", 2)):
+            path = project.path / f"workflow/rules/{file}.smk"
+            text, found = re.subn(grouped, "", path.read_text())
+            assert found == rules
+            path.write_text(text)
     return project
 
 

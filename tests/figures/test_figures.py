@@ -154,13 +154,14 @@ def clusters_figure(**sizes: Any) -> Figure:
 def drawn_clusters(tables: dict[str, pd.DataFrame]) -> Figure:
     return family_clusters.draw(
         *(tables[name] for name in ("clusters", "shares", "members", "models")),
-        {"family": "convnextv2", "seeds": [0, 1, 2]},
+        family="convnextv2",
+        seeds=[0, 1, 2],
     )
 
 
 def layers_figure(ks: tuple[int, ...] = (7,), **sizes: int) -> Figure:
     composition = family_tables(ks=ks, **sizes)["composition"]
-    return family_layers.draw(composition, {"family": "convnextv2", "seed": 0})
+    return family_layers.draw(composition, "convnextv2")
 
 
 def spectrum_table(points: int = 1024, stretch: int = 5, k: int = 7) -> pd.DataFrame:
@@ -622,7 +623,7 @@ def test_one_model_in_models_and_layers() -> None:
     tables = family_tables()
     one = tables["composition"].loc[tables["composition"]["trained"]]
     assert_texts_apart(models.draw(tables["models"].iloc[:1], one))
-    assert_texts_apart(family_layers.draw(one, {"family": "f", "seed": 0}))
+    assert_texts_apart(family_layers.draw(one, "convnextv2"))
 
 
 def test_training_of_one_step_and_many_seeds() -> None:

@@ -5,7 +5,7 @@ import pytest
 
 from kernelatlas.errors import KernelAtlasError
 from kernelatlas.kernels.layer import Layer
-from kernelatlas.kernels.sizes import size_table, studied_sizes
+from kernelatlas.kernels.sizes import size_table, sizes_of, studied_sizes
 from kernelatlas.kernels.table import write_kernels
 from kernelatlas.running.files import write_frame
 
@@ -112,3 +112,13 @@ def test_a_model_without_kernels_does_not_disturb(paths, tmp_path):
     table = size_table([tmp_path / "none.parquet", *paths], models, [3, 7], 5)
     assert studied(table) == [3, 7]
     assert "none" not in set(table["model"])
+
+
+def test_sizes_of_some_models_are_read_again_when_the_table_changes(paths, tmp_path):
+    path = tmp_path / "sizes.parquet"
+    write_frame(size_table(paths, MODELS, [3, 7, 9], 2), path)
+    assert sizes_of(path, ["b"]) == [3, 7, 9]
+    assert sizes_of(path, ["a.untrained", "a", "unknown"]) == [3, 7]
+    assert sizes_of(path, []) == []
+    write_frame(size_table(paths, MODELS, [7], 2), path)
+    assert sizes_of(path, ["a", "b"]) == [7]

@@ -66,3 +66,15 @@ def test_the_fingerprint_does_not_depend_on_the_place(tree, tmp_path_factory, mo
     shutil.copytree(tree, moved)
     monkeypatch.setattr(module, "LIBRARY", moved / "kernelatlas")
     assert digests(moved) == before
+
+
+def test_modules_that_are_imported_by_name_count(tree):
+    def digest(*modules):
+        module._digest.cache_clear()
+        return module.fingerprint(tree / "scripts/figures/figure.py", modules)
+
+    before = digest(), digest("kernelatlas.figures.pca"), digest("kernelatlas.figures.seeds")
+    assert len(set(before)) == 3
+    edit(tree / "kernelatlas/figures/pca.py", "SHOWN = ", "UNUSED = 1\nSHOWN = ")
+    after = digest(), digest("kernelatlas.figures.pca"), digest("kernelatlas.figures.seeds")
+    assert [a == b for a, b in zip(before, after, strict=True)] == [True, False, True]

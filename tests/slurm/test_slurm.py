@@ -219,8 +219,8 @@ def seen_gpu(log):
 
 def test_more_memory_at_each_attempt(project, jobs):
     # So little that torch cannot be imported in it.
-    project.edit("workflow/rules/common.smk", "NESTED_MB = 500", "NESTED_MB = 0")
-    project.edit("workflow/rules/kernels.smk", "memory(1000)", "memory(400)")
+    project.edit("workflow/kernelatlas/running/resources.py", "NESTED_MB = 500", "NESTED_MB = 0")
+    project.edit("workflow/rules/sources.smk", "memory(1000)", "memory(400)")
     run = snakemake(project, "results/untrained/a.untrained.safetensors")
     assert run.code == 0, run.text
     tried = sorted(jobs(), key=lambda job: int(job["JobId"]))

@@ -1,616 +1,303 @@
-rule figure_family_clusters:
+use rule figure as figure_family_clusters with:
     input:
         clusters=of_family("results/clusters/k{k}.parquet"),
         shares="results/tables/{family}_clusters.parquet",
         members="results/tables/{family}_members.parquet",
         models="results/tables/models.parquet",
     output:
-        pdf="results/figures/{family}_clusters.pdf",
-        png=report(
-            "results/figures/{family}_clusters.png",
-            caption="../report/family_clusters.rst",
-            category="Families",
-            labels={"family": "{family}", "figure": "clusters"},
-        ),
-    log:
-        "results/logs/figures/{family}_clusters.log",
-    benchmark:
-        "results/benchmarks/figures/{family}_clusters.tsv"
-    group:
-        "results"
-    conda:
-        ENVIRONMENT
-    threads: 1
+        **figures("{family}_clusters", "Families", "clusters", of="all"),
+    pathvars:
+        name="figures/{family}_clusters",
     resources:
-        mem_mb=memory(lambda wildcards: 400 + 20 * len(models_of(wildcards.family))),
+        mem_mb=memory(
+            lambda wildcards: 400 + 20 * len(EXPERIMENT.of_family(wildcards.family))
+        ),
         runtime=minutes(5),
     params:
-        code=fingerprint("figures/figure_family_clusters"),
+        **draws("family_clusters"),
+        family="{family}",
         seeds=config["seeds"],
     message:
         "Drawing the clusters of the family {wildcards.family}"
-    script:
-        "../scripts/figures/figure_family_clusters.py"
 
 
-rule figure_family_layers:
+use rule figure as figure_family_layers with:
     input:
         composition="results/tables/composition.parquet",
     output:
-        pdf="results/figures/{family}_layers.pdf",
-        png=report(
-            "results/figures/{family}_layers.png",
-            caption="../report/family_layers.rst",
-            category="Families",
-            labels={"family": "{family}", "figure": "layers"},
-        ),
-    log:
-        "results/logs/figures/{family}_layers.log",
-    benchmark:
-        "results/benchmarks/figures/{family}_layers.tsv"
-    group:
-        "results"
-    conda:
-        ENVIRONMENT
-    threads: 1
+        **figures("{family}_layers", "Families", "layers", of="all"),
+    pathvars:
+        name="figures/{family}_layers",
     resources:
-        mem_mb=memory(lambda wildcards: 400 + 8 * len(models_of(wildcards.family))),
+        mem_mb=memory(
+            lambda wildcards: 400 + 8 * len(EXPERIMENT.of_family(wildcards.family))
+        ),
         runtime=minutes(2),
     params:
-        code=fingerprint("figures/figure_family_layers"),
-        seed=FIRST_SEED,
+        **draws("family_layers"),
+        family="{family}",
     message:
         "Drawing the layers of the family {wildcards.family}"
-    script:
-        "../scripts/figures/figure_family_layers.py"
 
 
-rule figure_models:
+use rule figure as figure_models with:
     input:
         models="results/tables/models.parquet",
         composition="results/tables/composition.parquet",
     output:
-        pdf="results/figures/models.pdf",
-        png=report(
-            "results/figures/models.png",
-            caption="../report/models.rst",
-            category="Models",
-            labels={"figure": "models"},
-        ),
-    log:
-        "results/logs/figures/models.log",
-    benchmark:
-        "results/benchmarks/figures/models.tsv"
-    group:
-        "results"
-    conda:
-        ENVIRONMENT
-    threads: 1
-    resources:
-        mem_mb=memory(500),
-        runtime=minutes(2),
+        **figures("models", "Models", "models", of="all"),
+    pathvars:
+        name="figures/models",
     params:
-        code=fingerprint("figures/figure_models"),
+        **draws("models"),
         seed=FIRST_SEED,
     message:
         "Drawing the models"
-    script:
-        "../scripts/figures/figure_models.py"
 
 
-rule figure_spectrum:
+use rule figure as figure_spectrum with:
     input:
         spectrum="results/tables/spectrum_k{k}.parquet",
     output:
-        pdf="results/figures/spectrum_k{k}.pdf",
-        png=report(
-            "results/figures/spectrum_k{k}.png",
-            caption="../report/spectrum.rst",
-            category="Kernel sizes",
-            labels={"size": "{k}", "figure": "spectrum"},
-        ),
-    log:
-        "results/logs/figures/spectrum_k{k}.log",
-    benchmark:
-        "results/benchmarks/figures/spectrum_k{k}.tsv"
-    group:
-        "results"
-    conda:
-        ENVIRONMENT
-    threads: 1
-    resources:
-        mem_mb=memory(500),
-        runtime=minutes(2),
+        **figures("spectrum_k{k}", "Kernel sizes", "spectrum", of="all"),
+    pathvars:
+        name="figures/spectrum_k{k}",
     params:
-        code=fingerprint("figures/figure_spectrum"),
+        **draws("spectrum"),
         seed=FIRST_SEED,
     message:
         "Drawing the spectrum of {wildcards.k}x{wildcards.k} kernels"
-    script:
-        "../scripts/figures/figure_spectrum.py"
 
 
-rule figure_pca:
+use rule figure as figure_pca with:
     input:
         scores="results/tables/pca_k{k}.parquet",
         components="results/tables/pca_components_k{k}.parquet",
     output:
-        pdf="results/figures/pca_k{k}.pdf",
-        png=report(
-            "results/figures/pca_k{k}.png",
-            caption="../report/pca.rst",
-            category="Kernel sizes",
-            labels={"size": "{k}", "figure": "principal components"},
-        ),
-    log:
-        "results/logs/figures/pca_k{k}.log",
-    benchmark:
-        "results/benchmarks/figures/pca_k{k}.tsv"
-    group:
-        "results"
-    conda:
-        ENVIRONMENT
-    threads: 1
-    resources:
-        mem_mb=memory(500),
-        runtime=minutes(2),
+        **figures("pca_k{k}", "Kernel sizes", "principal components", of="all"),
+    pathvars:
+        name="figures/pca_k{k}",
     params:
-        code=fingerprint("figures/figure_pca"),
+        **draws("pca"),
     message:
         "Drawing the principal components of {wildcards.k}x{wildcards.k} kernels"
-    script:
-        "../scripts/figures/figure_pca.py"
 
 
-rule figure_weightsum:
+use rule figure as figure_weightsum with:
     input:
-        "results/tables/weightsum_k{k}.parquet",
+        weightsum="results/tables/weightsum_k{k}.parquet",
     output:
-        pdf="results/figures/weightsum_k{k}.pdf",
-        png=report(
-            "results/figures/weightsum_k{k}.png",
-            caption="../report/weightsum.rst",
-            category="Kernel sizes",
-            labels={"size": "{k}", "figure": "sums of weights"},
-        ),
-    log:
-        "results/logs/figures/weightsum_k{k}.log",
-    benchmark:
-        "results/benchmarks/figures/weightsum_k{k}.tsv"
-    group:
-        "results"
-    conda:
-        ENVIRONMENT
-    threads: 1
-    resources:
-        mem_mb=memory(500),
-        runtime=minutes(2),
+        **figures("weightsum_k{k}", "Kernel sizes", "sums of weights", of="all"),
+    pathvars:
+        name="figures/weightsum_k{k}",
     params:
-        code=fingerprint("figures/figure_weightsum"),
+        **draws("weightsum"),
+        k=size_of,
     message:
         "Drawing the sums of weights of {wildcards.k}x{wildcards.k} kernels"
-    script:
-        "../scripts/figures/figure_weightsum.py"
 
 
-rule figure_training:
+use rule figure as figure_training with:
     input:
-        "results/tables/training_k{k}.parquet",
+        history="results/tables/training_k{k}.parquet",
     output:
-        pdf="results/figures/training_k{k}.pdf",
-        png=report(
-            "results/figures/training_k{k}.png",
-            caption="../report/training.rst",
-            category="Kernel sizes",
-            labels={"size": "{k}", "figure": "training"},
-        ),
-    log:
-        "results/logs/figures/training_k{k}.log",
-    benchmark:
-        "results/benchmarks/figures/training_k{k}.tsv"
-    group:
-        "results"
-    conda:
-        ENVIRONMENT
-    threads: 1
-    resources:
-        mem_mb=memory(500),
-        runtime=minutes(2),
+        **figures("training_k{k}", "Kernel sizes", "training", of="all"),
+    pathvars:
+        name="figures/training_k{k}",
     params:
-        code=fingerprint("figures/figure_training"),
+        **draws("training"),
+        k=size_of,
     message:
         "Drawing the training of the {wildcards.k}x{wildcards.k} autoencoders"
-    script:
-        "../scripts/figures/figure_training.py"
 
 
-rule figure_emergence:
+use rule figure as figure_emergence with:
     input:
         emergence="results/tables/emergence.parquet",
         composition="results/tables/emergence_composition.parquet",
-        learning="results/tables/learning.parquet" if documented() else [],
+        learning="results/tables/learning.parquet" if DOCUMENTED else [],
     output:
-        pdf="results/figures/emergence.pdf",
-        png=report(
-            "results/figures/emergence.png",
-            caption="../report/emergence.rst",
-            category="Trainings",
-            labels={"figure": "emergence"},
-        ),
-    log:
-        "results/logs/figures/emergence.log",
-    benchmark:
-        "results/benchmarks/figures/emergence.tsv"
-    group:
-        "results"
-    conda:
-        ENVIRONMENT
-    threads: 1
-    resources:
-        mem_mb=memory(500),
-        runtime=minutes(2),
+        **figures("emergence", "Trainings", "emergence", of="dynamics"),
+    pathvars:
+        name="figures/emergence",
     params:
-        code=fingerprint("figures/figure_emergence"),
+        **draws("emergence"),
         seed=FIRST_SEED,
     message:
         "Drawing when shapes emerge"
-    script:
-        "../scripts/figures/figure_emergence.py"
 
 
-rule figure_seeds:
+use rule figure as figure_seeds with:
     input:
         seeds="results/tables/seeds.parquet",
     output:
-        pdf="results/figures/seeds.pdf",
-        png=report(
-            "results/figures/seeds.png",
-            caption="../report/seeds.rst",
-            category="Trainings",
-            labels={"figure": "seeds"},
-        ),
-    log:
-        "results/logs/figures/seeds.log",
-    benchmark:
-        "results/benchmarks/figures/seeds.tsv"
-    group:
-        "results"
-    conda:
-        ENVIRONMENT
-    threads: 1
-    resources:
-        mem_mb=memory(500),
-        runtime=minutes(2),
+        **figures("seeds", "Trainings", "seeds", of="dynamics"),
+    pathvars:
+        name="figures/seeds",
     params:
-        code=fingerprint("figures/figure_seeds"),
+        **draws("seeds"),
         seed=FIRST_SEED,
     message:
         "Drawing how networks of different seeds differ"
-    script:
-        "../scripts/figures/figure_seeds.py"
 
 
-rule figure_data:
+use rule figure as figure_data with:
     input:
         seeds="results/tables/seeds.parquet",
         emergence="results/tables/emergence.parquet",
-        spectra="results/tables/data_spectra.parquet" if recipes_by_data() else [],
-        samples="results/tables/data_samples.parquet" if recipes_by_data() else [],
+        spectra="results/tables/data_spectra.parquet" if RECIPES_BY_DATA else [],
+        samples="results/tables/data_samples.parquet" if RECIPES_BY_DATA else [],
     output:
-        pdf="results/figures/data.pdf",
-        png=report(
-            "results/figures/data.png",
-            caption="../report/data.rst",
-            category="Trainings",
-            labels={"figure": "data"},
-        ),
-    log:
-        "results/logs/figures/data.log",
-    benchmark:
-        "results/benchmarks/figures/data.tsv"
-    group:
-        "results"
-    conda:
-        ENVIRONMENT
-    threads: 1
-    resources:
-        mem_mb=memory(500),
-        runtime=minutes(2),
+        **figures("data", "Trainings", "data", of="dynamics"),
+    pathvars:
+        name="figures/data",
     params:
-        code=fingerprint("figures/figure_data"),
+        **draws("data"),
         seed=FIRST_SEED,
     message:
         "Drawing what the training data change"
-    script:
-        "../scripts/figures/figure_data.py"
 
 
-rule figure_stability:
+use rule figure as figure_stability with:
     input:
-        "results/tables/stability_k{k}.parquet",
+        stability="results/tables/stability_k{k}.parquet",
     output:
-        pdf="results/figures/stability_k{k}.pdf",
-        png=report(
-            "results/figures/stability_k{k}.png",
-            caption="../report/stability.rst",
-            category="Evidence",
-            labels={"size": "{k}", "figure": "stability"},
-        ),
-    log:
-        "results/logs/figures/stability_k{k}.log",
-    benchmark:
-        "results/benchmarks/figures/stability_k{k}.tsv"
-    group:
-        "results"
-    conda:
-        ENVIRONMENT
-    threads: 1
-    resources:
-        mem_mb=memory(500),
-        runtime=minutes(2),
+        **figures("stability_k{k}", "Evidence", "stability", of="evidence"),
+    pathvars:
+        name="figures/stability_k{k}",
     params:
-        code=fingerprint("figures/figure_stability"),
+        **draws("stability"),
+        k=size_of,
     message:
         "Drawing how the labels of {wildcards.k}x{wildcards.k} kernels come out again"
-    script:
-        "../scripts/figures/figure_stability.py"
 
 
-rule figure_fits:
+use rule figure as figure_fits with:
     input:
         functions="results/tables/functions_k{k}.parquet",
         prototypes="results/tables/prototype_fits_k{k}.parquet",
     output:
-        pdf="results/figures/fits_k{k}.pdf",
-        png=report(
-            "results/figures/fits_k{k}.png",
-            caption="../report/fits.rst",
-            category="Evidence",
-            labels={"size": "{k}", "figure": "analytic fits"},
+        **figures(
+            "fits_k{k}",
+            "Evidence",
+            "analytic fits",
+            of="evidence",
+            over={"k": fitted_sizes},
         ),
-    log:
-        "results/logs/figures/fits_k{k}.log",
-    benchmark:
-        "results/benchmarks/figures/fits_k{k}.tsv"
-    group:
-        "results"
-    conda:
-        ENVIRONMENT
-    threads: 1
-    resources:
-        mem_mb=memory(500),
-        runtime=minutes(2),
+    pathvars:
+        name="figures/fits_k{k}",
     params:
-        code=fingerprint("figures/figure_fits"),
+        **draws("fits"),
         bound=config["evidence"]["r2"],
     message:
         "Drawing the analytic fits of {wildcards.k}x{wildcards.k} kernels"
-    script:
-        "../scripts/figures/figure_fits.py"
 
 
-rule figure_nulls:
+use rule figure as figure_nulls with:
     input:
         shares="results/tables/nulls_k{k}.parquet",
         curves="results/tables/null_curves_k{k}.parquet",
     output:
-        pdf="results/figures/nulls_k{k}.pdf",
-        png=report(
-            "results/figures/nulls_k{k}.png",
-            caption="../report/nulls.rst",
-            category="Evidence",
-            labels={"size": "{k}", "figure": "nulls"},
+        **figures(
+            "nulls_k{k}", "Evidence", "nulls", of="evidence", over={"k": fitted_sizes}
         ),
-    log:
-        "results/logs/figures/nulls_k{k}.log",
-    benchmark:
-        "results/benchmarks/figures/nulls_k{k}.tsv"
-    group:
-        "results"
-    conda:
-        ENVIRONMENT
-    threads: 1
-    resources:
-        mem_mb=memory(500),
-        runtime=minutes(2),
+    pathvars:
+        name="figures/nulls_k{k}",
     params:
-        code=fingerprint("figures/figure_nulls"),
-        k=lambda wildcards: int(wildcards.k),
+        **draws("nulls"),
+        k=size_of,
         rate=config["evidence"]["false_positives"],
     message:
         "Drawing {wildcards.k}x{wildcards.k} kernels beside chance"
-    script:
-        "../scripts/figures/figure_nulls.py"
 
 
-rule figure_baselines:
+use rule figure as figure_baselines with:
     input:
         baselines="results/tables/baselines_k{k}.parquet",
         agreement="results/tables/agreement_k{k}.parquet",
         prototypes="results/tables/baseline_prototypes_k{k}.parquet",
     output:
-        pdf="results/figures/baselines_k{k}.pdf",
-        png=report(
-            "results/figures/baselines_k{k}.png",
-            caption="../report/baselines.rst",
-            category="Kernel sizes",
-            labels={"size": "{k}", "figure": "baselines"},
-        ),
-    log:
-        "results/logs/figures/baselines_k{k}.log",
-    benchmark:
-        "results/benchmarks/figures/baselines_k{k}.tsv"
-    group:
-        "results"
-    conda:
-        ENVIRONMENT
-    threads: 1
-    resources:
-        mem_mb=memory(500),
-        runtime=minutes(2),
+        **figures("baselines_k{k}", "Kernel sizes", "baselines", of="evidence"),
+    pathvars:
+        name="figures/baselines_k{k}",
     params:
-        code=fingerprint("figures/figure_baselines"),
+        **draws("baselines"),
     message:
         "Drawing the baselines of {wildcards.k}x{wildcards.k} kernels"
-    script:
-        "../scripts/figures/figure_baselines.py"
 
 
-rule figure_masterkeys:
+use rule figure as figure_masterkeys with:
     input:
         search="results/tables/masterkeys_k{k}.parquet",
         filters="results/tables/masterkeys_filters_k{k}.parquet",
         models="results/tables/masterkeys_models_k{k}.parquet",
     output:
-        pdf="results/figures/masterkeys_k{k}.pdf",
-        png=report(
-            "results/figures/masterkeys_k{k}.png",
-            caption="../report/masterkeys.rst",
-            category="Kernel sizes",
-            labels={"size": "{k}", "figure": "master keys"},
-        ),
-    log:
-        "results/logs/figures/masterkeys_k{k}.log",
-    benchmark:
-        "results/benchmarks/figures/masterkeys_k{k}.tsv"
-    group:
-        "results"
-    conda:
-        ENVIRONMENT
-    threads: 1
+        **figures("masterkeys_k{k}", "Kernel sizes", "master keys", of="evidence"),
+    pathvars:
+        name="figures/masterkeys_k{k}",
     resources:
         mem_mb=memory(500),
         runtime=minutes(5),
     params:
-        code=fingerprint("figures/figure_masterkeys"),
+        **draws("masterkeys"),
+        k=size_of,
     message:
         "Drawing the master keys of {wildcards.k}x{wildcards.k} kernels"
-    script:
-        "../scripts/figures/figure_masterkeys.py"
 
 
-rule figure_replacements:
+use rule figure as figure_replacements with:
     input:
-        "results/tables/replacements.parquet",
+        replacements="results/tables/replacements.parquet",
     output:
-        pdf="results/figures/replacements.pdf",
-        png=report(
-            "results/figures/replacements.png",
-            caption="../report/replacements.rst",
-            category="Models",
-            labels={"figure": "kernels replaced"},
+        **figures(
+            "replacements", "Models", "kernels replaced", of="evidence", when=evaluated
         ),
-    log:
-        "results/logs/figures/replacements.log",
-    benchmark:
-        "results/benchmarks/figures/replacements.tsv"
-    group:
-        "results"
-    conda:
-        ENVIRONMENT
-    threads: 1
-    resources:
-        mem_mb=memory(500),
-        runtime=minutes(2),
+    pathvars:
+        name="figures/replacements",
     params:
-        code=fingerprint("figures/figure_replacements"),
+        **draws("replacements"),
     message:
         "Drawing the accuracies of networks with replaced kernels"
-    script:
-        "../scripts/figures/figure_replacements.py"
 
 
-rule figure_distances:
+use rule figure as figure_distances with:
     input:
-        "results/tables/distances_k{k}.parquet",
+        distances="results/tables/distances_k{k}.parquet",
     output:
-        pdf="results/figures/distances_k{k}.pdf",
-        png=report(
-            "results/figures/distances_k{k}.png",
-            caption="../report/distances.rst",
-            category="Evidence",
-            labels={"size": "{k}", "figure": "distances"},
-        ),
-    log:
-        "results/logs/figures/distances_k{k}.log",
-    benchmark:
-        "results/benchmarks/figures/distances_k{k}.tsv"
-    group:
-        "results"
-    conda:
-        ENVIRONMENT
-    threads: 1
-    resources:
-        mem_mb=memory(500),
-        runtime=minutes(2),
+        **figures("distances_k{k}", "Evidence", "distances", of="evidence"),
+    pathvars:
+        name="figures/distances_k{k}",
     params:
-        code=fingerprint("figures/figure_distances"),
+        **draws("distances"),
+        k=size_of,
     message:
         "Drawing the distances between sets of {wildcards.k}x{wildcards.k} kernels"
-    script:
-        "../scripts/figures/figure_distances.py"
 
 
-rule figure_accuracy:
+use rule figure as figure_accuracy with:
     input:
         accuracy="results/tables/accuracy.parquet",
         correlations="results/tables/accuracy_correlations.parquet",
     output:
-        pdf="results/figures/accuracy.pdf",
-        png=report(
-            "results/figures/accuracy.png",
-            caption="../report/accuracy.rst",
-            category="Evidence",
-            labels={"figure": "accuracy"},
-        ),
-    log:
-        "results/logs/figures/accuracy.log",
-    benchmark:
-        "results/benchmarks/figures/accuracy.tsv"
-    group:
-        "results"
-    conda:
-        ENVIRONMENT
-    threads: 1
-    resources:
-        mem_mb=memory(500),
-        runtime=minutes(2),
+        **figures("accuracy", "Evidence", "accuracy", of="evidence"),
+    pathvars:
+        name="figures/accuracy",
     params:
-        code=fingerprint("figures/figure_accuracy"),
+        **draws("accuracy"),
     message:
         "Drawing the share identified against accuracy"
-    script:
-        "../scripts/figures/figure_accuracy.py"
 
 
-rule figure_offsets:
+use rule figure as figure_offsets with:
     input:
         offsets="results/tables/offsets.parquet",
         histogram="results/tables/offsets_histogram.parquet",
     output:
-        pdf="results/figures/offsets.pdf",
-        png=report(
-            "results/figures/offsets.png",
-            caption="../report/offsets.rst",
-            category="Evidence",
-            labels={"figure": "offsets"},
-        ),
-    log:
-        "results/logs/figures/offsets.log",
-    benchmark:
-        "results/benchmarks/figures/offsets.tsv"
-    group:
-        "results"
-    conda:
-        ENVIRONMENT
-    threads: 1
-    resources:
-        mem_mb=memory(500),
-        runtime=minutes(2),
+        **figures("offsets", "Evidence", "offsets", of="evidence"),
+    pathvars:
+        name="figures/offsets",
     params:
-        code=fingerprint("figures/figure_offsets"),
+        **draws("offsets"),
         r2=config["evidence"]["r2"],
     message:
         "Drawing the offsets of the centres of kernels"
-    script:
-        "../scripts/figures/figure_offsets.py"

@@ -1,42 +1,36 @@
-rule kernels:
+use rule job as kernels with:
     input:
         checkpoint_of,
     output:
-        "results/kernels/{model}.parquet",
-    log:
-        "results/logs/kernels/{model}.log",
-    benchmark:
-        "results/benchmarks/kernels/{model}.tsv"
+        result("results/kernels/{model}.parquet", of=["all", "dynamics"]),
+    pathvars:
+        name="kernels/{model}",
     group:
         "kernels" if NODES_EXTRACT else None
     localrule: not NODES_EXTRACT
-    conda:
-        ENVIRONMENT
-    threads: 1
     resources:
         mem_mb=memory(300, 2),
         runtime=minutes(5),
         downloads=lambda wildcards: 1 if model_of(wildcards).remote else 0,
     params:
-        code=fingerprint("kernels/kernels"),
+        **runs("kernels/kernels"),
         model="{model}",
         remote=lambda wildcards: json.dumps(model_of(wildcards).remote, sort_keys=True),
         architecture=lambda wildcards: model_of(wildcards).architecture,
         layers=layers_of,
     message:
         "Extracting the depthwise kernels of {wildcards.model}"
-    script:
-        "../scripts/kernels/kernels.py"
 
 
 cacheable("kernels")
 
 
+# A checkpoint cannot be made of a rule.
 checkpoint sizes:
     input:
         expand("results/kernels/{model}.parquet", model=MODELS),
     output:
-        multiext("results/tables/sizes", parquet=".parquet", csv=".csv"),
+        **tables("sizes", of=["all", "release"]),
     log:
         "results/logs/tables/sizes.log",
     benchmark:
@@ -51,35 +45,28 @@ checkpoint sizes:
         mem_mb=memory(300, 0.3),
         runtime=minutes(5),
     params:
-        code=fingerprint("kernels/sizes"),
-        models=describe(MODELS),
+        **runs("kernels/sizes"),
+        models=EXPERIMENT.describe(MODELS),
         kernel_sizes=config["kernel_sizes"],
         minimum=config["minimum_kernels"],
     message:
         "Counting kernels by size"
     script:
-        "../scripts/kernels/sizes.py"
+        "../scripts/{params.script}.py"
 
 
-rule corpus:
+use rule job as corpus with:
     input:
         expand("results/kernels/{model}.parquet", model=TRAINED),
     output:
-        "results/corpora/k{k}.parquet",
-    log:
-        "results/logs/corpora/k{k}.log",
-    benchmark:
-        "results/benchmarks/corpora/k{k}.tsv"
-    conda:
-        ENVIRONMENT
-    threads: 1
+        result("results/corpora/k{k}.parquet", of="all"),
+    pathvars:
+        name="corpora/k{k}",
     resources:
         mem_mb=memory(500, 7),
         runtime=minutes(2, 0.01),
     params:
-        code=fingerprint("kernels/corpus"),
+        **runs("kernels/corpus"),
         minimum=config["minimum_kernels"],
     message:
         "Gathering the {wildcards.k}x{wildcards.k} kernels"
-    script:
-        "../scripts/kernels/corpus.py"

@@ -1,23 +1,18 @@
-rule untrained:
+use rule job as untrained with:
     input:
         recipe=lambda wildcards: recipe_of(model_of(wildcards).recipe),
     output:
         "results/untrained/{model}.safetensors",
-    log:
-        "results/logs/untrained/{model}.log",
-    benchmark:
-        "results/benchmarks/untrained/{model}.tsv"
+    pathvars:
+        name="untrained/{model}",
     group:
         "kernels" if NODES_EXTRACT else None
     localrule: not NODES_EXTRACT
-    conda:
-        ENVIRONMENT
-    threads: 1
     resources:
         mem_mb=memory(1000),
         runtime=minutes(5),
     params:
-        code=fingerprint("sources/untrained"),
+        **runs("sources/untrained"),
         architecture=lambda wildcards: model_of(wildcards).init,
         arguments=lambda wildcards: sorted(
             map(list, model_of(wildcards).arguments.items())
@@ -25,29 +20,20 @@ rule untrained:
         seed=lambda wildcards: model_of(wildcards).seed,
     message:
         "Initialising {wildcards.model}"
-    script:
-        "../scripts/sources/untrained.py"
 
 
-rule lock:
+use rule job as lock with:
     input:
-        expand("results/kernels/{model}.parquet", model=REMOTE),
+        expand("results/kernels/{model}.parquet", model=EXPERIMENT.remote),
     output:
         str(lock_of(config["zoo"])),
-    log:
-        "results/logs/lock.log",
-    benchmark:
-        "results/benchmarks/lock.tsv"
+    pathvars:
+        name="lock",
     localrule: True
-    conda:
-        ENVIRONMENT
-    threads: 1
     resources:
         mem_mb=memory(300),
         runtime=minutes(5),
     params:
-        code=fingerprint("sources/lock"),
+        **runs("sources/lock"),
     message:
         "Locking the commits of the models in {output}"
-    script:
-        "../scripts/sources/lock.py"

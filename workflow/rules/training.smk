@@ -1,12 +1,12 @@
-RECIPES = sorted(path.stem for path in (WORKFLOW / "zoos" / "recipes").glob("*.yaml"))
+NETWORKS = sorted(path.stem for path in (WORKFLOW / "zoos" / "recipes").glob("*.yaml"))
 
 
 rule zoo:
     input:
-        expand("results/networks/{network}.safetensors", network=RECIPES),
+        expand("results/networks/{network}.safetensors", network=NETWORKS),
 
 
-rule network:
+use rule job as network with:
     input:
         recipe=lambda wildcards: recipe_of(
             f"workflow/zoos/recipes/{wildcards.network}.yaml"
@@ -15,26 +15,19 @@ rule network:
         weights="results/networks/{network}.safetensors",
         history="results/networks/{network}_history.parquet",
         trajectory=directory("results/networks/{network}_trajectory"),
-    log:
-        "results/logs/networks/{network}.log",
-    benchmark:
-        "results/benchmarks/networks/{network}.tsv"
-    conda:
-        ENVIRONMENT
-    threads: 1
+    pathvars:
+        name="networks/{network}",
     resources:
         mem_mb=memory(3500),
         runtime=minutes(240),
         gpu=GPU,
     params:
-        code=fingerprint("training/network"),
+        **runs("training/network"),
         device=config["device"],
         # Not an output: it outlives a job that was killed.
         resume="results/networks/{network}.resume",
     message:
         "Training the network {wildcards.network}; its progress is told in {log}"
-    script:
-        "../scripts/training/network.py"
 
 
 rule dynamics:
@@ -42,12 +35,13 @@ rule dynamics:
         dynamics_results,
 
 
+# A checkpoint cannot be made of a rule.
 checkpoint dynamics_sizes:
     input:
         kernels=expand("results/kernels/{model}.parquet", model=DYNAMICS),
         sizes="results/tables/sizes.parquet",
     output:
-        multiext("results/tables/dynamics_sizes", parquet=".parquet", csv=".csv"),
+        **tables("dynamics_sizes", of="dynamics"),
     log:
         "results/logs/tables/dynamics_sizes.log",
     benchmark:
@@ -60,9 +54,9 @@ checkpoint dynamics_sizes:
         mem_mb=memory(300, 0.3),
         runtime=minutes(5),
     params:
-        code=fingerprint("training/dynamics_sizes"),
-        models=describe_dynamics(),
+        **runs("training/dynamics_sizes"),
+        models=EXPERIMENT.describe_dynamics(),
     message:
         "Counting the kernels of the states of trainings by size"
     script:
-        "../scripts/training/dynamics_sizes.py"
+        "../scripts/{params.script}.py"

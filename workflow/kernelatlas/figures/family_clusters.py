@@ -1,6 +1,6 @@
 """The shapes of one family of networks: prototypes, members and shares, on one page."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,7 +60,8 @@ def draw(
     shares: pd.DataFrame,
     members: pd.DataFrame,
     models: pd.DataFrame,
-    description: Mapping[str, Any],
+    family: str,
+    seeds: Sequence[int],
 ) -> Figure:
     """Draw a block per kernel size, in it a row per shape and up to four of what has no name.
 
@@ -74,11 +75,14 @@ def draw(
     members
         Columns k, cluster, label, rank (from 0), direction, identified, weights; may be empty.
     models
-        The family's networks: columns model, trained, k, kernels, degenerate, identified,
-        share_identified (in [0, 1]), threshold, trained_on.
-    description
-        family, seeds.
+        Columns family, model, trained, k, kernels, degenerate, identified, share_identified (in
+        [0, 1]), threshold, trained_on; networks of other families are left out.
+    family
+        Which family is drawn.
+    seeds
+        Those of the autoencoders, for the caption.
     """
+    models = models[models["family"] == family]
     networks = models.sort_values(["k", "trained"], ascending=[True, False], kind="stable")
     sizes = sorted(int(k) for k in networks["k"].unique())
     counts = {k: _counts(shares, networks[networks["k"] == k]) for k in sizes}
@@ -87,7 +91,7 @@ def draw(
     lines = _order(networks)
     over = 0.45 + len(lines) * LINE
     height = over + sum(heights.values())
-    title = f"{description['family']}: shapes of its depthwise kernels"
+    title = f"{family}: shapes of its depthwise kernels"
     figure = style.new_figure(WIDTH, height, title, fixed=True)
     figure.legend(
         handles=[
@@ -109,7 +113,7 @@ def draw(
         size=style.SMALL,
         linespacing=style.LINE - 0.1,
     )
-    bottom = style.caption(figure, _caption(clusters, members, networks, description))
+    bottom = style.caption(figure, _caption(clusters, members, networks, seeds))
     top = bottom + height - over
     for k in sizes:
         here = networks[networks["k"] == k].reset_index(drop=True)
@@ -184,11 +188,10 @@ def _caption(
     clusters: pd.DataFrame,
     members: pd.DataFrame,
     networks: pd.DataFrame,
-    description: Mapping[str, Any],
+    seeds: Sequence[int],
 ) -> str:
     ks = networks["k"].unique()
     corpus = int(clusters.loc[clusters["k"].isin(ks), "members"].sum())
-    seeds = list(description["seeds"])
     text = (
         f"Depthwise kernels of {style.sizes(ks)} were named by vote of autoencoders with one code "
         f"({'seeds' if len(seeds) > 1 else 'seed'} {style.listed(seeds)}; trained on a corpus of "

@@ -1,8 +1,5 @@
 """The shapes of the kernels of each layer, for the networks of one family."""
 
-from collections.abc import Mapping
-from typing import Any
-
 import numpy as np
 import pandas as pd
 import seaborn as sns
@@ -15,23 +12,25 @@ from kernelatlas.figures import style
 LONGEST = 16  # characters of a layer's short name that fit under a bar
 
 
-def draw(composition: pd.DataFrame, description: Mapping[str, Any]) -> Figure:
+def draw(composition: pd.DataFrame, family: str) -> Figure:
     """Draw a panel per network, trained ones first, with a stacked bar per layer.
 
     Parameters
     ----------
     composition
-        Columns model, trained, k, layer, layer_index, label, kernels, identified.
-    description
-        family.
+        Columns family, model, trained, k, layer, layer_index, label, kernels, identified;
+        networks of other families are left out.
+    family
+        Which family is drawn.
     """
+    composition = composition[composition["family"] == family]
     networks = composition[["model", "trained"]].drop_duplicates()
     networks = networks.sort_values("trained", ascending=False, kind="stable")
     layers = composition.groupby("model")["layer_index"].nunique().max()
     across = 2 if layers <= 24 and len(networks) > 1 else 1
     down = -(-len(networks) // across)
     figure = style.new_figure(
-        12.5, 0.6 + 2.15 * down, f"{description['family']}: shapes of the kernels, layer by layer"
+        12.5, 0.6 + 2.15 * down, f"{family}: shapes of the kernels, layer by layer"
     )
     panels = figure.subplots(down, across, squeeze=False).ravel()
     mixed = composition.groupby("model")["k"].nunique().max() > 1

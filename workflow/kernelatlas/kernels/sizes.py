@@ -1,7 +1,9 @@
 """How many kernels of which size each model has, and which sizes are studied."""
 
+import functools
 import logging
-from collections.abc import Sequence
+import os
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -86,3 +88,17 @@ def studied_sizes(path: str | Path) -> dict[str, list[int]]:
     table = pd.read_parquet(path)
     groups = table[table["studied"]].groupby("model")["kh"]
     return {str(model): sizes.tolist() for model, sizes in groups}
+
+
+def sizes_of(path: str | Path, models: Iterable[str]) -> list[int]:
+    """Return the sorted studied kernel sizes that any of these models has.
+
+    The table is read once for as long as the file stays as it is: every job of every model asks.
+    """
+    known = _studied_sizes(str(path), os.stat(path).st_mtime_ns)
+    return sorted({k for name in models for k in known.get(name, [])})
+
+
+@functools.cache
+def _studied_sizes(path: str, changed: int) -> dict[str, list[int]]:
+    return studied_sizes(path)

@@ -3,6 +3,7 @@
 import ast
 import functools
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 
 from kernelatlas.errors import KernelAtlasError
@@ -11,12 +12,17 @@ LIBRARY = Path(__file__).parents[1]
 DOCUMENTED = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 
 
-def fingerprint(script: str | Path) -> str:
+def fingerprint(script: str | Path, modules: Sequence[str] = ()) -> str:
     """Return a digest of a script and of every project module that it imports.
 
     Imports are followed transitively, those inside functions too. The digest is over
     the abstract syntax without docstrings, so that comments, formatting and docstrings
     change nothing.
+
+    Parameters
+    ----------
+    modules
+        Dotted names of modules that the script imports by a name that is a parameter.
 
     Returns
     -------
@@ -24,12 +30,12 @@ def fingerprint(script: str | Path) -> str:
         16 hexadecimal digits.
     """
     seen: dict[Path, str] = {}
-    waiting = [Path(script)]
+    waiting = [Path(script), *(file for module in modules for file in _files(module))]
     while waiting:
         path = waiting.pop()
         if path not in seen:
-            seen[path], modules = _digest(path, path.stat().st_mtime_ns)
-            waiting += modules
+            seen[path], imported = _digest(path, path.stat().st_mtime_ns)
+            waiting += imported
     # The script first, its modules by name: the order of discovery must not matter.
     own = seen.pop(Path(script))
     parts = [own, *(f"{path.relative_to(LIBRARY)} {seen[path]}" for path in sorted(seen))]

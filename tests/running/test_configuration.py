@@ -1,0 +1,47 @@
+"""The config: the project's own is valid, and a wrong one is told in words."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from kernelatlas.errors import KernelAtlasError
+from kernelatlas.running.configuration import checked, refuse_unwritable
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def config():
+    return yaml.safe_load((ROOT / "config.yaml").read_text())
+
+
+def test_the_projects_config_is_valid_and_stays_as_it_is(config):
+    assert checked(config) == config
+
+
+def test_sizes_as_keys_become_texts(config):
+    found = checked({**config, "thresholds": {3: 0.1, "5": 0.2}})
+    assert found["thresholds"] == {"3": 0.1, "5": 0.2}
+    assert checked({**config, "thresholds": {7: 0.3}})["thresholds"] == {"7": 0.3}
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "parts"),
+    [
+        ("seedz", [1], ["seedz", "did you mean 'seeds'"]),
+        ("thresholds", [0.3], ["thresholds", "a mapping from kernel sizes"]),
+        ("thresholds", {"x": 0.3}, ["thresholds", "a kernel size"]),
+        ("clusters", {"price": 1}, ["clusters.price", "remove it"]),
+    ],
+)
+def test_a_wrong_key_or_value_is_named(config, key, value, parts):
+    with pytest.raises(KernelAtlasError) as error:
+        checked({**config, key: value}, "mine.yaml")
+    for part in ("mine.yaml", *parts):
+        assert part in str(error.value)
+
+
+def test_a_folder_that_is_not_there_yet_can_be_made(tmp_path):
+    refuse_unwritable(tmp_path)
+    refuse_unwritable(tmp_path / "new")

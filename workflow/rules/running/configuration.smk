@@ -1,0 +1,83 @@
+import json
+import os
+import re
+import sys
+import time
+from pathlib import Path
+
+from snakemake.logging import logger
+
+WORKFLOW = Path(workflow.basedir) / "workflow"
+ENVIRONMENT = str(Path(workflow.basedir) / "envs" / "environment.yaml")
+
+# Scripts find the library in whatever environment or on whatever node they run.
+sys.path.insert(0, str(WORKFLOW))
+os.environ.update(
+    PYTHONPATH=os.pathsep.join(filter(None, [str(WORKFLOW), os.getenv("PYTHONPATH")]))
+)
+
+from kernelatlas.errors import KernelAtlasError
+from kernelatlas.running.configuration import checked, refuse_unwritable
+from kernelatlas.running.upgrade import outdated
+from kernelatlas.running.slurm import errors_in, refuse_orphans
+from kernelatlas.sources.experiment import Experiment
+from kernelatlas.sources.zoo import lock_of
+
+
+def stop(message):
+    """End Snakemake with one line instead of a traceback."""
+    logger.error(f"ERROR {message}")
+    raise SystemExit(1)
+
+
+try:
+    config.update(checked(config))
+    EXPERIMENT = Experiment.load(
+        config["zoo"], config["dynamics"], every_tag=config["tags"] == "all"
+    )
+    refuse_unwritable("results")
+except KernelAtlasError as error:
+    stop(error)
+
+
+if old := outdated("results"):
+    logger.warning(old)
+
+STARTED = time.time()
+
+
+# Snakemake holds the folder's lock by then, and nothing has been submitted.
+onstart:
+    try:
+        refuse_orphans(
+            os.getcwd(), required=workflow.executor_plugin.name == "slurm"
+        )
+    except KernelAtlasError as error:
+        stop(error)
+
+
+# Where jobs run here, their errors have been told.
+onerror:
+    if not workflow.local_exec:
+        for line in errors_in("results/logs", STARTED):
+            logger.error(line)
+
+
+if config["container"]:
+
+    container: config["container"]
+
+
+MODELS, DYNAMICS = list(EXPERIMENT.zoo), list(EXPERIMENT.dynamics)
+FAMILIES, TRAINED = EXPERIMENT.families, EXPERIMENT.trained
+FIRST_SEED = config["seeds"][0]
+# Whether checkpoints are read in jobs of their own, or where Snakemake runs.
+NODES_EXTRACT = config["extract_on"] == "nodes"
+
+
+wildcard_constraints:
+    model="|".join(map(re.escape, EXPERIMENT.names)),
+    family="|".join(map(re.escape, FAMILIES)),
+    network=r"[A-Za-z0-9][A-Za-z0-9._-]*",
+    k=r"[1-9][0-9]*",
+    seed=r"[0-9]+",

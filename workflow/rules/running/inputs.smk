@@ -1,0 +1,87 @@
+from kernelatlas.kernels.sizes import sizes_of
+from kernelatlas.names import SMALLEST_FIT
+from kernelatlas.sources.shards import shards_of
+from kernelatlas.sources.registry import digest as registry_digest
+from kernelatlas.training.histories import history_of, with_history
+from kernelatlas.training.recipes import recipe_files
+
+# Networks of trainings of which it is known how they were trained; and of the zoo.
+DOCUMENTED = with_history(EXPERIMENT.last_checkpoints)
+OF_KNOWN_ACCURACY = with_history(EXPERIMENT.zoo.values())
+RECIPES_BY_DATA = EXPERIMENT.recipes_by_data()
+
+
+def model_of(wildcards):
+    """The entry of {model} in the zoo, or among the checkpoints of trainings."""
+    return EXPERIMENT.model(wildcards.model)
+
+
+def size_of(wildcards):
+    """The kernel size {k}."""
+    return int(wildcards.k)
+
+
+def checkpoint_of(wildcards):
+    """The files that hold the weights of {model}; none of what comes from a hub."""
+    model = model_of(wildcards)
+    if not model.trained:
+        return f"results/untrained/{model.name}.safetensors"
+    return [model.file, *shards_of(model.file)] if model.file else []
+
+
+def recipe_of(path):
+    """The files that a recipe is made of; none without one."""
+    try:
+        return [str(file) for file in recipe_files(path)] if path else []
+    except KernelAtlasError as error:
+        stop(error)
+
+
+def layers_of(wildcards):
+    """Digest of the layers that timm says {model} has."""
+    architecture = model_of(wildcards).architecture
+    return registry_digest(architecture) if architecture else None
+
+
+def studied(models=None):
+    """Sorted kernel sizes under study that these models (the zoo's without it) have.
+
+    They are either all of the zoo or all checkpoints of trainings.
+    """
+    names = list(MODELS if models is None else models)
+    of_zoo = not set(names) & set(DYNAMICS)
+    tables = checkpoints.sizes if of_zoo else checkpoints.dynamics_sizes
+    return sizes_of(tables.get().output.parquet, names)
+
+
+def fitted_sizes(models=None):
+    """Studied kernel sizes of these models that analytic functions are fitted to."""
+    return [k for k in studied(models) if k >= SMALLEST_FIT]
+
+
+def of_model(pattern):
+    """Input function: `pattern` for every studied size of {model}, and every seed."""
+    return lambda wildcards: expand(
+        pattern, k=studied([wildcards.model]), seed=config["seeds"]
+    )
+
+
+def of_family(pattern):
+    """Input function: `pattern` for every model and studied size of {family}."""
+
+    def paths(wildcards):
+        models = EXPERIMENT.of_family(wildcards.family)
+        return expand(pattern, model=models, k=studied(models))
+
+    return paths
+
+
+def kernels_to_fit(wildcards):
+    """The kernels of {model}; its sizes, a parameter, are known after the checkpoint only."""
+    fitted_sizes([wildcards.model])
+    return f"results/kernels/{wildcards.model}.parquet"
+
+
+def evaluated():
+    """Networks that can be tested with other kernels; asks for the studied sizes."""
+    return [model.name for model in OF_KNOWN_ACCURACY if fitted_sizes([model.name])]

@@ -1,0 +1,32 @@
+from kernelatlas.running.resources import memory_mb, runtime_minutes
+
+# A job takes one GPU, unless there is nothing for it to do there. A profile that limits `gpu`
+# to none, as profiles/default does where there is none, makes this 0.
+GPU = 0 if config["device"] in ("cpu", "mps") else 1
+
+
+# The numbers in the rules are what `benchmarks/resources.py` found for the paper's zoo, rounded up.
+def memory(mb, per_mb=0, of=None):
+    """`mem_mb` of a rule: `mb`, and `per_mb` for each MB of its input, or of other files.
+
+    `mb` may be a function of the wildcards.
+    """
+
+    def asked(wildcards, input, attempt):
+        fixed = mb(wildcards) if callable(mb) else mb
+        return memory_mb(fixed, per_mb, of or input, attempt)
+
+    return asked
+
+
+def minutes(fixed, per_mb=0):
+    """`runtime` of a rule, likewise, with a margin for slow disks and nodes."""
+    return lambda wildcards, input, attempt: runtime_minutes(
+        fixed, per_mb, input, attempt
+    )
+
+
+def cacheable(name):
+    """Let `--cache` take a rule: Snakemake refuses it for one that has a benchmark."""
+    if name in (workflow.workflow_settings.cache or ()):
+        workflow.get_rule(name)._benchmark = None

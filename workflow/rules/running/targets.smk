@@ -1,0 +1,82 @@
+from kernelatlas.running.targets import Targets
+
+# What wildcards of results stand for in each target.
+OF_ZOO = {
+    "model": lambda: MODELS,
+    "family": lambda: [f for f in FAMILIES if studied(EXPERIMENT.of_family(f))],
+    "k": studied,
+    "seed": lambda: config["seeds"],
+}
+TARGETS = Targets(
+    {
+        "all": OF_ZOO,
+        "evidence": OF_ZOO,
+        "release": OF_ZOO,
+        "dynamics": {"model": lambda: DYNAMICS},
+    }
+)
+
+
+# An output says which targets it is of. `over` maps a wildcard to a function that returns its
+# values, where they are not those above; `when` is a function that returns nothing if there is
+# nothing to be made.
+def result(path, of, over=None, when=None):
+    """An output of the targets `of`."""
+    TARGETS.add(path, of, over, when)
+    return path
+
+
+def tables(*name, of, over=None, when=None, **names):
+    """Outputs under results/tables: `parquet` and `csv` of a single table; else by keyword."""
+
+    def both(stem):
+        return [
+            result(f"results/tables/{stem}.{suffix}", of, over, when)
+            for suffix in ("parquet", "csv")
+        ]
+
+    if name:
+        return dict(zip(("parquet", "csv"), both(*name)))
+    return {
+        f"{key}{suffix}": path
+        for key, stem in names.items()
+        for suffix, path in zip(("", "_csv"), both(stem))
+    }
+
+
+def figures(name, category, title, of, over=None, when=None):
+    """Outputs under results/figures, and where the report shows the figure."""
+    pdf, png = (f"results/figures/{name}.{suffix}" for suffix in ("pdf", "png"))
+    labels = {"family": "{family}"} if "{family}" in name else {}
+    labels |= {"size": "{k}"} if "{k}" in name else {}
+    caption = name.removesuffix("_k{k}").replace("{family}", "family")
+    return {
+        "pdf": result(pdf, of, over, when),
+        "png": report(
+            result(png, of, over, when),
+            caption=f"../report/{caption}.rst",
+            category=category,
+            labels={**labels, "figure": title},
+        ),
+    }
+
+
+def dynamics_results(wildcards):
+    """Everything that `dynamics` makes."""
+    if not DYNAMICS:
+        stop(
+            "config.yaml: dynamics: none: name a zoo of states on the way of trainings"
+        )
+    return TARGETS.files("dynamics")
+
+
+def release_settings(wildcards):
+    """What the manifest of a release says of the config."""
+    return {
+        "kernel_sizes": studied(),
+        "r2": config["evidence"]["r2"],
+        **{
+            key: config[key]
+            for key in ("seeds", "thresholds", "autoencoder", "clusters")
+        },
+    }

@@ -1,8 +1,0 @@
-import pandas as pd
-
-from kernelatlas.figures import baselines, style
-from kernelatlas.running.job import logged
-
-with logged(snakemake.log[0]):
-    tables = [pd.read_parquet(path) for path in snakemake.input]
-    style.save(baselines.draw(*tables), *snakemake.output)

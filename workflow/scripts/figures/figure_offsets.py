@@ -1,8 +1,0 @@
-import pandas as pd
-
-from kernelatlas.figures import offsets, style
-from kernelatlas.running.job import logged
-
-with logged(snakemake.log[0]):
-    tables = [pd.read_parquet(path) for path in snakemake.input]
-    style.save(offsets.draw(*tables, snakemake.params.r2), *snakemake.output)
