@@ -5,7 +5,7 @@ import pytest
 
 from kernelatlas.errors import KernelAtlasError
 from kernelatlas.kernels.layer import Layer
-from kernelatlas.kernels.sizes import size_table, sizes_of, studied_sizes
+from kernelatlas.kernels.sizes import models_with, size_table, sizes_of
 from kernelatlas.kernels.table import write_kernels
 from kernelatlas.running.files import write_frame
 
@@ -58,11 +58,12 @@ def test_counts(paths, tmp_path):
         ["second", "b", True, 9, 9, 2, 0, False],
     ]
     write_frame(table, tmp_path / "sizes.parquet")
-    assert studied_sizes(tmp_path / "sizes.parquet") == {
-        "a": [3, 7],
-        "a.untrained": [3, 7],
-        "b": [3, 7],
-    }
+    path, models = tmp_path / "sizes.parquet", ["b", "a.untrained", "unknown", "a"]
+    assert sizes_of(path, ["a.untrained"]) == [3, 7]
+    assert models_with(path, 3, models) == ["b", "a.untrained", "a"]
+    assert models_with(path, 5, models) == ["a.untrained"]  # not studied, but there
+    assert models_with(path, 9, models) == ["b"]
+    assert models_with(path, 11, models) == []
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 use rule job as autoencoder with:
     input:
-        "results/corpora/k{k}.parquet",
+        corpus_of,
     output:
         weights=result(
             "results/autoencoders/k{k}_seed{seed}.safetensors", of=["all", "release"]
@@ -17,8 +17,8 @@ use rule job as autoencoder with:
         gpu=GPU,
     params:
         **runs("clustering/autoencoder"),
+        corpus=corpus_digest,
         seed=lambda wildcards: int(wildcards.seed),
-        device=config["device"],
         settings=config["autoencoder"],
     message:
         "Training the autoencoder of {wildcards.k}x{wildcards.k} kernels, seed {wildcards.seed}"
@@ -29,7 +29,7 @@ cacheable("autoencoder")
 
 use rule short_job as clusters with:
     input:
-        corpus="results/corpora/k{k}.parquet",
+        corpus=corpus_of,
         autoencoders=expand(
             "results/autoencoders/k{{k}}_seed{seed}.safetensors", seed=config["seeds"]
         ),
@@ -42,6 +42,7 @@ use rule short_job as clusters with:
         runtime=minutes(2, 0.01),
     params:
         **runs("clustering/clusters"),
+        corpus=corpus_digest,
         thresholds=config["thresholds"],
         minimum_cosine=config["clusters"]["minimum_cosine"],
     message:

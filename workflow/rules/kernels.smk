@@ -55,13 +55,18 @@ checkpoint sizes:
         "../scripts/{params.script}.py"
 
 
-use rule job as corpus with:
+checkpoint corpus:
     input:
-        expand("results/kernels/{model}.parquet", model=TRAINED),
+        with_size,
     output:
         result("results/corpora/k{k}.parquet", of="all"),
-    pathvars:
-        name="corpora/k{k}",
+    log:
+        "results/logs/corpora/k{k}.log",
+    benchmark:
+        "results/benchmarks/corpora/k{k}.tsv"
+    conda:
+        ENVIRONMENT
+    threads: 1
     resources:
         mem_mb=memory(500, 7),
         runtime=minutes(2, 0.01),
@@ -70,3 +75,5 @@ use rule job as corpus with:
         minimum=config["minimum_kernels"],
     message:
         "Gathering the {wildcards.k}x{wildcards.k} kernels"
+    script:
+        "../scripts/{params.script}.py"

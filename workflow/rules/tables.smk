@@ -43,7 +43,7 @@ use rule short_job as tables_family with:
 use rule short_job as tables_spectrum with:
     input:
         autoencoder=f"results/autoencoders/k{{k}}_seed{FIRST_SEED}.safetensors",
-        corpus="results/corpora/k{k}.parquet",
+        corpus=corpus_of,
     output:
         **tables("spectrum_k{k}", of="all"),
     pathvars:
@@ -53,6 +53,7 @@ use rule short_job as tables_spectrum with:
         runtime=minutes(2, 0.01),
     params:
         **runs("tables/tables_spectrum"),
+        corpus=corpus_digest,
         minimum_cosine=config["clusters"]["minimum_cosine"],
     message:
         "The decoded curve of {wildcards.k}x{wildcards.k} kernels"
@@ -60,7 +61,7 @@ use rule short_job as tables_spectrum with:
 
 use rule short_job as tables_pca with:
     input:
-        corpus="results/corpora/k{k}.parquet",
+        corpus=corpus_of,
         labels=expand("results/labels/{model}.parquet", model=TRAINED),
     output:
         **tables(of="all", scores="pca_k{k}", components="pca_components_k{k}"),
@@ -71,6 +72,7 @@ use rule short_job as tables_pca with:
         runtime=minutes(2, 0.01),
     params:
         **runs("tables/tables_pca"),
+        corpus=corpus_digest,
     message:
         "Principal components of {wildcards.k}x{wildcards.k} kernels"
 
@@ -183,7 +185,7 @@ use rule short_job as tables_data with:
 # Not in a group: on a cluster it may take a GPU, as `autoencoder` does.
 use rule job as tables_stability with:
     input:
-        corpus="results/corpora/k{k}.parquet",
+        corpus=corpus_of,
         autoencoders=expand(
             "results/autoencoders/k{{k}}_seed{seed}.safetensors", seed=config["seeds"]
         ),
@@ -197,10 +199,10 @@ use rule job as tables_stability with:
         gpu=GPU,
     params:
         **runs("tables/tables_stability"),
+        corpus=corpus_digest,
         settings=config["autoencoder"],
         thresholds=config["thresholds"],
         minimum_cosine=config["clusters"]["minimum_cosine"],
-        device=config["device"],
     message:
         "Comparing the labels of {wildcards.k}x{wildcards.k} kernels between seeds and networks"
 
@@ -260,7 +262,7 @@ use rule short_job as tables_nulls with:
 
 use rule short_job as tables_baselines with:
     input:
-        corpus="results/corpora/k{k}.parquet",
+        corpus=corpus_of,
         autoencoders=expand(
             "results/autoencoders/k{{k}}_seed{seed}.safetensors", seed=config["seeds"]
         ),
@@ -278,6 +280,7 @@ use rule short_job as tables_baselines with:
         runtime=minutes(60),
     params:
         **runs("tables/tables_baselines"),
+        corpus=corpus_digest,
         seeds=config["seeds"],
         sample=config["evidence"]["sample"],
         settings=config["autoencoder"],
@@ -290,7 +293,7 @@ use rule short_job as tables_baselines with:
 use rule short_job as tables_masterkeys with:
     input:
         safetensors="results/masterkeys/k{k}.safetensors",
-        corpus="results/corpora/k{k}.parquet",
+        corpus=corpus_of,
         clusters="results/clusters/k{k}.parquet",
         trained=expand("results/kernels/{model}.parquet", model=TRAINED),
         kernels=expand("results/kernels/{model}.parquet", model=MODELS),
@@ -307,6 +310,7 @@ use rule short_job as tables_masterkeys with:
         runtime=minutes(2, 0.02),
     params:
         **runs("tables/tables_masterkeys"),
+        corpus=corpus_digest,
         models=EXPERIMENT.describe(MODELS),
         sample=config["evidence"]["sample"],
     message:
@@ -334,7 +338,7 @@ use rule short_job as tables_replacements with:
 
 use rule short_job as tables_distances with:
     input:
-        corpus="results/corpora/k{k}.parquet",
+        corpus=corpus_of,
         kernels=expand("results/kernels/{model}.parquet", model=MODELS),
     output:
         **tables("distances_k{k}", of="evidence"),
@@ -345,6 +349,7 @@ use rule short_job as tables_distances with:
         runtime=minutes(5, 0.05),
     params:
         **runs("tables/tables_distances"),
+        corpus=corpus_digest,
         models=EXPERIMENT.describe(MODELS),
     message:
         "Distances between sets of {wildcards.k}x{wildcards.k} kernels"

@@ -23,7 +23,6 @@ use rule job as network with:
         gpu=GPU,
     params:
         **runs("training/network"),
-        device=config["device"],
         # Not an output: it outlives a job that was killed.
         resume="results/networks/{network}.resume",
     message:

@@ -83,22 +83,22 @@ def _with_studied(counts: pd.DataFrame, sizes: set[int]) -> pd.DataFrame:
     return counts.assign(studied=studied)[columns]
 
 
-def studied_sizes(path: str | Path) -> dict[str, list[int]]:
-    """Return the studied kernel sizes of each model that has any, from its written table."""
-    table = pd.read_parquet(path)
-    groups = table[table["studied"]].groupby("model")["kh"]
-    return {str(model): sizes.tolist() for model, sizes in groups}
-
-
 def sizes_of(path: str | Path, models: Iterable[str]) -> list[int]:
-    """Return the sorted studied kernel sizes that any of these models has.
-
-    The table is read once for as long as the file stays as it is: every job of every model asks.
-    """
-    known = _studied_sizes(str(path), os.stat(path).st_mtime_ns)
-    return sorted({k for name in models for k in known.get(name, [])})
+    """Return the sorted studied kernel sizes that any of these models has, from a written table."""
+    sizes, studied = _square_sizes(str(path), os.stat(path).st_mtime_ns)
+    return sorted({k for name in models for k in sizes.get(name, ())} & studied)
 
 
+def models_with(path: str | Path, k: int, models: Iterable[str]) -> list[str]:
+    """Return those of the models that have k×k kernels, studied or not, from a written table."""
+    sizes, _ = _square_sizes(str(path), os.stat(path).st_mtime_ns)
+    return [name for name in models if k in sizes.get(name, ())]
+
+
+# Read once for as long as the file stays as it is: every job of every model asks.
 @functools.cache
-def _studied_sizes(path: str, changed: int) -> dict[str, list[int]]:
-    return studied_sizes(path)
+def _square_sizes(path: str, changed: int) -> tuple[dict[str, set[int]], set[int]]:
+    table = pd.read_parquet(path)
+    square = table[table["kh"] == table["kw"]]
+    sizes = {str(model): set(found) for model, found in square.groupby("model")["kh"]}
+    return sizes, set(square.loc[square["studied"], "kh"])

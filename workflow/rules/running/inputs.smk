@@ -1,5 +1,6 @@
-from kernelatlas.kernels.sizes import sizes_of
+from kernelatlas.kernels.sizes import models_with, sizes_of
 from kernelatlas.names import SMALLEST_FIT
+from kernelatlas.running.files import metadata_of
 from kernelatlas.sources.shards import shards_of
 from kernelatlas.sources.registry import digest as registry_digest
 from kernelatlas.training.histories import history_of, with_history
@@ -52,6 +53,29 @@ def studied(models=None):
     of_zoo = not set(names) & set(DYNAMICS)
     tables = checkpoints.sizes if of_zoo else checkpoints.dynamics_sizes
     return sizes_of(tables.get().output.parquet, names)
+
+
+def with_size(wildcards):
+    """The kernel tables of the trained models that have {k}x{k} kernels."""
+    table = checkpoints.sizes.get().output.parquet
+    return expand(
+        "results/kernels/{model}.parquet",
+        model=models_with(table, size_of(wildcards), TRAINED),
+    )
+
+
+# Snakemake runs a job again whose input another job has written again, with equal bytes too. So
+# the corpus is a checkpoint and an `ancient` input: what tells that it has changed is its digest.
+def corpus_of(wildcards):
+    """The corpus of {k}, for a rule that has `corpus_digest` among its params."""
+    checkpoints.corpus.get(k=wildcards.k)
+    return ancient(f"results/corpora/k{wildcards.k}.parquet")
+
+
+def corpus_digest(wildcards):
+    """The digest that the corpus of {k} has in its metadata; None before it is there."""
+    path = Path(f"results/corpora/k{wildcards.k}.parquet")
+    return metadata_of(path).get("digest") if path.exists() else None
 
 
 def fitted_sizes(models=None):

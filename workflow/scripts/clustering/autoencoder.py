@@ -13,6 +13,8 @@ with logged(snakemake.log[0]):
     seed, settings = snakemake.params.seed, dict(snakemake.params.settings)
     settings["widths"] = tuple(settings["widths"])
     _, kernels = read_corpus(snakemake.input[0])
-    model, history = fit(kernels, Settings(**settings), seed, snakemake.params.device, logging.info)
+    model, history = fit(
+        kernels, Settings(**settings), seed, snakemake.config["device"], logging.info
+    )
     model.save(snakemake.output.weights, {"seed": seed, "kernels": len(kernels)})
     write_frame(pd.DataFrame(history), snakemake.output.history)

@@ -21,6 +21,6 @@ with logged(snakemake.log[0]):
         Settings(**settings),
         threshold(curves[0].k, params.thresholds),
         params.minimum_cosine,
-        params.device,
+        snakemake.config["device"],
     )
     write_frame(table, *snakemake.output)

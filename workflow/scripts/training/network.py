@@ -10,7 +10,7 @@ with logged(snakemake.log[0]):
     torch.set_num_threads(snakemake.threads)
     recipe = read_recipe(snakemake.input.recipe[0])
     params, output = snakemake.params, snakemake.output
-    trained = train(recipe, params.device, params.resume, params.code)
+    trained = train(recipe, snakemake.config["device"], params.resume, params.code)
     trained.write_trajectory(output.trajectory)
     write_frame(pd.DataFrame(trained.history), output.history, schema_version=FIRST_VERSION)
     trained.write_weights(output.weights)

@@ -1,0 +1,53 @@
+"""What trains no autoencoder again: another device, models of other sizes, an equal corpus."""
+
+import re
+
+import yaml
+
+from project import Project, Run, nothing_to_do, planted
+
+
+def trained(run: Run) -> list[str]:
+    """Sizes and seeds of the autoencoders that a run trained."""
+    assert run.code == 0, run.text
+    return sorted(re.findall(r"Training the autoencoder of (\S+) kernels, seed (\d+)", run.text))
+
+
+def weights(project: Project) -> dict[str, int]:
+    paths = (project.path / "results/autoencoders").glob("*.safetensors")
+    return {path.name: path.stat().st_mtime_ns for path in paths}
+
+
+def test_another_device_rebuilds_nothing(finished):
+    for device in ("auto", "cpu", "cuda"):
+        run = finished.snakemake("all", "--dry-run", "--config", f"device={device}")
+        assert nothing_to_do(run), run.text
+
+
+def test_a_model_of_other_sizes_alone_leaves_a_corpus_as_it_is(finished):
+    before = weights(finished)
+    planted(finished.path / "nets/c.safetensors", 3, sizes=(3,))
+    zoo = yaml.safe_load((finished.path / "zoo.yaml").read_text())
+    zoo["families"]["third"] = [{"name": "c", "file": "nets/c.safetensors"}]
+    (finished.path / "zoo.yaml").write_text(yaml.safe_dump(zoo))
+    run = finished.snakemake("results/labels/a.parquet", "results/labels/c.parquet")
+    assert trained(run) == [("3x3", "0")]
+    assert {name: weights(finished)[name] for name in before} == before
+
+
+def test_a_corpus_of_equal_bytes_trains_nothing(finished):
+    before, digests = weights(finished), finished.digests()
+    (finished.path / "results/kernels/a.parquet").unlink()
+    (finished.path / "results/corpora/k7.parquet").unlink()
+    run = finished.snakemake("all")
+    assert trained(run) == []
+    assert re.search("Gathering the 7x7 kernels", run.text)
+    assert weights(finished) == before
+    assert finished.digests() == digests
+    assert nothing_to_do(finished.snakemake("all"))
+
+
+def test_other_kernels_train(finished):
+    planted(finished.path / "nets/a.safetensors", 9)
+    run = finished.snakemake("results/autoencoders/k7_seed0.safetensors")
+    assert trained(run) == [("7x7", "0")]
