@@ -46,8 +46,8 @@ def build_corpus(paths: Sequence[str | Path], k: int, minimum: int) -> pa.Table:
     if len(raw) < minimum:
         raise KernelAtlasError(
             f"corpus of {k}x{k} kernels: {len(raw)} in the {len(paths)} trained models of the zoo "
-            f"that have any, {minimum} needed (minimum_kernels in the config); {n_degenerate} more are "
-            f"degenerate: add models with {k}x{k} kernels, or take {k} out of kernel_sizes"
+            f"that have any, {minimum} needed (minimum_kernels in the config); {n_degenerate} more "
+            f"are degenerate: add models with {k}x{k} kernels, or take {k} out of kernel_sizes"
         )
     _, inverse, counts = np.unique(raw, axis=0, return_inverse=True, return_counts=True)
     copies = counts[inverse.ravel()]
