@@ -332,7 +332,7 @@ def _accuracy_row(results: Results) -> list[str]:
     return [
         "Share identified and accuracy (rank correlation)",
         f"{number(row['rho'])} ({between})",
-        f"{row['networks']} networks",
+        f"{int(row['networks'])} networks",
         "too few to tell",
     ]
 
