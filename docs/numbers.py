@@ -185,6 +185,9 @@ def _identified_row(results: Results, k: int) -> list[str]:
         answer = "more than chance, which already gives many"
     else:
         answer = "far more than chance"
+    if COVARIANCE in shares.index:
+        more = "somewhat" if shares.loc[COVARIANCE, "distinguishable"] else "not"
+        answer += f"; {more} more than the same covariance"
     paper = "; the paper: over 90 % of ConvNeXt's, 95 % of ConvNeXt V2's" if k == SHOWN else ""
     null = f"chance {percents(chance)}; same covariance {_share_of(shares, COVARIANCE)}"
     return [f"Identified, {square(k)}{paper}", _trained(shares, TRAINED)[1], null, answer]
@@ -298,7 +301,7 @@ def _replaced_row(results: Results) -> list[str]:
     found = table.pivot_table("accuracy_subject", "model", "variant")
     kept, mean = (percents(found[name] / found["untouched"]) for name in ("fits", "mean"))
     question = "Accuracy kept when every kernel is replaced by its analytic fit"
-    return [question, kept, f"by its mean alone: {mean}", "mostly"]
+    return [question, kept, f"by its mean alone: {mean}", "mostly, but not in ConvMixer"]
 
 
 def _shuffled_row(results: Results, k: int) -> list[str]:

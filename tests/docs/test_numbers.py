@@ -32,6 +32,7 @@ def nulls_table(trained: float = NULLS["trained"]) -> pd.DataFrame:
             "high": share + 0.05,
             "calibrated_threshold": np.inf if share == 0 else 0.125,
             "trained_share": 0.6,
+            "distinguishable": family == "all families",
         }
         for family in ("fam", "other", "all families")
         for rule in ("identified", "r2")
@@ -261,6 +262,7 @@ def test_findings_stand_beside_their_nulls(fill, results):
     assert (status, error) == (0, "")
     rows = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("|")]
     assert [row[:2] for row in rows[:1]] == [["question", "trained networks"]]
+    assert rows[2][3] == "far more than chance; somewhat more than the same covariance"
     found = [row[1:3] for row in rows[2:]]
     assert found == [
         ["75.0 % (70.0–80.0)", "chance 0.0–1.0 %; same covariance 50.0 %"],
