@@ -177,7 +177,7 @@ def test_recorded_results_are_left_as_they_are(fill):
 def test_the_excess_over_the_covariance_has_its_interval_and_both_rules(fill, results):
     table = nulls_table().assign(excess=0.25, excess_low=-0.01, excess_high=0.5)
     table["distinguishable"] = table["rule"] == "r2"
-    write_table(table, results / "tables/nulls_k7.parquet")
+    write_frame(table, results / "tables/nulls_k7.parquet")
     _, text, _ = fill("excess")
     assert "| 7×7 | other | 25.0 (−1.0 to 50.0) | no | 25.0 (−1.0 to 50.0) | yes |" in text
 
@@ -188,7 +188,7 @@ def test_kernels_with_a_name_are_those_below_the_largest_threshold(fill, results
         for name, top in (("trained", 0.9), ("white", 0.5))
         for t, s in ((1.0, top), (0.5, 0.25))
     ]
-    write_table(pd.DataFrame(curves), results / "tables/null_curves_k7.parquet")
+    write_frame(pd.DataFrame(curves), results / "tables/null_curves_k7.parquet")
     assert "| 7×7 | 90.0 % | – | – | 50.0 % | – |" in fill("named")[1]
 
 
@@ -257,7 +257,7 @@ FINDINGS = {
 
 def test_findings_stand_beside_their_nulls(fill, results):
     for name, table in FINDINGS.items():
-        write_table(pd.DataFrame(table), results / f"tables/{name}.parquet")
+        write_frame(pd.DataFrame(table), results / f"tables/{name}.parquet")
     status, text, error = fill("findings")
     assert (status, error) == (0, "")
     rows = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("|")]
