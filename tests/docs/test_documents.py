@@ -34,9 +34,12 @@ SEVERAL = {"--config", "--set-resources", "--cache"}  # followed by any number o
 
 
 def paths_in(text: str) -> set[str]:
-    """Return the paths of the repository that a text names; `*` and `{…}` stand for anything."""
+    """Return the paths of the repository that a text names; `*` and `{…}` stand for anything.
+
+    Lock files are left out: `snakemake lock` makes them.
+    """
     found = re.findall(rf"(?<![\w/.-])(?:{FOLDERS})/[\w./{{}}*-]*[\w/}}*]", text)
-    return {re.sub(r"\{.*?\}", "*", path) for path in found}
+    return {re.sub(r"\{.*?\}", "*", path) for path in found if not path.endswith(".lock.yaml")}
 
 
 def anchors_in(text: str) -> set[str]:
