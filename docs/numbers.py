@@ -229,7 +229,7 @@ def _prototypes_row(results: Results) -> list[str]:
         for k in results.sizes:
             table = results(f"prototype_fits_k{k}")
             part = table[(table["label"] != OTHER) == named]
-            good, total = good + int((part["r2"] >= _r2(results, k)).sum()), total + len(part)
+            good, total = good + _good(results, k, part["r2"]), total + len(part)
         counts[named] = f"{good} of {total}"
     text = f"prototypes without a name: {counts[False]}"
     return ["Described prototypes with a name, all sizes", counts[True], text, "yes"]
@@ -574,7 +574,7 @@ def prototypes(results: Results) -> str:
         rows.append(
             [
                 square(k),
-                f"{(named['r2'] >= _r2(results, k)).sum()} of {len(named)}",
+                f"{_good(results, k, named['r2'])} of {len(named)}",
                 f"{functions['kernels'].sum():,}",
                 number(_weighted(functions, "mean_r2")),
                 percent(_share(functions, functions["form"] == "discrete")),
@@ -618,10 +618,10 @@ def functions_of(results: Results, k: int) -> str:
     return markdown([*head, "described"], rows)
 
 
-def _r2(results: Results, k: int) -> float:
-    """Return the least R² of a kernel that is called described."""
+def _good(results: Results, k: int, r2: pd.Series) -> int:
+    """Return how many of these are described."""
     shares = results(f"nulls_k{k}")
-    return float(shares.loc[shares["rule"] == "r2", "threshold"].iloc[0])
+    return int((r2 >= shares.loc[shares["rule"] == "r2", "threshold"].iloc[0]).sum())
 
 
 def _of_trained(results: Results, k: int) -> pd.DataFrame:
