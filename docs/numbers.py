@@ -440,7 +440,7 @@ def named(results: Results) -> str:
 
 
 def calibrated(results: Results) -> str:
-    """Thresholds that the given rate of a null passes, and what passes them of trained kernels."""
+    """Thresholds that a given rate of a null passes, and the share of trained kernels that does."""
     rows = []
     for k in results.sizes:
         known = _all_families(results, k, "identified")
@@ -459,7 +459,7 @@ def calibrated(results: Results) -> str:
 
 
 def stability(results: Results) -> str:
-    """How well labels come out again, by size."""
+    """How reproducible labels are, by size."""
     rows = []
     for k in results.sizes:
         table = results(f"stability_k{k}")
@@ -483,7 +483,7 @@ def stability(results: Results) -> str:
 
 
 def crossfit(results: Results) -> str:
-    """Each network's labels on curves of its own zoo and on curves that have not seen it."""
+    """Labels of each network on curves of its own zoo and on curves that have not seen it."""
     rows = []
     for k in results.sizes:
         networks = results(f"stability_k{k}").query("kind == 'network'")
@@ -678,7 +678,7 @@ def replacements(results: Results) -> str:
 
 
 def distances(results: Results) -> str:
-    """Divergence between models, of which kind of pair, beside the noise floor."""
+    """Divergence between models by kind of pair, beside the noise floor."""
     rows = []
     for k in results.sizes:
         table = results(f"distances_k{k}")
@@ -702,7 +702,7 @@ def distances(results: Results) -> str:
 
 
 def offsets(results: Results) -> str:
-    """Fitted centres near the middle: how many are half a pixel off, beside chance."""
+    """Fitted centres near the middle: how many are moved by half a pixel, beside chance."""
     rows = []
     table = results("offsets")
     for row in table[table["near"] > 0].to_dict("records"):

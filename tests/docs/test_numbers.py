@@ -124,7 +124,7 @@ def test_a_null_without_names_needs_no_threshold(fill):
     assert "| 7×7 | 0.30 | any: 60.0 % | 0.12: 60.0 % | – | 0.12: 60.0 % |" in text
 
 
-def test_a_zoo_of_one_family_is_told_once(fill, results):
+def test_a_zoo_of_one_family_has_one_row(fill, results):
     table = nulls_table()
     write_table(table[table["family"] != "other"], results / "tables/nulls_k7.parquet")
     assert "all families" not in fill("identified")[1]
