@@ -6,7 +6,7 @@
 # make evidence     stability, analytic fits, nulls, baselines, master keys
 # make release      gather the results in one folder for an archive
 # make report       results/report.html: Snakemake's report, with captions
-# make docs         fill README.md and docs/ with the numbers and figures of results/
+# make docs         fill README.md and docs/ with numbers and figures of results/, and the rules
 # make benchmark    measure speed (docs/benchmarks.md)
 # make verify-hub   compare with timm's own loading from the real hub; needs a network
 # make lock         regenerate the pins from pyproject.toml

@@ -150,11 +150,11 @@ def square(k: int) -> str:
     return f"{k}×{k}"
 
 
-# --- tables ------------------------------------------------------------------------------
+# --- findings: one table with a row a question ---------------------------------------------
 
 
 def findings(results: Results) -> str:
-    """One row a question: what trained networks show, a null or control, and our answer.
+    """What trained networks show, a null or control, and our answer.
 
     Numbers come from the tables. Answers are our reading of them: if a new run changes the numbers
     much, change the answers here.
@@ -338,6 +338,9 @@ def _accuracy_row(results: Results) -> list[str]:
         f"{int(row['networks'])} networks",
         "too few to tell",
     ]
+
+
+# --- tables ------------------------------------------------------------------------------
 
 
 def identified(results: Results) -> str:
