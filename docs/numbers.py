@@ -124,7 +124,7 @@ def percent(value: Any, low: Any = None, high: Any = None) -> str:
     if pd.isna(value):
         return NONE
     text = f"{100 * value:.1f} %"
-    known = low is not None and not pd.isna(low) and value > 0
+    known = low is not None and not pd.isna(low)
     return f"{text} ({100 * low:.1f}–{100 * high:.1f})" if known else text
 
 
