@@ -1,12 +1,17 @@
-# `make`: set up .venv and build everything. `make test`: set up and test.
-# `make test-slurm`: the workflow through a real Slurm of one node; installs it, needs root.
-# `make dynamics`: the networks trained here, followed through their training.
-# `make evidence`: stability, analytic fits, nulls, baselines, master keys. `make release`: one folder of results.
-# `make docs`: fill the tables of README.md and docs/ with the numbers in results/ and the rules.
-# `make check`: format, lint, types. `make report`: the HTML report of the results.
-# `make lock`: regenerate the pins. `make registry`: regenerate the registry of timm.
-# `make benchmark`: autoencoder against k-means, labels against other formulas, fits against scipy, extraction against timm, training.
-# `make verify-hub`: compare with timm's own loading from the real hub; needs a network.
+# make              set up .venv and build everything
+# make test         set up and run all tests but those of Slurm
+# make test-slurm   run the workflow through a real Slurm of one node; installs it, needs root (Debian)
+# make check        format, lint, types
+# make dynamics     follow the networks trained here through their training
+# make evidence     stability, analytic fits, nulls, baselines, master keys
+# make release      gather the results in one folder for an archive
+# make report       results/report.html: Snakemake's report, with captions
+# make docs         fill README.md and docs/ with numbers and figures of results/, and the rules
+# make benchmark    measure speed (docs/benchmarks.md)
+# make verify-hub   compare with timm's own loading from the real hub; needs a network
+# make lock         regenerate the pins from pyproject.toml
+# make registry     regenerate the registry of timm's networks, after an upgrade of timm
+# make clean        remove results and Snakemake's own files
 PYTHON ?= python3
 CORES ?= all
 ROOMS := $(addprefix tests/,running kernels sources clustering evidence training release tables figures docs)
@@ -19,14 +24,14 @@ all: setup
 
 setup: .venv/ready
 
-# Binary wheels only where there are any; a few pure Python packages have none.
+# Source distributions are allowed: a few pure Python packages have no wheel.
 .venv/ready: envs/requirements.txt pyproject.toml
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --require-hashes -r envs/requirements.txt
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation -e .
 	touch $@
 
-# Two at once, each told as a whole when it ends; the first has time for tests/slurm (ALSO).
+# Two at once; the output of each is printed when it ends. The first has time for tests/slurm (ALSO).
 test: setup
 	$(MAKE) --no-print-directory -j2 -Otarget test-library test-workflow
 
@@ -59,6 +64,7 @@ release: setup
 docs: setup
 	python docs/numbers.py
 	python docs/rules.py
+	for picture in docs/*.png; do cp results/figures/$${picture#docs/} docs/; done
 
 report: all dynamics evidence
 	snakemake --report results/report.html all dynamics evidence

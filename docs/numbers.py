@@ -3,6 +3,10 @@
 A table stands between `<!-- numbers: NAME -->` and `<!-- end -->`; NAME is a function of `TABLES`,
 or one of `BY_SIZE` with a kernel size, as in `functions_k7`. Equal tables give equal text. With
 --check nothing is written, and text that differs is an error.
+
+Numbers of results stand nowhere else, so that a new run changes all of them. What the default
+results do not contain stands between `<!-- recorded: SOURCE -->` and `<!-- end -->`, and is left
+as it is.
 """
 
 import argparse
@@ -26,6 +30,7 @@ from kernelatlas.names import (
     OTHER,
     SHAPES,
     SMALLEST_FIT,
+    SQUARES,
     TRAINED,
     UNTRAINED,
     shape_of,
@@ -34,19 +39,18 @@ from kernelatlas.running.files import SCHEMA_VERSION, metadata_of
 
 ROOT = Path(__file__).parents[1]
 BEGIN = re.compile(r"^<!-- numbers: (.*?) -->$")
+RECORDED = re.compile(r"^<!-- recorded: .+ -->$")
 END = "<!-- end -->"
 NONE = "–"
-MADE_BY = {  # what `make` makes of a table; the rest is `make evidence`
+MADE_BY = {  # which command makes a table; all others are of `make evidence`
     "make": ("models",),
-    "make dynamics": ("emergence", "networks", "seeds"),
+    "make dynamics": ("emergence", "networks", "seeds", "data_spectra"),
 }
-UNCHANGED = ("networks", "distances", "offsets", "accuracy_correlations")  # of schema version 1
-SETS = {
-    UNTRAINED: "untrained",
-    "shuffled": "shuffled",
-    "white": "white",
-    "covariance": "covariance",
-}
+# Tables of schema version 1.
+UNCHANGED = ("networks", "distances", "offsets", "accuracy_correlations", "data_spectra")
+CHANCE = (UNTRAINED, "shuffled", "white")  # nulls without any structure of the trained kernels
+COVARIANCE = "covariance"
+SETS = (*CHANCE, COVARIANCE)
 METHODS = {  # of baselines, in the order of their lines
     "autoencoder 1-D": "curve, best code",
     "autoencoder 1-D, encoder": "curve, the encoder's code",
@@ -62,7 +66,8 @@ METHODS = {  # of baselines, in the order of their lines
     "PCA 10": "10 principal components",
 }
 FILTERS = ("master keys", "idealised", "idealised, refitted", "random")
-WAY = (0.02, 0.05, 0.1, 0.2, 0.35, 1.0)  # shares of a training's steps
+SHOWN = 7  # the kernel size of findings that are given for one size
+PARTS = (0.02, 0.05, 0.1, 0.2, 0.35, 1.0)  # shares of a training's steps
 VARIANTS = ("untouched", "fits", "prototypes", "master keys", "idealised", "random", "mean")
 
 
@@ -118,7 +123,7 @@ def percent(value: Any, low: Any = None, high: Any = None) -> str:
     if pd.isna(value):
         return NONE
     text = f"{100 * value:.1f} %"
-    known = low is not None and not pd.isna(low) and value > 0
+    known = low is not None and not pd.isna(low)
     return f"{text} ({100 * low:.1f}–{100 * high:.1f})" if known else text
 
 
@@ -144,6 +149,196 @@ def square(k: int) -> str:
     return f"{k}×{k}"
 
 
+# --- findings: one table with a row a question ---------------------------------------------
+
+
+def findings(results: Results) -> str:
+    """What trained networks show, a null or control, and our answer.
+
+    Numbers come from the tables. Answers are our reading of them: if a new run changes the numbers
+    much, change the answers here.
+    """
+    sizes, k = results.sizes, SHOWN
+    rows = [_identified_row(results, size) for size in sizes]
+    if k in sizes:
+        rows += [
+            _unseen_row(results, k),
+            _described_row(results, k),
+            _prototypes_row(results),
+            _functions_row(results, k),
+            _stability_row(results, k),
+            _continuum_row(results, k),
+            _keys_row(results, k),
+        ]
+    rows += [_replaced_row(results), _shuffled_row(results, k), _squares_row(results, sizes[0])]
+    return markdown(
+        ["question", "trained networks", "null or control", "answer"],
+        [*rows, _accuracy_row(results)],
+    )
+
+
+def _identified_row(results: Results, k: int) -> list[str]:
+    shares = _all_families(results, k, "identified")
+    chance = [shares.loc[name, "share"] for name in CHANCE if name in shares.index]
+    if max(chance, default=0) > 0.01:  # the rate that is called rare in `evidence`
+        answer = "more than chance, which already gives many"
+    else:
+        answer = "far more than chance"
+    if COVARIANCE in shares.index:
+        more = "somewhat" if shares.loc[COVARIANCE, "distinguishable"] else "not"
+        answer += f"; {more} more than the same covariance"
+    paper = "; the paper: over 90 % of ConvNeXt's, 95 % of ConvNeXt V2's" if k == SHOWN else ""
+    null = f"chance {percents(chance)}; same covariance {_share_of(shares, COVARIANCE)}"
+    return [f"Identified, {square(k)}{paper}", _trained(shares, TRAINED)[1], null, answer]
+
+
+def _unseen_row(results: Results, k: int) -> list[str]:
+    shares = results(f"nulls_k{k}")
+    noise = shares[(shares["rule"] == "identified") & (shares["set"] == COVARIANCE)]
+    noise = noise.set_index("family")["share"]
+    found = [
+        (family, percent(_pooled(_networks_of(results, k, family), "share_identified_crossfit")))
+        for family in noise.index
+        if family != ALL_FAMILIES
+    ]
+    return [
+        f"The same at {square(k)} on curves that have not seen the network",
+        ", ".join(f"{family} {share}" for family, share in found),
+        "same covariance " + ", ".join(percent(noise[family]) for family, _ in found),
+        "little beyond second-order statistics",
+    ]
+
+
+def _described_row(results: Results, k: int) -> list[str]:
+    shares = _all_families(results, k, "r2")
+    threshold = shares["threshold"].iloc[0]
+    chance = percents(shares.loc[name, "share"] for name in CHANCE if name in shares.index)
+    return [
+        f"Described by an analytic function (R² ≥ {threshold:g}), {square(k)}",
+        _trained(shares, TRAINED)[1],
+        f"chance {chance}; same covariance {_share_of(shares, COVARIANCE)}",
+        "beyond both nulls, but few kernels",
+    ]
+
+
+def _prototypes_row(results: Results) -> list[str]:
+    counts = {}
+    for named in (True, False):
+        good = total = 0
+        for k in results.sizes:
+            table = results(f"prototype_fits_k{k}")
+            part = table[(table["label"] != OTHER) == named]
+            good, total = good + _good(results, k, part["r2"]), total + len(part)
+        counts[named] = f"{good} of {total}"
+    text = f"prototypes without a name: {counts[False]}"
+    return ["Described prototypes with a name, all sizes", counts[True], text, "yes"]
+
+
+def _functions_row(results: Results, k: int) -> list[str]:
+    table = results(f"functions_k{k}")
+    table = table[table["function"] != DEGENERATE]
+    groups = {
+        "DoG": ("dog", "elongated"),
+        "derivatives": ("first", "second"),
+        "Gaussian off the centre": ("shifted",),
+    }
+    texts = []
+    for trained in (True, False):
+        part = table[table["trained"] == trained]
+        texts.append(
+            ", ".join(
+                f"{text} {percent(_share(part, part['function'].isin(names)))}"
+                for text, names in groups.items()
+            )
+            + f"; mean R² {number(_weighted(part, 'mean_r2'))}"
+            if len(part)
+            else NONE
+        )
+    question = f"Best-fitting functions, {square(k)}"
+    answer = "DoGs rarely; derivatives not much more often than for noise"
+    return [question, texts[0], f"untrained: {texts[1]}", answer]
+
+
+def _stability_row(results: Results, k: int) -> list[str]:
+    pairs = results(f"stability_k{k}").query("kind == 'pair'")
+    return [
+        f"Same shapes from two trainings of the autoencoder, {square(k)} (adjusted Rand index)",
+        span(pairs["adjusted_rand_index"], 2),
+        f"k-means, 20 centroids: {number(_seeds_agree(results, k, 'k-means 20'))}",
+        "labels are reproducible",
+    ]
+
+
+def _continuum_row(results: Results, k: int) -> list[str]:
+    scores = results(f"baselines_k{k}").groupby("method")["silhouette"].mean()
+    return [
+        f"Separate clusters? Silhouette of the shapes, {square(k)}",
+        number(scores["autoencoder 1-D"]),
+        f"k-means, 20 centroids: {number(scores['k-means 20'])}",
+        "regions of a continuum",
+    ]
+
+
+def _keys_row(results: Results, k: int) -> list[str]:
+    table = results(f"masterkeys_models_k{k}")
+    table = table[table["trained"]]
+    keys, random = (
+        number(_weighted(table[table["filters"] == name], "mean_r2"))
+        for name in ("master keys", "random")
+    )
+    centroids = number(_centroids(results, k)["mean_r2"])
+    return [
+        f"Eight filters for all kernels: mean R² of a·f + b, {square(k)}",
+        keys,
+        f"random filters {random}; k-means centroids {centroids}",
+        "not in these networks",
+    ]
+
+
+def _replaced_row(results: Results) -> list[str]:
+    table = results("replacements")
+    found = table.pivot_table("accuracy_subject", "model", "variant")
+    kept, mean = (percents(found[name] / found["untouched"]) for name in ("fits", "mean"))
+    question = "Accuracy kept when every kernel is replaced by its analytic fit"
+    return [question, kept, f"by its mean alone: {mean}", "mostly, but not in ConvMixer"]
+
+
+def _shuffled_row(results: Results, k: int) -> list[str]:
+    states = results("emergence").sort_values("step").query("k == @k")
+    last = states.groupby(["trained_on", "family", "network"])["share_identified"].last()
+    shuffled = last[last.index.get_level_values("trained_on").str.contains("shuffled")]
+    photographs = last[last.index.get_level_values("trained_on") == "photographs"]
+    return [
+        f"Identified after training on photographs, {square(k)}",
+        percents(photographs),
+        f"on photographs with shuffled pixels: {percents(shuffled)}",
+        "the share does not show learned structure; the mix of shapes does",
+    ]
+
+
+def _squares_row(results: Results, k: int) -> list[str]:
+    table = results("offsets").query("k == @k and near > 0")
+    table = table[table["label"].isin(SQUARES)]
+    return [
+        f"Squares near the middle that are centres moved by half a pixel, {square(k)}",
+        percents(table["share_half_both"]),
+        f"by chance {percents(table['chance_half_both'])}",
+        "no sign of it",
+    ]
+
+
+def _accuracy_row(results: Results) -> list[str]:
+    table = results("accuracy_correlations")
+    row = table[table["k"].isna()].iloc[0]
+    between = NONE if pd.isna(row["low"]) else f"{number(row['low'])} to {number(row['high'])}"
+    return [
+        "Share identified and accuracy (rank correlation)",
+        f"{number(row['rho'])} ({between})",
+        f"{int(row['networks'])} networks",
+        "too few to tell",
+    ]
+
+
 # --- tables ------------------------------------------------------------------------------
 
 
@@ -158,7 +353,6 @@ def described(results: Results) -> str:
 
 
 def _shares(results: Results, rule: str, crossfit: bool) -> str:
-    family_of = results("models").set_index("model")["family"].to_dict()
     rows = []
     for k in results.sizes:
         shares = results(f"nulls_k{k}")
@@ -166,24 +360,42 @@ def _shares(results: Results, rule: str, crossfit: bool) -> str:
         families = list(dict.fromkeys(shares.index.get_level_values("family")))
         if len(families) == 2:
             families.remove(ALL_FAMILIES)  # it is the one family
-        again = results(f"stability_k{k}").query("kind == 'network'")
         for family in families:
-            mine = again["model"].map(family_of).isin([family]) | (family == ALL_FAMILIES)
-            row = [square(k), family, *_trained(shares, family)]
+            row = [square(k), family, *_trained(shares, (family, TRAINED))]
             if crossfit:
-                row.append(percent(_pooled(again[mine], "share_identified_crossfit")))
+                networks = _networks_of(results, k, family)
+                row.append(percent(_pooled(networks, "share_identified_crossfit")))
             for name in SETS:
                 found = shares["share"].get((family, name))
                 row.append(NONE if found is None else percent(found))
             rows.append(row)
     head = ["size", "family", "kernels", "trained (95 %)"]
-    head += ["cross-fit"] * crossfit + list(SETS.values())
+    head += ["cross-fit"] * crossfit + list(SETS)
     return markdown(head, rows)
 
 
-def _trained(shares: pd.DataFrame, family: str) -> tuple[str, str]:
-    row = shares.loc[(family, TRAINED)]
+def _trained(shares: pd.DataFrame, key: Any) -> tuple[str, str]:
+    row = shares.loc[key]
     return f"{int(row['kernels']):,}", percent(row["share"], row["low"], row["high"])
+
+
+def _all_families(results: Results, k: int, rule: str) -> pd.DataFrame:
+    """Return the shares of all families together, by set."""
+    shares = results(f"nulls_k{k}")
+    chosen = (shares["family"] == ALL_FAMILIES) & (shares["rule"] == rule)
+    return shares[chosen].set_index("set")
+
+
+def _share_of(shares: pd.DataFrame, name: str) -> str:
+    return percent(shares["share"].get(name, float("nan")))
+
+
+def _networks_of(results: Results, k: int, family: str) -> pd.DataFrame:
+    """Return the rows of single networks in the table of stability."""
+    family_of = results("models").set_index("model")["family"].to_dict()
+    networks = results(f"stability_k{k}").query("kind == 'network'")
+    mine = networks["model"].map(family_of).isin([family]) | (family == ALL_FAMILIES)
+    return networks[mine]
 
 
 def _pooled(networks: pd.DataFrame, column: str) -> float:
@@ -193,29 +405,63 @@ def _pooled(networks: pd.DataFrame, column: str) -> float:
     return float((networks[column] * networks["kernels"]).sum() / networks["kernels"].sum())
 
 
-def calibrated(results: Results) -> str:
-    """Thresholds that the given rate of a null passes, and what passes them of trained kernels."""
+def excess(results: Results) -> str:
+    """Trained shares minus those of noise of the same covariance, by size and family."""
     rows = []
     for k in results.sizes:
         shares = results(f"nulls_k{k}")
-        shares = shares[(shares["family"] == ALL_FAMILIES) & (shares["rule"] == "identified")]
-        known = shares.set_index("set")
+        shares = shares[shares["set"] == COVARIANCE].set_index(["family", "rule"])
+        families = list(dict.fromkeys(shares.index.get_level_values("family")))
+        if len(families) == 2:
+            families.remove(ALL_FAMILIES)  # it is the one family
+        for family in families:
+            row = [square(k), family]
+            for rule in ("identified", "r2"):
+                found = shares.loc[(family, rule)]
+                row.append(number(100 * found["excess"], 1))
+                if not pd.isna(found["excess_low"]):
+                    low, high = (number(100 * found[f"excess_{end}"], 1) for end in ("low", "high"))
+                    row[-1] += f" ({low} to {high})"
+                row.append("yes" if found["distinguishable"] else "no")
+            rows.append(row)
+    head = ["size", "family"]
+    for rule in ("identified", "described"):
+        head += [f"{rule}: excess in points (95 %)", "distinguishable"]
+    return markdown(head, rows)
+
+
+def named(results: Results) -> str:
+    """Kernels with a name that most seeds give, whatever their dissimilarity."""
+    rows = []
+    for k in results.sizes:
+        curves = results(f"null_curves_k{k}")
+        curves = curves[(curves["family"] == ALL_FAMILIES) & (curves["rule"] == "identified")]
+        shares = curves.sort_values("threshold").groupby("set")[["share"]].last()
+        rows.append([square(k), *(_share_of(shares, name) for name in (TRAINED, *SETS))])
+    return markdown(["size", TRAINED, *SETS], rows)
+
+
+def calibrated(results: Results) -> str:
+    """Thresholds that a given rate of a null passes, and the share of trained kernels that does."""
+    rows = []
+    for k in results.sizes:
+        known = _all_families(results, k, "identified")
         row = [square(k), number(known["threshold"].iloc[0])]
         for name in SETS:
             if name not in known.index:
                 row.append(NONE)
                 continue
             found = known.loc[name]
-            limit = found["calibrated_threshold"]
-            # Where fewer kernels of a null have a name at all, nothing need be cut.
-            text = f"{limit:.2f}" if limit < 1 else "any"
+            threshold = found["calibrated_threshold"]
+            # Where fewer kernels of a null have a name at all, any threshold will do.
+            text = f"{threshold:.2f}" if threshold < 1 else "any"
             row.append(f"{text}: {percent(found['trained_share'])}")
         rows.append(row)
-    return markdown(["size", "in use", *SETS.values()], rows)
+    return markdown(["size", "in use", *SETS], rows)
 
 
 def stability(results: Results) -> str:
-    """How well labels come out again, by size."""
+    """How reproducible labels are, by size."""
     rows = []
     for k in results.sizes:
         table = results(f"stability_k{k}")
@@ -239,7 +485,7 @@ def stability(results: Results) -> str:
 
 
 def crossfit(results: Results) -> str:
-    """Each network's labels on curves of its own zoo and on curves that have not seen it."""
+    """Labels of each network on curves of its own zoo and on curves that have not seen it."""
     rows = []
     for k in results.sizes:
         networks = results(f"stability_k{k}").query("kind == 'network'")
@@ -275,9 +521,7 @@ def dissimilarity(results: Results) -> str:
 
 def baselines(results: Results, k: int) -> str:
     """Scores of methods that have clusters, means over seeds."""
-    table, agreement = results(f"baselines_k{k}"), results(f"agreement_k{k}")
-    means = table.drop(columns="seed").groupby("method").mean()
-    same = agreement[agreement["method"] == agreement["other"]].set_index("method")
+    means = results(f"baselines_k{k}").drop(columns="seed").groupby("method").mean()
     rows = []
     for method, text in METHODS.items():
         if method not in means.index or pd.isna(means.loc[method, "clusters"]):
@@ -291,11 +535,18 @@ def baselines(results: Results, k: int) -> str:
                 percent(row["share_identified"]),
                 percent(row["share_identified_prototype"]),
                 number(row["silhouette"]),
-                number(same["adjusted_rand_index"].get(method, float("nan"))),
+                number(_seeds_agree(results, k, method)),
             ]
         )
     head = ["method", "clusters", "dissimilarity", "to the prototype", "identified"]
     return markdown([*head, "by the prototype", "silhouette", "ARI of seeds"], rows)
+
+
+def _seeds_agree(results: Results, k: int, method: str) -> float:
+    """Return a method's adjusted Rand index between its own seeds."""
+    table = results(f"agreement_k{k}")
+    same = table[table["method"] == table["other"]].set_index("method")
+    return float(same["adjusted_rand_index"].get(method, float("nan")))
 
 
 def unnamed(results: Results) -> str:
@@ -308,10 +559,11 @@ def unnamed(results: Results) -> str:
             [
                 *(square(k), percent(parts["members"].sum() / table["members"].sum())),
                 *(str(len(parts)), span(parts["template_cosine"], 2), span(parts["r2"], 2)),
+                str((parts["function"] == "shifted").sum()),
             ]
         )
     head = ["size", "kernels without a name", "prototypes", "their cosine to the nearest template"]
-    return markdown([*head, "R² of their best function"], rows)
+    return markdown([*head, "R² of their best function", "which is a shifted Gaussian"], rows)
 
 
 def prototypes(results: Results) -> str:
@@ -319,21 +571,22 @@ def prototypes(results: Results) -> str:
     rows = []
     for k in results.sizes:
         table, functions = results(f"prototype_fits_k{k}"), _of_trained(results, k)
-        shares = results(f"nulls_k{k}")
-        bound = shares.loc[shares["rule"] == "r2", "threshold"].iloc[0]
+        identified = functions[functions["identified"]]
         named = table[table["label"] != OTHER]
         rows.append(
             [
                 square(k),
-                f"{(named['r2'] >= bound).sum()} of {len(named)}",
+                f"{_good(results, k, named['r2'])} of {len(named)}",
                 f"{functions['kernels'].sum():,}",
                 number(_weighted(functions, "mean_r2")),
                 percent(_share(functions, functions["form"] == "discrete")),
                 number(_weighted(functions, "mean_gain"), 3),
+                percent(identified["agreeing"].sum() / identified["kernels"].sum()),
             ]
         )
     head = ["size", "named prototypes that are described", "kernels", "mean R²"]
-    return markdown([*head, "discrete form better", "mean gain in R²"], rows)
+    head += ["discrete form better", "mean gain in R²", "identified: the fit has the label's shape"]
+    return markdown(head, rows)
 
 
 def functions(results: Results) -> str:
@@ -367,6 +620,12 @@ def functions_of(results: Results, k: int) -> str:
     return markdown([*head, "described"], rows)
 
 
+def _good(results: Results, k: int, r2: pd.Series) -> int:
+    """Return how many of these are described."""
+    shares = results(f"nulls_k{k}")
+    return int((r2 >= shares.loc[shares["rule"] == "r2", "threshold"].iloc[0]).sum())
+
+
 def _of_trained(results: Results, k: int) -> pd.DataFrame:
     table = results(f"functions_k{k}")
     return table[table["trained"] & (table["function"] != DEGENERATE)]
@@ -389,15 +648,26 @@ def masterkeys(results: Results) -> str:
         row = [square(k)]
         for name in FILTERS:
             part = table[table["filters"] == name]
-            row.append(
-                f"{_weighted(part, 'mean_r2'):.2f} ({percent(_weighted(part, 'share_r2_80'))})"
-            )
-        rows.append(row)
-    return markdown(["size", *FILTERS], rows)
+            row.append(_explained(_weighted(part, "mean_r2"), _weighted(part, "share_r2_80")))
+        centroids = _centroids(results, k)
+        rows.append([*row, _explained(centroids["mean_r2"], centroids["share_r2_80"])])
+    return markdown(["size", *FILTERS, "k-means centroids"], rows)
+
+
+def _explained(mean: float, share: float) -> str:
+    return f"{mean:.2f} ({percent(share)})"
+
+
+def _centroids(results: Results, k: int) -> pd.Series:
+    """Return what as many centroids of k-means as there are master keys explain."""
+    models = results(f"masterkeys_models_k{k}")
+    keys = models.loc[models["filters"] == "master keys", "number"].iloc[0]
+    search = results(f"masterkeys_k{k}")
+    return search[(search["source"] == "k-means") & (search["filters"] == keys)].iloc[0]
 
 
 def replacements(results: Results) -> str:
-    """Share of subjects told right by networks with replaced kernels."""
+    """Accuracy of networks with replaced kernels."""
     table = results("replacements")
     found = table.pivot_table("accuracy_subject", ["family", "model"], "variant")
     chance = table["chance_subject"].iloc[0]
@@ -406,11 +676,11 @@ def replacements(results: Results) -> str:
         for (_, model), row in found.sort_index().iterrows()
     ]
     names = ["analytic fits" if name == "fits" else name for name in VARIANTS]
-    return markdown([f"subject told right, % (chance {100 * chance:.0f})", *names], rows)
+    return markdown([f"accuracy of the subject, % (chance {100 * chance:.0f})", *names], rows)
 
 
 def distances(results: Results) -> str:
-    """Divergence between models, of which kind of pair, beside the noise floor."""
+    """Divergence between models by kind of pair, beside the noise floor."""
     rows = []
     for k in results.sizes:
         table = results(f"distances_k{k}")
@@ -434,7 +704,7 @@ def distances(results: Results) -> str:
 
 
 def offsets(results: Results) -> str:
-    """Fitted centres near the middle: how many are half a pixel off, beside chance."""
+    """Fitted centres near the middle: how many are moved by half a pixel, beside chance."""
     rows = []
     table = results("offsets")
     for row in table[table["near"] > 0].to_dict("records"):
@@ -467,42 +737,42 @@ def networks(results: Results) -> str:
     rows = []
     for (k, name), own in states.groupby(["k", "network"]):
         last, first = own.iloc[-1], own.iloc[0]
-        right = NONE
+        accuracies = NONE
         if name in known.index:
             row = known.loc[name]
             parts = ", ".join(
                 number(100 * row[f"accuracy_{a}"], 1) for a in ("subject", "rotation")
             )
-            right = f"{percent(row['accuracy'])} ({parts})"
+            accuracies = f"{percent(row['accuracy'])} ({parts})"
         energy, chance = last["initial_energy"], last["initial_energy_chance"]
         along = NONE if pd.isna(energy) else f"{percent(energy)} ({100 * chance:.1f})"
         untrained = percent(first["share_identified"]) if first["step"] == 0 else NONE
         rows.append(
             [
                 *(str(name), f"{int(last['kernels']):,} of {square(int(k))}"),
-                *(str(last["trained_on"]), right, along),
+                *(str(last["trained_on"]), accuracies, along),
                 *(percent(last["share_identified"]), untrained),
             ]
         )
-    head = ["network", "kernels", "trained on", "right: both (subject, rotation)"]
+    head = ["network", "kernels", "trained on", "accuracy: both (subject, rotation)"]
     head += ["energy along the initial kernels (chance)", "identified", "untrained"]
     return markdown(head, rows)
 
 
 def emergence(results: Results) -> str:
-    """Share identified after some steps of each training that was followed on its way."""
+    """Share identified after some steps of each training with intermediate states."""
     states = results("emergence").sort_values("step")
     rows = []
     for (k, name), own in states.groupby(["k", "network"]):
         shares = own.set_index("step")["share_identified"]
         if len(shares) <= 2:
             continue
-        ends = [part * shares.index[-1] for part in WAY]
+        ends = [part * shares.index[-1] for part in PARTS]
         steps = [min(shares.index, key=lambda step, end=end: abs(step - end)) for end in ends]
         cells = [f"{percent(shares[step])} ({step:,})" for step in steps]
         rows.append([square(int(k)), str(name), *cells])
     return markdown(
-        ["size", "network", *(f"{100 * part:.0f} % of the steps" for part in WAY)], rows
+        ["size", "network", *(f"{100 * part:.0f} % of the steps" for part in PARTS)], rows
     )
 
 
@@ -536,12 +806,19 @@ def shapes(results: Results) -> str:
     return markdown(["size", "family", *known], rows)
 
 
+def spectra(results: Results) -> str:
+    """How the power of training pictures falls with frequency."""
+    exponents = results("data_spectra").groupby("trained_on")["exponent"].first()
+    rows = [[str(name), number(value)] for name, value in exponents.items()]
+    return markdown(["training pictures", "α of power ∝ frequency^−α"], rows)
+
+
 TABLES: dict[str, Callable[[Results], str]] = {
     table.__name__: table
     for table in (
-        *(identified, described, calibrated, stability, crossfit, dissimilarity, unnamed),
-        *(prototypes, functions, masterkeys, replacements, distances, offsets, accuracy),
-        *(networks, emergence, seeds, shapes),
+        *(findings, identified, described, excess, named, calibrated, stability, crossfit),
+        *(dissimilarity, unnamed, prototypes, functions, masterkeys, replacements, distances),
+        *(offsets, accuracy, networks, emergence, seeds, shapes, spectra),
     )
 }
 BY_SIZE: dict[str, Callable[[Results, int], str]] = {
@@ -579,22 +856,29 @@ def filled(text: str, results: Results, path: str) -> str:
     lines: list[str] = []
     inside = None
     for number_of, line in enumerate(text.splitlines(), 1):
-        begin = BEGIN.match(line)
-        if begin and inside:
-            raise KernelAtlasError(f"{path}:{number_of}: numbers inside numbers: close {inside!r}")
+        where = f"{path}:{number_of}"
+        begin, recorded = BEGIN.match(line), RECORDED.match(line)
+        if (begin or recorded) and inside:
+            raise KernelAtlasError(f"{where}: {line!r} inside {inside!r}: close that one first")
         if begin:
-            inside = begin[1]
-            lines += [line, "", table_of(results, inside, f"{path}:{number_of}"), "", END]
+            inside = line
+            lines += [line, "", table_of(results, begin[1], where), "", END]
         elif line == END:
             if not inside:
-                raise KernelAtlasError(f"{path}:{number_of}: {END} closes nothing: remove it")
+                raise KernelAtlasError(f"{where}: {END} closes nothing: remove it")
+            if RECORDED.match(inside):
+                lines.append(line)
             inside = None
-        elif line.startswith("<!-- numbers"):
-            raise KernelAtlasError(f"{path}:{number_of}: {line!r}: write <!-- numbers: NAME -->")
-        elif not inside:
-            lines.append(line)
+        elif line.startswith("<!-- numbers") or (line.startswith("<!-- recorded") and not recorded):
+            known = "<!-- numbers: NAME --> or <!-- recorded: SOURCE -->"
+            raise KernelAtlasError(f"{where}: {line!r}: write {known}")
+        else:
+            if recorded:
+                inside = line
+            if not inside or RECORDED.match(inside):
+                lines.append(line)
     if inside:
-        raise KernelAtlasError(f"{path}: numbers: {inside}: not closed: add {END}")
+        raise KernelAtlasError(f"{path}: {inside!r}: not closed: add {END}")
     return "\n".join(lines) + "\n"
 
 

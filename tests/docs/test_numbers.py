@@ -31,6 +31,7 @@ def nulls_table(trained: float = NULLS["trained"]) -> pd.DataFrame:
             "high": share + 0.05,
             "calibrated_threshold": np.inf if share == 0 else 0.125,
             "trained_share": 0.6,
+            "distinguishable": family == "all families",
         }
         for family in ("fam", "other", "all families")
         for rule in ("identified", "r2")
@@ -122,7 +123,7 @@ def test_a_null_without_names_needs_no_threshold(fill):
     assert "| 7×7 | 0.30 | any: 60.0 % | 0.12: 60.0 % | – | 0.12: 60.0 % |" in text
 
 
-def test_a_zoo_of_one_family_is_told_once(fill, results):
+def test_a_zoo_of_one_family_has_one_row(fill, results):
     table = nulls_table()
     write_frame(table[table["family"] != "other"], results / "tables/nulls_k7.parquet")
     assert "all families" not in fill("identified")[1]
@@ -154,6 +155,9 @@ def test_unknown_markers_are_errors_that_name_the_place(fill, name, said):
         "<!-- end -->\n",
         "<!-- numbers identified -->\n<!-- end -->\n",
         "<!-- numbers: identified -->\n<!-- numbers: stability -->\n<!-- end -->\n",
+        "<!-- recorded: a run -->\nnot closed\n",
+        "<!-- recorded -->\nof what?\n<!-- end -->\n",
+        "<!-- recorded: a run -->\n<!-- numbers: stability -->\n<!-- end -->\n",
     ],
 )
 def test_damaged_markers_are_errors(fill, text):
@@ -162,6 +166,121 @@ def test_damaged_markers_are_errors(fill, text):
     assert left == text
     assert error.startswith("ERROR ")
     assert error.count("\n") == 1
+
+
+def test_recorded_results_are_left_as_they_are(fill):
+    text = "before\n<!-- recorded: a run -->\n\n| 1 % |\n\n<!-- end -->\nafter\n"
+    assert fill("", text=text) == (0, text, "")
+
+
+def test_the_excess_over_the_covariance_has_its_interval_and_both_rules(fill, results):
+    table = nulls_table().assign(excess=0.25, excess_low=-0.01, excess_high=0.5)
+    table["distinguishable"] = table["rule"] == "r2"
+    write_frame(table, results / "tables/nulls_k7.parquet")
+    _, text, _ = fill("excess")
+    assert "| 7×7 | other | 25.0 (−1.0 to 50.0) | no | 25.0 (−1.0 to 50.0) | yes |" in text
+
+
+def test_kernels_with_a_name_are_those_below_the_largest_threshold(fill, results):
+    curves = [
+        {"family": "all families", "set": name, "rule": "identified", "threshold": t, "share": s}
+        for name, top in (("trained", 0.9), ("white", 0.5))
+        for t, s in ((1.0, top), (0.5, 0.25))
+    ]
+    write_frame(pd.DataFrame(curves), results / "tables/null_curves_k7.parquet")
+    assert "| 7×7 | 90.0 % | – | – | 50.0 % | – |" in fill("named")[1]
+
+
+FINDINGS = {
+    "prototype_fits_k7": {
+        "label": ["on-centre", "off-centre", "other", "other"],
+        "r2": [0.9, 0.7, 0.8, 0.1],
+    },
+    "functions_k7": {
+        "trained": [True, True, True, False],
+        "function": ["dog", "first", "degenerate", "shifted"],
+        "kernels": [30, 10, 1000, 5],
+        "mean_r2": [0.6, 1.0, np.nan, 0.1],
+    },
+    "baselines_k7": {
+        "method": ["autoencoder 1-D", "autoencoder 1-D", "k-means 20"],
+        "silhouette": [0.1, 0.2, 0.4],
+    },
+    "agreement_k7": {
+        "method": ["k-means 20", "k-means 20"],
+        "other": ["k-means 20", "autoencoder 1-D"],
+        "adjusted_rand_index": [0.48, 0.1],
+    },
+    "masterkeys_models_k7": {
+        "trained": [True, True, True, False],
+        "filters": ["master keys", "master keys", "random", "master keys"],
+        "number": 8,
+        "kernels": [100, 300, 400, 400],
+        "mean_r2": [0.2, 0.6, 0.05, 0.9],
+    },
+    "masterkeys_k7": {
+        "source": ["k-means", "k-means", "curve"],
+        "filters": [9, 8, 8],
+        "mean_r2": [0.9, 0.55, 0.5],
+        "share_r2_80": [0.9, 0.1, 0.1],
+    },
+    "replacements": {
+        "model": ["one"] * 3 + ["two"] * 3,
+        "variant": ["untouched", "fits", "mean"] * 2,
+        "accuracy_subject": [0.8, 0.4, 0.2, 0.5, 0.5, 0.1],
+    },
+    "emergence": {
+        "family": "fam",
+        "network": ["a", "a", "b", "c", "d"],
+        "trained_on": ["photographs"] * 3 + ["photographs with shuffled pixels", "photographs"],
+        "step": [100, 0, 100, 100, 100],
+        "k": [7, 7, 7, 7, 9],
+        "share_identified": [0.7, 0.0, 0.6, 0.75, 0.99],
+    },
+    "offsets": {
+        "k": [7, 7, 7, 9],
+        "label": ["on-square", "off-square", "on-centre", "on-square"],
+        "near": [10, 0, 10, 10],
+        "share_half_both": [0.2, np.nan, 0.9, 0.8],
+        "chance_half_both": [0.25, 0.25, 0.9, 0.8],
+    },
+    "accuracy_correlations": {
+        "k": [7.0, np.nan],
+        "networks": [4, 6],
+        "rho": [0.1, -0.5],
+        "low": [np.nan, -1.0],
+        "high": [np.nan, 0.5],
+    },
+}
+
+
+def test_findings_stand_beside_their_nulls(fill, results):
+    for name, table in FINDINGS.items():
+        write_frame(pd.DataFrame(table), results / f"tables/{name}.parquet")
+    status, text, error = fill("findings")
+    assert (status, error) == (0, "")
+    rows = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("|")]
+    assert [row[:2] for row in rows[:1]] == [["question", "trained networks"]]
+    assert rows[2][3] == "far more than chance; somewhat more than the same covariance"
+    found = [row[1:3] for row in rows[2:]]
+    assert found == [
+        ["75.0 % (70.0–80.0)", "chance 0.0–1.0 %; same covariance 50.0 %"],
+        ["fam 75.0 %, other 50.0 %", "same covariance 50.0 %, 50.0 %"],
+        ["75.0 % (70.0–80.0)", "chance 0.0–1.0 %; same covariance 50.0 %"],
+        ["1 of 2", "prototypes without a name: 1 of 2"],
+        [
+            "DoG 75.0 %, derivatives 25.0 %, Gaussian off the centre 0.0 %; mean R² 0.70",
+            "untrained: DoG 0.0 %, derivatives 0.0 %, Gaussian off the centre 100.0 %; "
+            "mean R² 0.10",
+        ],
+        ["0.70", "k-means, 20 centroids: 0.48"],
+        ["0.15", "k-means, 20 centroids: 0.40"],
+        ["0.50", "random filters 0.05; k-means centroids 0.55"],
+        ["50.0–100.0 %", "by its mean alone: 20.0–25.0 %"],
+        ["60.0–70.0 %", "on photographs with shuffled pixels: 75.0 %"],
+        ["20.0 %", "by chance 25.0 %"],
+        ["−0.50 (−1.00 to 0.50)", "6 networks"],
+    ]
 
 
 def test_missing_and_outdated_tables_are_errors_that_name_the_file_and_the_remedy(fill, results):
