@@ -117,7 +117,7 @@ def test_blocks_are_what_the_tables_in_results_give(name):
     assert numbers_of.sub("#", text) == numbers_of.sub("#", expected), f"{name}: run `make docs`"
     pairs = zip(numbers_of.findall(text), numbers_of.findall(expected), strict=True)
     values = [tuple(float(number.replace("−", "-")) for number in pair) for pair in pairs]
-    far = [(old, new) for old, new in values if abs(old - new) > max(2, 0.05 * abs(new))]
+    far = [(old, new) for old, new in values if abs(old - new) > (2 if abs(new) > 3 else 0.3)]
     assert far == [], f"{name} is out of date: run `make docs`"
 
 
