@@ -87,6 +87,15 @@ def test_a_layer_in_two_shards(folder):
         read_depthwise(folder / INDEX)
 
 
+@pytest.mark.parametrize("name", ["model-3.safetensors", "x.safetensors"])
+def test_an_index_named_as_a_shard(folder, name):
+    """Otherwise an index that names itself would be read without end."""
+    (folder / name).write_text(json.dumps({"weight_map": {"a": name}}))
+    (folder / INDEX).write_text(json.dumps({"weight_map": {"a": name}}))
+    with pytest.raises(KernelAtlasError, match="is an index of shards, named as a shard"):
+        read_depthwise(folder / INDEX)
+
+
 def test_a_damaged_shard_is_named(folder):
     (folder / "model-2.safetensors").write_bytes(b"damaged")
     with pytest.raises(KernelAtlasError, match=r"model-2\.safetensors: "):

@@ -1,8 +1,11 @@
 """Depthwise kernels out of checkpoint files, without PyTorch and without running the file.
 
-Checkpoints come from strangers. Nothing in a pickle is imported or called, no size that a
-file claims is believed before it is compared with the file's own size, and whatever is
-wrong ends in one `KernelAtlasError`.
+Checkpoints come from strangers. Nothing in a pickle is imported or called, and no size that a
+file claims is believed before it is compared with the file's own size. Whatever a file holds,
+reading it takes at most 512 MiB of memory besides the storages that hold its depthwise weights,
+because headers, tables of contents and pickles are limited in bytes, and pickles in opcodes too.
+A file that is not read ends in one `KernelAtlasError`; any other exception is a fault of this
+program.
 """
 
 import pickle
@@ -16,7 +19,7 @@ from kernelatlas.kernels.layer import Layer
 from kernelatlas.sources.legacy import read_legacy
 from kernelatlas.sources.safetensors import read_safetensors
 from kernelatlas.sources.shards import read_index
-from kernelatlas.sources.source import DAMAGE, LocalSource, Reading, Refused, Source
+from kernelatlas.sources.source import Damaged, LocalSource, Reading, Refused, Source
 from kernelatlas.sources.zips import read_zip
 
 
@@ -75,8 +78,8 @@ def read_layers(source: Source) -> Reading:
         layers, tensors = _reader(source)(source)
     except Refused as error:
         raise KernelAtlasError(f"{source.label}: {error}") from None
-    except DAMAGE as error:
-        found = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+    except Damaged as error:
+        found = " ".join(str(error).split())[:200]
         raise KernelAtlasError(
             f"{source.label}: damaged or truncated checkpoint ({found}): {source.again}"
         ) from error
@@ -85,7 +88,8 @@ def read_layers(source: Source) -> Reading:
             f"{source.label}: has no depthwise layers (4-D weights with shape[1] == 1); "
             f"{tensors} tensors read; remove it from the zoo"
         )
-    return Reading(layers, tensors, source.size + source.shards, source.bytes_read)
+    size = source.size + source.shard_bytes
+    return Reading(layers, tensors, size, source.bytes_read, tuple(source.shards))
 
 
 def _reader(source: Source) -> Callable[[Source], tuple[list[Layer], int]]:
@@ -102,6 +106,8 @@ def _reader(source: Source) -> Callable[[Source], tuple[list[Layer], int]]:
     if head[0] == pickle.PROTO[0]:
         return read_legacy
     if head.lstrip().startswith(b"{"):
+        if source.part:
+            raise Refused("is an index of shards, named as a shard: name the checkpoint itself")
         return read_index
     if head.lstrip().startswith(b"<"):
         raise Refused(

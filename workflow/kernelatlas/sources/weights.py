@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 
 from kernelatlas.kernels.layer import Layer, depthwise_shape
-from kernelatlas.sources.source import Refused, short
+from kernelatlas.sources.source import Refused, damage, short
 
 DEPTHWISE_LIMIT = 1 << 30  # bytes of depthwise weights; timm's largest networks have 22 MB
+LAYERS_LIMIT = 4096  # depthwise layers of a file; timm's networks have at most 240
 
 # How each dtype that is read lies in the file; bfloat16 has no NumPy dtype.
 STORED = {"float64": "<f8", "float32": "<f4", "float16": "<f2", "bfloat16": "<u2"}
@@ -28,7 +29,8 @@ def layer_of(name: str, dtype: str, stored: np.ndarray) -> Layer:
     else:
         with np.errstate(over="ignore", invalid="ignore"):
             values = stored.astype(np.float32, copy=False)
-    name.encode()  # half a surrogate pair could not be written to a table
+    with damage(UnicodeError):
+        name.encode()  # half a surrogate pair could not be written to a table
     for prefix in ("_orig_mod.", "module.", "_orig_mod."):  # torch.compile and data parallel
         name = name.removeprefix(prefix)
     return Layer(name.removesuffix(".weight"), np.require(values[:, 0], requirements=["C", "A"]))
@@ -45,7 +47,12 @@ def distinct(layers: list[Layer]) -> list[Layer]:
     return layers
 
 
-def check_amount(claimed: int) -> None:
+def check_amount(layers: int, claimed: int) -> None:
+    """Refuse a file with too many depthwise layers, or too many bytes of them."""
+    if layers > LAYERS_LIMIT:
+        raise Refused(
+            f"has {layers} depthwise layers (limit {LAYERS_LIMIT}): check that it is the right file"
+        )
     if claimed > DEPTHWISE_LIMIT:
         raise Refused(
             f"claims {claimed} bytes of depthwise weights (limit {DEPTHWISE_LIMIT}): "
