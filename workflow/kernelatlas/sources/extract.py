@@ -1,8 +1,8 @@
-"""From where a model's weights are, a file, a hub or an address, to its kernel table."""
+"""The kernel table of a model whose weights are in a file, on a hub or at an address."""
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ def extract(
     file, remote
         One of them: a checkpoint's path, or what `kernelatlas.sources.zoo.Model.remote` says.
     architecture
-        timm's, whose layers the checkpoint must have; it tells their order and strides.
+        Of timm, whose layers the checkpoint must have; known are then their order and strides.
 
     Raises
     ------
@@ -41,7 +41,7 @@ def extract(
     """
     if file is not None:
         reading = read_depthwise(file)
-        origin = {"source": Path(file).name, "sha256": _digest(file)}
+        origin = {"source": Path(file).name, "sha256": _digest(file, reading.shards)}
     else:
         reading, origin = _read_remote(model, remote or {})
     sizes = {"bytes": reading.size, "bytes_read": reading.bytes_read}
@@ -54,15 +54,22 @@ def extract(
 
 
 def _drained(layers: list[Layer]) -> Iterator[Layer]:
-    """Let go of each layer when the next is asked for."""
+    """Yield the layers, and free the memory of each when the next is asked for."""
     layers.reverse()
     while layers:
         yield layers.pop()
 
 
-def _digest(path: str | Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _digest(path: str | Path, shards: Sequence[str]) -> str:
+    """Return the SHA-256 of a file, or that of what `sha256sum INDEX SHARD…` prints."""
+    digests = []
+    for part in (Path(path), *(Path(path).with_name(name) for name in shards)):
+        with part.open("rb") as file:
+            digests.append((hashlib.file_digest(file, "sha256").hexdigest(), part.name))
+    if not shards:
+        return digests[0][0]
+    printed = "".join(f"{digest}  {name}\n" for digest, name in digests)
+    return hashlib.sha256(printed.encode()).hexdigest()
 
 
 def _read_remote(model: str, remote: dict[str, Any]) -> tuple[Reading, dict[str, Any]]:
