@@ -15,11 +15,10 @@ from functools import partial
 from pathlib import Path
 
 from kernelatlas.errors import KernelAtlasError
-from kernelatlas.kernels.layer import Layer
 from kernelatlas.sources.legacy import read_legacy
 from kernelatlas.sources.safetensors import read_safetensors
 from kernelatlas.sources.shards import read_index
-from kernelatlas.sources.source import Damaged, LocalSource, Reading, Refused, Source
+from kernelatlas.sources.source import Content, Damaged, LocalSource, Reading, Refused, Source
 from kernelatlas.sources.zips import read_zip
 
 
@@ -75,25 +74,27 @@ def read_layers(source: Source) -> Reading:
         If the file is damaged, no checkpoint, wants to run code, or holds no depthwise weight.
     """
     try:
-        layers, tensors = _reader(source)(source)
+        found = _reader(source)(source)
     except Refused as error:
         raise KernelAtlasError(f"{source.label}: {error}") from None
     except Damaged as error:
-        found = " ".join(str(error).split())[:200]
+        what = " ".join(str(error).split())[:200]
         raise KernelAtlasError(
-            f"{source.label}: damaged or truncated checkpoint ({found}): {source.again}"
+            f"{source.label}: damaged or truncated checkpoint ({what}): {source.again}"
         ) from error
-    if not layers and not source.part:
+    if not found.layers and not source.part:
         raise KernelAtlasError(
             f"{source.label}: has no depthwise layers (4-D weights with shape[1] == 1); "
-            f"{tensors} tensors read; remove it from the zoo"
+            f"{found.tensors} tensors read; remove it from the zoo"
         )
     size = source.size + source.shard_bytes
-    return Reading(layers, tensors, size, source.bytes_read, tuple(source.shards))
+    return Reading(
+        **vars(found), size=size, bytes_read=source.bytes_read, shards=tuple(source.shards)
+    )
 
 
-def _reader(source: Source) -> Callable[[Source], tuple[list[Layer], int]]:
-    """Choose the reader of a file by its first bytes; it returns layers and tensor count."""
+def _reader(source: Source) -> Callable[[Source], Content]:
+    """Choose the reader of a file by its first bytes."""
     head = source.fetch(0, min(64, source.size))
     if not head:
         raise Refused(f"is empty (0 bytes): {source.again}")

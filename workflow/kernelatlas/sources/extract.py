@@ -1,7 +1,9 @@
 """The kernel table of a model whose weights are in a file, on a hub or at an address."""
 
 import hashlib
+import logging
 import os
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,15 @@ from kernelatlas.kernels.table import write_kernels
 from kernelatlas.sources.checkpoints import read_depthwise
 from kernelatlas.sources.registry import conform
 from kernelatlas.sources.source import Reading
+
+DOUBT = (
+    "%s: '%s' (%d kernels of %d×%d) may be the first layer of a network for grey images, which is "
+    "not depthwise: no other layer has kernels of its size, and none takes three channels. It is "
+    "left out of corpora and of the choice of kernel sizes. If the network is one of timm's, name "
+    "its `architecture:` in the zoo"
+)
+
+log = logging.getLogger(__name__)
 
 
 def extract(
@@ -45,12 +56,34 @@ def extract(
     else:
         reading, origin = _read_remote(model, remote or {})
     sizes = {"bytes": reading.size, "bytes_read": reading.bytes_read}
-    metadata = {**origin, **sizes, "version": __version__}
     layers = reading.layers
     if architecture is not None:
         layers = conform(model, layers, architecture)
+    doubtful = [] if reading.colour else _doubtful(layers, reading.ordered)
+    for index in doubtful:
+        n, kh, kw = layers[index].weights.shape
+        log.warning(DOUBT, model, layers[index].name, n, kh, kw)
+    metadata = {**origin, **sizes, "version": __version__, "doubtful": doubtful}
     del reading
     write_kernels(output, model, _drained(layers), metadata)
+
+
+def _doubtful(layers: Sequence[Layer], ordered: bool) -> list[int]:
+    """Return the index of the layer that may be the first of a network for grey images, if any.
+
+    The weight of Conv2d(1, n, k) has the shape of a depthwise one. A layer is doubtful if nothing
+    but its shape tells that it is depthwise, if no other layer has kernels of its size, and if it
+    may be the network's first. Where the order of definition is not known, this may be the first
+    by name, or one that no layer has fewer channels than, because networks widen.
+    """
+    sizes = Counter(layer.weights.shape[1:] for layer in layers)
+    fewest = min(len(layer.weights) for layer in layers)
+    return [
+        index
+        for index, layer in enumerate(layers)
+        if index == 0 or (not ordered and len(layer.weights) == fewest)
+        if layer.inferred and sizes[layer.weights.shape[1:]] == 1
+    ][:1]
 
 
 def _drained(layers: list[Layer]) -> Iterator[Layer]:

@@ -3,15 +3,14 @@
 import io
 import struct
 
-from kernelatlas.kernels.layer import Layer
 from kernelatlas.sources.pickles import PICKLE_LIMIT, Unpickler
-from kernelatlas.sources.source import Damaged, Refused, Source, short
+from kernelatlas.sources.source import Content, Damaged, Refused, Source, short
 from kernelatlas.sources.state_dict import layers_of, refuse_big_endian
 
 _MAGIC, _PROTOCOL = 0x1950A86A20F9469CFC6C, 1001  # torch.serialization
 
 
-def read_legacy(source: Source) -> tuple[list[Layer], int]:
+def read_legacy(source: Source) -> Content:
     """Return the depthwise layers of a chain of pickles and its number of tensors.
 
     The chain: a magic number, the protocol, what machine wrote it, the state dict, the keys of

@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from kernelatlas.kernels.layer import Layer
-from kernelatlas.sources.source import Damaged, Refused, Source, damage, short
+from kernelatlas.sources.source import Content, Damaged, Refused, Source, damage, short
 from kernelatlas.sources.weights import (
     STORED,
     check_amount,
@@ -17,6 +16,7 @@ from kernelatlas.sources.weights import (
     is_count,
     is_depthwise,
     layer_of,
+    takes_colour,
 )
 
 # Bytes of a header: some 60,000 tensors. The format's own library takes 100 MB, of which a
@@ -48,7 +48,7 @@ def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return result
 
 
-def read_safetensors(source: Source) -> tuple[list[Layer], int]:
+def read_safetensors(source: Source) -> Content:
     """Return the depthwise layers of a safetensors file and its number of tensors."""
     (length,) = struct.unpack("<Q", source.exactly(8))
     if length > HEADER_LIMIT:
@@ -86,7 +86,8 @@ def read_safetensors(source: Source) -> tuple[list[Layer], int]:
     for name, dtype, shape, begin, stop in chosen:
         stored = np.frombuffer(source.view(begin, stop - begin), STORED[dtype])
         layers.append(layer_of(name, dtype, stored.reshape(shape)))
-    return in_natural_order(layers), len(entries)
+    colour = any(takes_colour(shape) for _, _, shape, _, _ in entries)
+    return Content(in_natural_order(layers), False, len(entries), colour)
 
 
 def _entries(text: bytes) -> list[tuple[str, str, list[int], int, int]]:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from kernelatlas.kernels.layer import Layer
 from kernelatlas.sources.safetensors import parsed
-from kernelatlas.sources.source import CONTENTS_LIMIT, Damaged, Refused, Source, short
+from kernelatlas.sources.source import CONTENTS_LIMIT, Content, Damaged, Refused, Source, short
 from kernelatlas.sources.weights import check_amount, in_natural_order
 
 SHARDS_LIMIT = 1000
@@ -39,20 +39,22 @@ def _shards(text: bytes) -> list[str]:
     return names
 
 
-def read_index(source: Source) -> tuple[list[Layer], int]:
+def read_index(source: Source) -> Content:
     """Read the shards that a model.safetensors.index.json names."""
     if source.size > CONTENTS_LIMIT:
         raise Refused(
             f"is a JSON text of {source.size} bytes, too long for an index of shards "
             f"(limit {CONTENTS_LIMIT}): check that it is the right file"
         )
-    layers, tensors = [], 0
+    layers: list[Layer] = []
+    tensors, colour = 0, False
     for name in _shards(source.exactly(source.size)):
         shard = source.sibling(name)
         layers += shard.layers
         check_amount(len(layers), sum(layer.weights.nbytes for layer in layers))
         tensors += shard.tensors
+        colour = colour or shard.colour
         source.shards.append(name)
         source.shard_bytes += shard.size
         source.bytes_read += shard.bytes_read
-    return in_natural_order(layers), tensors
+    return Content(in_natural_order(layers), False, tensors, colour)

@@ -15,23 +15,39 @@ LINE_LIMIT = 64 << 10  # bytes of a line in a pickle: a name or a number
 
 
 @dataclass(frozen=True, eq=False)
-class Reading:
-    """What was found in a checkpoint.
+class Content:
+    """What was found in a file.
 
     Attributes
     ----------
     layers
         The depthwise layers.
+    ordered
+        Whether the layers are in the order of definition.
     tensors
         Number of all tensors.
+    colour
+        Whether one of them takes three channels, as the first layer does for colour images.
+    """
+
+    layers: list[Layer]
+    ordered: bool
+    tensors: int
+    colour: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Reading(Content):
+    """What was found in a checkpoint of one file or several.
+
+    Attributes
+    ----------
     size, bytes_read
         Bytes of the file, or of index and shards, and how many of them were needed.
     shards
         Names of the shards, in order; empty if the checkpoint is one file.
     """
 
-    layers: list[Layer]
-    tensors: int
     size: int
     bytes_read: int
     shards: tuple[str, ...] = ()

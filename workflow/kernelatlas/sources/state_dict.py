@@ -7,9 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from kernelatlas.kernels.layer import Layer
 from kernelatlas.sources.pickles import Inert, Tensor
-from kernelatlas.sources.source import Damaged, Refused, short
+from kernelatlas.sources.source import Content, Damaged, Refused, short
 from kernelatlas.sources.weights import (
     STORED,
     check_amount,
@@ -17,6 +16,7 @@ from kernelatlas.sources.weights import (
     distinct,
     is_depthwise,
     layer_of,
+    takes_colour,
 )
 
 # Where a training script may put the state dict: timm's order (load_state_dict in
@@ -57,7 +57,7 @@ def layers_of(
     read_storage: Callable[[str], bytes],
     size: int,
     prefetch: Callable[[list[str]], None] = lambda keys: None,
-) -> tuple[list[Layer], int]:
+) -> Content:
     """Return the depthwise layers of an unpickled checkpoint and its number of tensors.
 
     Parameters
@@ -69,12 +69,13 @@ def layers_of(
     prefetch
         Is told the keys of the storages that will be read.
     """
-    tensors = claimed = 0
+    tensors, claimed, colour = 0, 0, False
     views, chosen = set(), []
     for name, tensor in _state_dict(content).items():
         if not isinstance(tensor, Tensor):
             continue
         tensors += 1
+        colour = colour or takes_colour(tensor.shape)
         if not is_depthwise(name, tensor.dtype, tensor.shape):
             continue
         storage = tensor.storage
@@ -97,7 +98,7 @@ def layers_of(
     layers = []
     for name, tensor in chosen:
         layers.append(layer_of(name, tensor.dtype, _values(name, tensor, read_storage)))
-    return distinct(layers), tensors
+    return Content(distinct(layers), True, tensors, colour)
 
 
 def _values(name: str, tensor: Tensor, read_storage: Callable[[str], bytes]) -> np.ndarray:

@@ -16,10 +16,16 @@ STORED = {"float64": "<f8", "float32": "<f4", "float16": "<f2", "bfloat16": "<u2
 
 
 def is_depthwise(name: object, dtype: str, shape: tuple[int, ...] | list[int]) -> bool:
+    """Tell whether a tensor is taken for a depthwise weight."""
     if not depthwise_shape(shape):
         return False
     # Masks and indices may have this shape too; a weight of another dtype is refused later.
     return type(name) is str and (dtype in STORED or name.endswith("weight"))
+
+
+def takes_colour(shape: tuple[int, ...] | list[int]) -> bool:
+    """Tell whether a weight takes three channels, as the first layer does for colour images."""
+    return len(shape) == 4 and shape[1] == 3 and shape[2] * shape[3] > 1
 
 
 def layer_of(name: str, dtype: str, stored: np.ndarray) -> Layer:
@@ -33,7 +39,8 @@ def layer_of(name: str, dtype: str, stored: np.ndarray) -> Layer:
         name.encode()  # half a surrogate pair could not be written to a table
     for prefix in ("_orig_mod.", "module.", "_orig_mod."):  # torch.compile and data parallel
         name = name.removeprefix(prefix)
-    return Layer(name.removesuffix(".weight"), np.require(values[:, 0], requirements=["C", "A"]))
+    weights = np.require(values[:, 0], requirements=["C", "A"])
+    return Layer(name.removesuffix(".weight"), weights, inferred=True)
 
 
 def distinct(layers: list[Layer]) -> list[Layer]:

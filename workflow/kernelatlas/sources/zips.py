@@ -6,9 +6,16 @@ import zipfile
 import zlib
 from bisect import bisect_right
 
-from kernelatlas.kernels.layer import Layer
 from kernelatlas.sources.pickles import PICKLE_LIMIT, Unpickler
-from kernelatlas.sources.source import CONTENTS_LIMIT, Damaged, Refused, Source, damage, short
+from kernelatlas.sources.source import (
+    CONTENTS_LIMIT,
+    Content,
+    Damaged,
+    Refused,
+    Source,
+    damage,
+    short,
+)
 from kernelatlas.sources.state_dict import layers_of, refuse_big_endian
 
 _TAIL = 128 << 10  # bytes at the end of a zip archive that nearly always hold this table
@@ -64,7 +71,7 @@ class _Archive:
             return self._archive.read(info)  # checks the CRC-32
 
 
-def read_zip(source: Source) -> tuple[list[Layer], int]:
+def read_zip(source: Source) -> Content:
     """Return the depthwise layers of an archive of torch.save and its number of tensors."""
     source.prefetch([(max(source.size - _TAIL, 0), source.size)])
     source.limit = CONTENTS_LIMIT
