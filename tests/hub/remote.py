@@ -235,12 +235,12 @@ def client(monkeypatch: pytest.MonkeyPatch, folder: Path, hub: Hub | None = None
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     for module in (hub_http, huggingface_hub.file_download, ranges, hub_module):
         monkeypatch.setattr(module, "time", here.clock)
-    ranges.use_patient_client.cache_clear()
+    ranges.use_limited_client.cache_clear()
     logging.getLogger("kernelatlas").setLevel(logging.INFO)
     try:
         yield here
     finally:
         close_session()
         set_client_factory(hub_http.default_client_factory)
-        ranges.use_patient_client.cache_clear()
+        ranges.use_limited_client.cache_clear()
         logging.getLogger("kernelatlas").setLevel(logging.NOTSET)

@@ -12,6 +12,7 @@ from typing import Any
 import httpx2
 import huggingface_hub.utils._http as hub_http
 import pytest
+from huggingface_hub import hf_hub_download
 from localhub import Hub, Record
 from remote import (
     Here,
@@ -26,7 +27,7 @@ from remote import (
 
 from kernelatlas.errors import KernelAtlasError
 from kernelatlas.sources import hub as hub_module
-from kernelatlas.sources import ranges
+from kernelatlas.sources import ranges, safetensors
 from kernelatlas.sources.extract import extract
 
 TOKEN = "hf_kernelatlas_secret"
@@ -210,6 +211,22 @@ def test_a_hub_that_goes_and_comes_back_is_survived(world, here, hub):
         assert fault.struck == 1
         assert len(here.waits) >= 2
         hub.reset()
+
+
+@pytest.mark.parametrize("error", [ValueError, RuntimeError, ImportError, AttributeError])
+@pytest.mark.parametrize("source", ["hub", "cache", "url"])
+def test_a_fault_of_this_program_is_not_called_a_fault_of_a_server(
+    world, here, hub, monkeypatch, source, error
+):
+    def faulty(*_):
+        raise error("a fault of ours")
+
+    if source == "cache":
+        hf_hub_download("owner/safe", "model.safetensors")
+    monkeypatch.setattr(safetensors, "layer_of", faulty)
+    remote = {"url": f"{hub.endpoint}/owner/safe/resolve/main/model.safetensors"}
+    with pytest.raises(error, match="a fault of ours"):
+        here.table("safe", **(remote if source == "url" else {"hub": "owner/safe"}))
 
 
 def test_a_client_that_another_thread_has_closed_is_survived(world, here, hub, monkeypatch):

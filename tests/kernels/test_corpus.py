@@ -98,6 +98,17 @@ def test_degenerate_kernels_are_left_out(build, layers, caplog):
     assert "11 kernels of 3x3, 11 of them distinct, 2 degenerate left out" in caplog.messages
 
 
+def test_doubtful_layers_are_left_out(tmp_path, layers, caplog):
+    write_kernels(tmp_path / "b.parquet", "b", layers["b"], {"doubtful": [3]})
+    write_kernels(tmp_path / "a.parquet", "a", layers["a"], {})
+    paths = [tmp_path / "b.parquet", tmp_path / "a.parquet"]
+    table = build_corpus(paths, 3, 1)
+    assert set(table["layer"].to_pylist()) == {"b.0", "a.1"}
+    assert "3 kernels of layers that are perhaps not depthwise left out" in caplog.messages
+    with pytest.raises(KernelAtlasError, match="3 of layers that are perhaps not depthwise: add"):
+        build_corpus(paths, 3, 100)
+
+
 def test_copies_are_kept_and_counted(tmp_path, build, layers):
     twice = layers["b"][0].weights[1]
     layers["b"][3].weights[2] = twice

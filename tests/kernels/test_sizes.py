@@ -82,6 +82,15 @@ def test_sizes_that_are_listed_and_have_enough_trained_kernels(paths, sizes, min
     assert studied(size_table(paths, MODELS, sizes, minimum)) == expected
 
 
+def test_doubtful_layers_do_not_decide(paths):
+    weights = np.random.default_rng(0).normal(size=(3, 7, 7)).astype(np.float32)
+    write_kernels(paths[0], "a", [Layer("stem", weights)], {"doubtful": [0]})
+    table = size_table(paths, MODELS, [3, 7], 2)
+    assert studied(table) == [3, 7]  # two kernels of the model b are usable
+    with pytest.raises(KernelAtlasError, match="3x3: 2, 7x7: 2, 9x9: 2"):
+        size_table(paths, MODELS, [3, 7], 3)
+
+
 def test_sizes_passed_over_are_told(paths, caplog):
     size_table(paths, MODELS, [3, 7, 9], 6)
     assert caplog.messages == [

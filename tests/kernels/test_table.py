@@ -12,7 +12,13 @@ import pytest
 
 from kernelatlas.errors import KernelAtlasError
 from kernelatlas.kernels.layer import Layer
-from kernelatlas.kernels.table import count_sizes, kernel_tables, read_square, write_kernels
+from kernelatlas.kernels.table import (
+    count_sizes,
+    doubtful_layers,
+    kernel_tables,
+    read_square,
+    write_kernels,
+)
 
 SIZES = [(4, 3, 3), (3, 1, 7), (5, 7, 7), (2, 3, 3), (6, 2, 2), (2, 3, 5)]
 
@@ -23,7 +29,12 @@ KNOWN = (2, 3)  # stride and dilation
 def layers():
     rng = np.random.default_rng(0)
     return [
-        Layer(f"stages.{i}.dw", rng.normal(size=size).astype(np.float32), *(KNOWN if i else ()))
+        Layer(
+            f"stages.{i}.dw",
+            rng.normal(size=size).astype(np.float32),
+            *(KNOWN if i else ()),
+            inferred=i % 2 == 0,
+        )
         for i, size in enumerate(SIZES)
     ]
 
@@ -49,9 +60,10 @@ def test_columns_are_the_contract(path):
         "dilation": pa.int16(),
         "weights": pa.list_(pa.field("element", pa.float32())),
         "degenerate": pa.bool_(),
+        "inferred": pa.bool_(),
     }
     metadata = json.loads(schema.metadata[b"kernelatlas"])
-    assert metadata == {"schema_version": 1, "source": "net.safetensors"}
+    assert metadata == {"schema_version": 3, "source": "net.safetensors"}
 
 
 def test_one_row_group_per_layer(path):
@@ -74,6 +86,7 @@ def test_rows(path, layers):
             "dilation": layer.dilation,
             "weights": kernel.ravel().tolist(),
             "degenerate": False,
+            "inferred": layer.inferred,
         }
         for index, layer in enumerate(layers)
         for channel, kernel in enumerate(layer.weights)
@@ -110,13 +123,24 @@ def test_only_layers_of_the_size_need_decoding(path):
 def test_counts(path):
     counts = count_sizes(path)
     assert counts.to_numpy().tolist() == [
-        ["net", 1, 7, 3, 0],
-        ["net", 2, 2, 6, 0],
-        ["net", 3, 3, 6, 0],
-        ["net", 3, 5, 2, 0],
-        ["net", 7, 7, 5, 0],
+        ["net", 1, 7, 3, 0, 3],
+        ["net", 2, 2, 6, 0, 6],
+        ["net", 3, 3, 6, 0, 6],
+        ["net", 3, 5, 2, 0, 2],
+        ["net", 7, 7, 5, 0, 5],
     ]
-    assert list(counts) == ["model", "kh", "kw", "kernels", "degenerate"]
+    assert list(counts) == ["model", "kh", "kw", "kernels", "degenerate", "usable"]
+
+
+def test_doubtful_layers_are_not_usable(tmp_path, layers):
+    layers[0].weights[0] = 0
+    write_kernels(tmp_path / "net.parquet", "net", layers, {"doubtful": [0, 2]})
+    assert doubtful_layers(tmp_path / "net.parquet") == [0, 2]
+    counts = count_sizes(tmp_path / "net.parquet").set_index(["kh", "kw"])
+    assert counts.loc[(3, 3)].tolist()[1:] == [6, 1, 2]  # of layers of 4 and of 2 kernels
+    assert counts.loc[(7, 7)].tolist()[1:] == [5, 0, 0]
+    write_kernels(tmp_path / "net.parquet", "net", layers, {})
+    assert doubtful_layers(tmp_path / "net.parquet") == []
 
 
 def test_degenerate_kernels_stay_and_are_reported(tmp_path, layers, caplog):

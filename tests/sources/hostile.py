@@ -147,11 +147,11 @@ def malicious(marker: Path) -> dict[str, bytes]:
     }
 
 
-def zipped(data_pkl: bytes) -> bytes:
-    """A zip archive of this pickle and one storage of 18 zeros."""
-    return zip_raw(data_pkl, {"0": bytes(72)})
+def zipped(data_pkl: bytes, storage: bytes = bytes(72)) -> bytes:
+    """A zip archive of this pickle and one storage of 18 numbers."""
+    return zip_raw(data_pkl, {"0": storage})
 
 
-def legacy(data_pkl: bytes) -> bytes:
+def legacy(data_pkl: bytes, storage: bytes = bytes(72)) -> bytes:
     """The older container of the same."""
-    return legacy_raw(data_pkl, ["0"], struct.pack("<q", 18) + bytes(72))
+    return legacy_raw(data_pkl, ["0"], struct.pack("<q", 18) + storage)

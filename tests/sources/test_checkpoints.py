@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from readings import LIGHT, NAMES, assert_equal, refusal, survives
 from safetensors.torch import load as load_safetensors
 
+from kernelatlas.sources import safetensors, state_dict
 from kernelatlas.sources.checkpoints import read_depthwise
 
 DTYPES = [torch.float32, torch.float16, torch.bfloat16, torch.float64]
@@ -135,6 +136,18 @@ def test_other_dtypes_are_named(file, form, dtype):
 def test_same_name_twice(file):
     state = {"a.weight": torch.ones(2, 1, 2, 2), "module.a.weight": torch.zeros(2, 1, 2, 2)}
     assert "two layers called 'a'" in refusal(file(hostile.torch_bytes(state)))
+
+
+@pytest.mark.parametrize("error", [AttributeError, TypeError, KeyError, ValueError, RuntimeError])
+@pytest.mark.parametrize("form", hostile.FORMATS)
+def test_a_fault_of_this_program_is_not_called_damage(file, monkeypatch, form, error):
+    def faulty(*_):
+        raise error("a fault of ours")
+
+    monkeypatch.setattr(safetensors, "layer_of", faulty)
+    monkeypatch.setattr(state_dict, "layer_of", faulty)
+    with pytest.raises(error, match="a fault of ours"):
+        read_depthwise(file(hostile.FORMATS[form](hostile.state_dict())))
 
 
 VALID = {

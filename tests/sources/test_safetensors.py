@@ -29,8 +29,8 @@ def test_safetensors_come_in_natural_order(file):
         (hostile.safetensors_raw("{}        ", b"x"), "its header needs"),
         (hostile.safetensors_raw("{}"), "0 tensors read"),
         (hostile.safetensors_raw("{" + '"a":{' * 50_000), "RecursionError"),
-        (hostile.safetensors_raw({"a": [1]}), "TypeError"),
-        (hostile.safetensors_raw({"a": {}}), "KeyError"),
+        (hostile.safetensors_raw({"a": [1]}), "no valid entry"),
+        (hostile.safetensors_raw({"a": {}}), "unknown dtype"),
         (hostile.safetensors_raw('{"a": {}, "a": {}}'), "twice"),
         (hostile.safetensors_raw({"a": ENTRY, "b": ENTRY}, DATA), "should follow"),
         (
@@ -47,7 +47,7 @@ def test_safetensors_come_in_natural_order(file):
         (hostile.safetensors_raw({"a": hostile.entry([2, True, 3, 3], 0, 72)}, DATA), "shape"),
         (hostile.safetensors_raw({"a": hostile.entry("2133", 0, 72)}, DATA), "shape"),
         (hostile.safetensors_raw({"a": hostile.entry([2, 1, 3, 3], 0, 72, "F33")}, DATA), "dtype"),
-        (hostile.safetensors_raw({"a": hostile.entry([2, 1, 3, 3], 0, 72, [])}, DATA), "TypeError"),
+        (hostile.safetensors_raw({"a": hostile.entry([2, 1, 3, 3], 0, 72, [])}, DATA), "dtype"),
         (
             hostile.safetensors_raw({"a": hostile.entry([2, 1, 3, 3], 0, 2**60)}, DATA),
             "do not fit",

@@ -1,13 +1,16 @@
 """Checkpoints in shards: an index, and the files beside it that it names."""
 
 import json
+import subprocess
 
 import numpy as np
 import pytest
-from safetensors.numpy import save_file
+from safetensors.numpy import load_file, save_file
 
 from kernelatlas.errors import KernelAtlasError
+from kernelatlas.running.files import metadata_of
 from kernelatlas.sources.checkpoints import read_depthwise
+from kernelatlas.sources.extract import extract
 from kernelatlas.sources.shards import shards_of
 
 INDEX = "model.safetensors.index.json"
@@ -39,6 +42,34 @@ def test_layers_of_all_shards_come_in_one_order(folder):
     assert reading.tensors == 5
     assert reading.size == sum(path.stat().st_size for path in folder.iterdir())
     assert 0 < reading.bytes_read < reading.size
+
+
+def test_the_digest_covers_index_and_shards(folder, tmp_path):
+    """It is the digest of what `sha256sum` prints of them, so that anyone can compute it."""
+
+    def digest() -> str:
+        extract(tmp_path / "net.parquet", "net", folder / INDEX)
+        return metadata_of(tmp_path / "net.parquet")["sha256"]
+
+    names = [INDEX, *(f"model-{i}.safetensors" for i in (1, 2, 3))]
+    command = f"sha256sum {' '.join(names)} | sha256sum"
+    seen = set()
+    for name in names:
+        printed = subprocess.run(
+            command, shell=True, cwd=folder, capture_output=True, text=True, check=True
+        ).stdout
+        assert digest() == printed.split()[0]
+        seen.add(digest())
+        if name != INDEX:  # which the index does not tell
+            save_file({**load_file(folder / name), f"of {name}": weights(9)}, folder / name)
+    assert len(seen) == 3
+
+
+def test_the_digest_of_one_file_is_its_own(folder, tmp_path):
+    file = folder / "model-2.safetensors"
+    extract(tmp_path / "net.parquet", "net", file)
+    printed = subprocess.run(["sha256sum", file], capture_output=True, text=True, check=True).stdout
+    assert metadata_of(tmp_path / "net.parquet")["sha256"] == printed.split()[0]
 
 
 def test_shards_are_named_for_the_workflow(folder):
@@ -84,6 +115,15 @@ def test_an_index_that_is_no_json(folder, text):
 def test_a_layer_in_two_shards(folder):
     save_file({"a.weight": weights(4)}, folder / "model-3.safetensors")
     with pytest.raises(KernelAtlasError, match="two layers called 'a'"):
+        read_depthwise(folder / INDEX)
+
+
+@pytest.mark.parametrize("name", ["model-3.safetensors", "x.safetensors"])
+def test_an_index_named_as_a_shard(folder, name):
+    """Otherwise an index that names itself would be read without end."""
+    (folder / name).write_text(json.dumps({"weight_map": {"a": name}}))
+    (folder / INDEX).write_text(json.dumps({"weight_map": {"a": name}}))
+    with pytest.raises(KernelAtlasError, match="is an index of shards, named as a shard"):
         read_depthwise(folder / INDEX)
 
 

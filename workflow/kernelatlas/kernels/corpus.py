@@ -13,16 +13,17 @@ import pyarrow.parquet as pq
 
 from kernelatlas.errors import KernelAtlasError
 from kernelatlas.kernels.normalise import normalise
-from kernelatlas.kernels.table import KEY, read_square
+from kernelatlas.kernels.table import KEY, doubtful_layers, read_square
 from kernelatlas.running.files import FIRST_VERSION, write_parquet
 
 log = logging.getLogger(__name__)
 
 
 def build_corpus(paths: Sequence[str | Path], k: int, minimum: int) -> pa.Table:
-    """Gather the k×k kernels of kernel tables, in the order given, degenerate ones left out.
+    """Gather the k×k kernels of kernel tables, in the order given.
 
-    Equal kernels are all kept; `copies` says how often each occurs.
+    Degenerate kernels are left out, and those of layers that are perhaps not depthwise. Equal
+    kernels are all kept; `copies` says how often each occurs.
 
     Parameters
     ----------
@@ -35,19 +36,25 @@ def build_corpus(paths: Sequence[str | Path], k: int, minimum: int) -> pa.Table:
         If there are fewer.
     """
     keys, blocks = [], []
-    n_degenerate = 0
+    n_degenerate = n_doubtful = 0
     for path in paths:
         frame, weights = read_square(path, k)
-        sound = ~frame["degenerate"].to_numpy()
-        n_degenerate += int((~sound).sum())
-        keys.append(frame.loc[sound, KEY])
-        blocks.append(weights[sound])
+        degenerate = frame["degenerate"].to_numpy()
+        doubtful = ~degenerate & frame["layer_index"].isin(doubtful_layers(path)).to_numpy()
+        usable = ~degenerate & ~doubtful
+        n_degenerate += int(degenerate.sum())
+        n_doubtful += int(doubtful.sum())
+        keys.append(frame.loc[usable, KEY])
+        blocks.append(weights[usable])
+    if n_doubtful:
+        log.warning("%d kernels of layers that are perhaps not depthwise left out", n_doubtful)
     raw = np.concatenate(blocks) if blocks else np.empty((0, k * k), np.float32)
     if len(raw) < minimum:
         raise KernelAtlasError(
             f"corpus of {k}x{k} kernels: {len(raw)} in the {len(paths)} trained models of the zoo "
             f"that have any, {minimum} needed (minimum_kernels in the config); {n_degenerate} more "
-            f"are degenerate: add models with {k}x{k} kernels, or take {k} out of kernel_sizes"
+            f"are degenerate, {n_doubtful} of layers that are perhaps not depthwise: add models with "
+            f"{k}x{k} kernels, or take {k} out of kernel_sizes"
         )
     _, inverse, counts = np.unique(raw, axis=0, return_inverse=True, return_counts=True)
     copies = counts[inverse.ravel()]

@@ -21,16 +21,20 @@ class Layer:
         As stored, upcast from half precision or cast from double.
     stride, dilation
         In pixels, alike in both directions; None where unknown: no checkpoint tells them.
+    inferred
+        Whether it is taken for depthwise because of its weight's shape alone. A first layer for
+        images of one channel has such a shape too.
     """
 
     name: str
     weights: np.ndarray
     stride: int | None = None
     dilation: int | None = None
+    inferred: bool = False
 
 
 def depthwise_shape(shape: Sequence[int]) -> bool:
-    """Tell whether a weight of this shape is depthwise: several kernels of several weights."""
+    """Tell whether a weight of this shape may be depthwise: several kernels of several weights."""
     return len(shape) == 4 and shape[0] > 1 and shape[1] == 1 and shape[2] * shape[3] > 1
 
 

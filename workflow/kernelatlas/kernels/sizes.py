@@ -28,7 +28,7 @@ def size_table(
         name, family, trained and training data of the model of each path.
     kernel_sizes, minimum
         A square size is studied if it is listed and trained models have this many
-        kernels of it that are not degenerate.
+        usable kernels of it: not degenerate, of layers that are depthwise for sure.
 
     Raises
     ------
@@ -37,7 +37,7 @@ def size_table(
     """
     counts = _count(paths, models)
     usable = counts[counts["trained"] & (counts["kh"] == counts["kw"])]
-    sums = (usable["kernels"] - usable["degenerate"]).groupby(usable["kh"]).sum()
+    sums = usable["usable"].groupby(usable["kh"]).sum()
     enough = {k for k in kernel_sizes if sums.get(k, 0) >= minimum}
     for k in sorted(set(kernel_sizes) & set(sums.index) - enough):
         log.warning("%dx%d: %d usable kernels, %d needed: passed over", k, k, sums[k], minimum)

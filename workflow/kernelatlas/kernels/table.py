@@ -1,5 +1,6 @@
 """The kernel table: every depthwise kernel of one model, a row each."""
 
+import contextlib
 import logging
 from collections.abc import Iterable, Iterator
 from os import PathLike
@@ -12,7 +13,7 @@ import pyarrow.parquet as pq
 from kernelatlas.errors import KernelAtlasError
 from kernelatlas.kernels.layer import Layer
 from kernelatlas.kernels.normalise import degenerate
-from kernelatlas.running.files import FIRST_VERSION, write_row_groups
+from kernelatlas.running.files import metadata_of, write_row_groups
 
 if TYPE_CHECKING:  # extraction does without pandas: half a second and 40 MiB a process
     import pandas as pd
@@ -32,8 +33,10 @@ SCHEMA = pa.schema(
         "dilation": pa.int16(),
         "weights": pa.list_(pa.float32()),
         "degenerate": pa.bool_(),
+        "inferred": pa.bool_(),  # whether depthwise is inferred from the weight's shape alone
     }
 )
+SCHEMA_VERSION = 3  # of kernel tables
 KEY = ["model", "layer", "layer_index", "channel"]  # what names a kernel in every table
 PLACE = KEY[2:]  # of a kernel in its model: the order of every table's rows
 INT16_MAX = np.iinfo(np.int16).max
@@ -71,13 +74,14 @@ def kernel_tables(model: str, layers: Iterable[Layer]) -> Iterator[pa.Table]:
             _known(layer.dilation, n),
             pa.ListArray.from_arrays(_array(np.arange(n + 1, dtype=np.int32) * (kh * kw)), values),
             pa.Array.from_buffers(pa.bool_(), n, [None, _bits(flags)]),
+            pa.Array.from_buffers(pa.bool_(), n, [None, _bits(np.full(n, layer.inferred))]),
         ]
         yield pa.Table.from_arrays(columns, schema=SCHEMA)
     if flagged:
         logger.warning("%s: %d of %d kernels are degenerate", model, flagged, kernels)
 
 
-# pa.array and pa.scalar import pandas, the greatest part of an extraction's time and memory.
+# pa.array and pa.scalar import pandas, which takes most of an extraction's time and memory.
 
 
 def _array(values: np.ndarray) -> pa.Array:
@@ -111,8 +115,8 @@ def write_kernels(
     KernelAtlasError
         As `kernel_tables`, or if the file cannot be written.
     """
-    metadata = {"schema_version": FIRST_VERSION, **metadata}
-    write_row_groups(kernel_tables(model, layers), SCHEMA, path, metadata)
+    version = {"schema_version": SCHEMA_VERSION}
+    write_row_groups(kernel_tables(model, layers), SCHEMA, path, {**version, **metadata})
 
 
 def read_square(path: str | PathLike[str], k: int) -> "tuple[pd.DataFrame, np.ndarray]":
@@ -141,23 +145,48 @@ def read_square(path: str | PathLike[str], k: int) -> "tuple[pd.DataFrame, np.nd
     return table.drop_columns("weights").to_pandas(), weights.reshape(-1, k * k)
 
 
-def count_sizes(path: str | PathLike[str]) -> "pd.DataFrame":
-    """Count the kernels of each size: columns model, kh, kw, kernels, degenerate.
+def doubtful_layers(path: str | PathLike[str]) -> list[int]:
+    """Return the indices of layers that are perhaps not depthwise (`kernelatlas.sources.extract`).
+
+    Corpora are made, and kernel sizes chosen, without them.
 
     Raises
     ------
     KernelAtlasError
         If the file is missing or no kernel table.
     """
-    rows = _read(path, ["model", "kh", "kw", "degenerate"]).to_pandas()
-    groups = rows.groupby(["model", "kh", "kw"], observed=True)["degenerate"]
-    counts = groups.agg(kernels="size", degenerate="sum").reset_index()
-    return counts.astype({"model": "str"})
+    with _readable(path):
+        return metadata_of(path).get("doubtful", [])
+
+
+def count_sizes(path: str | PathLike[str]) -> "pd.DataFrame":
+    """Count the kernels of each size: columns model, kh, kw, kernels, degenerate, usable.
+
+    Usable are kernels that are neither degenerate nor of `doubtful_layers`.
+
+    Raises
+    ------
+    KernelAtlasError
+        If the file is missing or no kernel table.
+    """
+    rows = _read(path, ["model", "layer_index", "kh", "kw", "degenerate"]).to_pandas()
+    rows["usable"] = ~rows["degenerate"] & ~rows["layer_index"].isin(doubtful_layers(path))
+    groups = rows.groupby(["model", "kh", "kw"], observed=True)
+    counts = groups.agg(
+        kernels=("usable", "size"), degenerate=("degenerate", "sum"), usable=("usable", "sum")
+    )
+    return counts.reset_index().astype({"model": "str"})
 
 
 def _read(path: str | PathLike[str], columns: list[str], filters: Any = None) -> pa.Table:
-    try:  # without partitioning, or a folder called a=b would become a column
+    with _readable(path):  # without partitioning, or a folder called a=b would become a column
         return pq.read_table(path, columns=columns, filters=filters, partitioning=None)
+
+
+@contextlib.contextmanager
+def _readable(path: str | PathLike[str]) -> Iterator[None]:
+    try:
+        yield
     except FileNotFoundError as error:
         raise KernelAtlasError(f"{path}: no such kernel table: run the rule `kernels`") from error
     except (pa.ArrowException, OSError) as error:

@@ -1,8 +1,11 @@
 """Depthwise kernels out of checkpoint files, without PyTorch and without running the file.
 
-Checkpoints come from strangers. Nothing in a pickle is imported or called, no size that a
-file claims is believed before it is compared with the file's own size, and whatever is
-wrong ends in one `KernelAtlasError`.
+Checkpoints come from strangers. Nothing in a pickle is imported or called, and no size that a
+file claims is believed before it is compared with the file's own size. Whatever a file holds,
+reading it takes at most 512 MiB of memory besides the storages that hold its depthwise weights,
+because headers, tables of contents and pickles are limited in bytes, and pickles in opcodes too.
+A file that is not read ends in one `KernelAtlasError`; any other exception is a fault of this
+program.
 """
 
 import pickle
@@ -12,11 +15,10 @@ from functools import partial
 from pathlib import Path
 
 from kernelatlas.errors import KernelAtlasError
-from kernelatlas.kernels.layer import Layer
 from kernelatlas.sources.legacy import read_legacy
 from kernelatlas.sources.safetensors import read_safetensors
 from kernelatlas.sources.shards import read_index
-from kernelatlas.sources.source import DAMAGE, LocalSource, Reading, Refused, Source
+from kernelatlas.sources.source import Content, Damaged, LocalSource, Reading, Refused, Source
 from kernelatlas.sources.zips import read_zip
 
 
@@ -72,24 +74,27 @@ def read_layers(source: Source) -> Reading:
         If the file is damaged, no checkpoint, wants to run code, or holds no depthwise weight.
     """
     try:
-        layers, tensors = _reader(source)(source)
+        found = _reader(source)(source)
     except Refused as error:
         raise KernelAtlasError(f"{source.label}: {error}") from None
-    except DAMAGE as error:
-        found = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+    except Damaged as error:
+        what = " ".join(str(error).split())[:200]
         raise KernelAtlasError(
-            f"{source.label}: damaged or truncated checkpoint ({found}): {source.again}"
+            f"{source.label}: damaged or truncated checkpoint ({what}): {source.again}"
         ) from error
-    if not layers and not source.part:
+    if not found.layers and not source.part:
         raise KernelAtlasError(
             f"{source.label}: has no depthwise layers (4-D weights with shape[1] == 1); "
-            f"{tensors} tensors read; remove it from the zoo"
+            f"{found.tensors} tensors read; remove it from the zoo"
         )
-    return Reading(layers, tensors, source.size + source.shards, source.bytes_read)
+    size = source.size + source.shard_bytes
+    return Reading(
+        **vars(found), size=size, bytes_read=source.bytes_read, shards=tuple(source.shards)
+    )
 
 
-def _reader(source: Source) -> Callable[[Source], tuple[list[Layer], int]]:
-    """Choose the reader of a file by its first bytes; it returns layers and tensor count."""
+def _reader(source: Source) -> Callable[[Source], Content]:
+    """Choose the reader of a file by its first bytes."""
     head = source.fetch(0, min(64, source.size))
     if not head:
         raise Refused(f"is empty (0 bytes): {source.again}")
@@ -102,6 +107,8 @@ def _reader(source: Source) -> Callable[[Source], tuple[list[Layer], int]]:
     if head[0] == pickle.PROTO[0]:
         return read_legacy
     if head.lstrip().startswith(b"{"):
+        if source.part:
+            raise Refused("is an index of shards, named as a shard: name the checkpoint itself")
         return read_index
     if head.lstrip().startswith(b"<"):
         raise Refused(

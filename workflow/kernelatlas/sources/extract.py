@@ -1,8 +1,10 @@
-"""From where a model's weights are, a file, a hub or an address, to its kernel table."""
+"""The kernel table of a model whose weights are in a file, on a hub or at an address."""
 
 import hashlib
+import logging
 import os
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,15 @@ from kernelatlas.kernels.table import write_kernels
 from kernelatlas.sources.checkpoints import read_depthwise
 from kernelatlas.sources.registry import conform
 from kernelatlas.sources.source import Reading
+
+DOUBT = (
+    "%s: '%s' (%d kernels of %d×%d) may be the first layer of a network for grey images, which is "
+    "not depthwise: no other layer has kernels of its size, and none takes three channels. It is "
+    "left out of corpora and of the choice of kernel sizes. If the network is one of timm's, name "
+    "its `architecture:` in the zoo"
+)
+
+log = logging.getLogger(__name__)
 
 
 def extract(
@@ -32,7 +43,7 @@ def extract(
     file, remote
         One of them: a checkpoint's path, or what `kernelatlas.sources.zoo.Model.remote` says.
     architecture
-        timm's, whose layers the checkpoint must have; it tells their order and strides.
+        Of timm, whose layers the checkpoint must have; known are then their order and strides.
 
     Raises
     ------
@@ -41,28 +52,57 @@ def extract(
     """
     if file is not None:
         reading = read_depthwise(file)
-        origin = {"source": Path(file).name, "sha256": _digest(file)}
+        origin = {"source": Path(file).name, "sha256": _digest(file, reading.shards)}
     else:
         reading, origin = _read_remote(model, remote or {})
     sizes = {"bytes": reading.size, "bytes_read": reading.bytes_read}
-    metadata = {**origin, **sizes, "version": __version__}
     layers = reading.layers
     if architecture is not None:
         layers = conform(model, layers, architecture)
+    doubtful = [] if reading.colour else _doubtful(layers, reading.ordered)
+    for index in doubtful:
+        n, kh, kw = layers[index].weights.shape
+        log.warning(DOUBT, model, layers[index].name, n, kh, kw)
+    metadata = {**origin, **sizes, "version": __version__, "doubtful": doubtful}
     del reading
     write_kernels(output, model, _drained(layers), metadata)
 
 
+def _doubtful(layers: Sequence[Layer], ordered: bool) -> list[int]:
+    """Return the index of the layer that may be the first of a network for grey images, if any.
+
+    The weight of Conv2d(1, n, k) has the shape of a depthwise one. A layer is doubtful if nothing
+    but its shape tells that it is depthwise, if no other layer has kernels of its size, and if it
+    may be the network's first. Where the order of definition is not known, this may be the first
+    by name, or one that no layer has fewer channels than, because networks widen.
+    """
+    sizes = Counter(layer.weights.shape[1:] for layer in layers)
+    fewest = min(len(layer.weights) for layer in layers)
+    return [
+        index
+        for index, layer in enumerate(layers)
+        if index == 0 or (not ordered and len(layer.weights) == fewest)
+        if layer.inferred and sizes[layer.weights.shape[1:]] == 1
+    ][:1]
+
+
 def _drained(layers: list[Layer]) -> Iterator[Layer]:
-    """Let go of each layer when the next is asked for."""
+    """Yield the layers, and free the memory of each when the next is asked for."""
     layers.reverse()
     while layers:
         yield layers.pop()
 
 
-def _digest(path: str | Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _digest(path: str | Path, shards: Sequence[str]) -> str:
+    """Return the SHA-256 of a file, or that of what `sha256sum INDEX SHARD…` prints."""
+    digests = []
+    for part in (Path(path), *(Path(path).with_name(name) for name in shards)):
+        with part.open("rb") as file:
+            digests.append((hashlib.file_digest(file, "sha256").hexdigest(), part.name))
+    if not shards:
+        return digests[0][0]
+    printed = "".join(f"{digest}  {name}\n" for digest, name in digests)
+    return hashlib.sha256(printed.encode()).hexdigest()
 
 
 def _read_remote(model: str, remote: dict[str, Any]) -> tuple[Reading, dict[str, Any]]:

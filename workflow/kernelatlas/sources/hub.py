@@ -31,7 +31,6 @@ from huggingface_hub.errors import (
 )
 from huggingface_hub.file_download import get_hf_file_metadata
 from huggingface_hub.utils import build_hf_headers
-from huggingface_hub.utils._http import http_stream_backoff
 
 from kernelatlas import __version__
 from kernelatlas.errors import KernelAtlasError
@@ -43,9 +42,13 @@ from kernelatlas.sources.ranges import (
     Location,
     RangesIgnoredError,
     RangeSource,
+    UnsendableError,
     brief,
+    chunks,
     public,
-    use_patient_client,
+    sending,
+    stream,
+    use_limited_client,
 )
 from kernelatlas.sources.source import LocalSource, Reading
 
@@ -96,7 +99,7 @@ def read_hub(
     KernelAtlasError
         Naming the model, the repository and the remedy.
     """
-    use_patient_client()
+    use_limited_client()
     with _explained(f"{model}: {repo} in the hub's cache", repo):
         for name in filenames:
             found = _cached(repo, name, revision)
@@ -119,7 +122,8 @@ def read_hub(
 
 
 def _cached(repo: str, filename: str, revision: str | None) -> Path | None:
-    path = try_to_load_from_cache(repo, filename, revision=revision)
+    with sending():
+        path = try_to_load_from_cache(repo, filename, revision=revision)
     return Path(path) if isinstance(path, str) else None
 
 
@@ -161,7 +165,8 @@ def _read_repository(
 
     def locate() -> Location:
         nonlocal pinned
-        found = _locate(repo, filename, pinned)
+        with sending():
+            found = _locate(repo, filename, pinned)
         pinned = found.commit or pinned  # another commit must not slip in between
         return found
 
@@ -217,7 +222,7 @@ def read_url(model: str, url: str, sha256: str | None = None, part: bool = False
     KernelAtlasError
         Naming the model, the URL and the remedy.
     """
-    use_patient_client()
+    use_limited_client()
     label = f"{model}: {public(url)}"
 
     def sibling(name: str) -> Reading:
@@ -252,24 +257,18 @@ def read_url(model: str, url: str, sha256: str | None = None, part: bool = False
 def _download(url: str, file: BinaryIO) -> None:
     file.seek(0)
     file.truncate()
-    with http_stream_backoff(
-        "GET",
-        url,
-        headers=HEADERS,
-        timeout=constants.HF_HUB_DOWNLOAD_TIMEOUT,
-        retry_on_exceptions=(),
-        retry_on_status_codes=(408, 429),
-    ) as response:
+    with stream(url, HEADERS, retry_on_status_codes=(408, 429)) as response:
         response.raise_for_status()
-        for chunk in response.iter_bytes():
+        for chunk in chunks(response.iter_bytes()):
             file.write(chunk)
 
 
 def _patiently(label: str, download: Callable[[], T]) -> T:
-    """Call again what huggingface_hub gives up: a 503 in the middle of a download."""
+    """Repeat a download that huggingface_hub gives up, after a 503 in the middle of it."""
     for pause in PAUSES:
         try:
-            return download()
+            with sending():
+                return download()
         except (HfHubHTTPError, httpx2.HTTPStatusError, *BROKEN) as error:
             response = getattr(error, "response", None)
             if response is not None and response.status_code < 500:
@@ -277,12 +276,13 @@ def _patiently(label: str, download: Callable[[], T]) -> T:
             trouble = brief(error) if response is None else f"answers {response.status_code}"
             log.warning("%s: %s; trying again in %d s", label, trouble, pause)
             time.sleep(pause)
-    return download()
+    with sending():
+        return download()
 
 
 @contextlib.contextmanager
 def _explained(label: str, repo: str = "", revision: str | None = None) -> Iterator[None]:
-    """Turn what goes wrong between us and a server into one line with a remedy."""
+    """Raise what fails between this machine and a server as one line with a remedy."""
     try:
         yield
         return
@@ -295,13 +295,14 @@ def _explained(label: str, repo: str = "", revision: str | None = None) -> Itera
         if repo and isinstance(error, RemoteEntryNotFoundError):
             raise
         cause, found = error, _answered(error, repo, revision)
-    except (ValueError, ImportError, httpx2.InvalidURL, *UNSENDABLE) as error:
+    except (UnsendableError, httpx2.InvalidURL, *UNSENDABLE) as error:
         cause = error
+        told = str(error) if isinstance(error, UnsendableError) else brief(error)
         found = (
-            f"cannot be asked for ({brief(error)}): check its entry in the zoo, HF_ENDPOINT, "
+            f"cannot be asked for ({told}): check its entry in the zoo, HF_ENDPOINT, "
             "HF_TOKEN and the proxy's variables"
         )
-    except (httpx2.HTTPError, LocalEntryNotFoundError, RuntimeError) as error:
+    except (httpx2.HTTPError, LocalEntryNotFoundError) as error:
         cause = error
         found = (
             f"the server cannot be reached ({brief(error)}): check the network, the proxy and "

@@ -5,6 +5,7 @@ retries of busy servers (408, 429, 5xx) hold here too. What servers say is not b
 before it is checked: a wrong range would silently be a wrong kernel.
 """
 
+import contextlib
 import functools
 import logging
 import mmap
@@ -18,31 +19,30 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from http.cookiejar import DefaultCookiePolicy
-from typing import IO
+from typing import IO, Any
 from urllib.parse import urlsplit, urlunsplit
 
 import httpx2
 import numpy as np
 from huggingface_hub import constants, set_client_factory
-from huggingface_hub.utils import disable_progress_bars
+from huggingface_hub.errors import OfflineModeIsEnabled
+from huggingface_hub.utils import disable_progress_bars, http_stream_backoff
 from huggingface_hub.utils import logging as hub_logging
-from huggingface_hub.utils._http import default_client_factory, http_stream_backoff
 
 from kernelatlas import __version__
 from kernelatlas.errors import KernelAtlasError
-from kernelatlas.sources.safetensors import HEADER_LIMIT
-from kernelatlas.sources.source import Reading, Source
+from kernelatlas.sources.source import Damaged, Reading, Source
 
 HEAD = 128 << 10  # bytes of the first request: nearly always the whole safetensors header
 GAP = 128 << 10  # bytes between two ranges that cost less than another request
-SPANS_LIMIT = 4096  # depthwise tensors of a file; timm's networks have at most 240
+UNPLANNED_LIMIT = 200_000_000  # bytes of a file besides weights: headers, tables, a pickle
 MAPS_LIMIT = 256  # each keeps a file descriptor
 THREADS = 8
 ATTEMPTS = 6  # of one range, with PAUSES between them
 PAUSES = (1, 2, 4, 8, 8)  # seconds
 LONGEST_WAIT = 60  # seconds, whatever Retry-After asks for
-PATIENCE, SLOWEST = 30, 1 << 10  # seconds after which so many bytes a second are too few
-ERROR_LIMIT = 64 << 10  # bytes of an error's text that are worth a connection
+PATIENCE, SLOWEST = 30, 1 << 10  # seconds after which a body needs so many bytes a second
+ERROR_LIMIT = 64 << 10  # bytes of an error's text that are read, to keep the connection
 RENEWALS = 3  # of an expired signed URL, for one file
 EXPIRED = (400, 401, 403)  # what storages answer to an old signature
 
@@ -59,7 +59,11 @@ log = logging.getLogger(__name__)
 
 
 class RangesIgnoredError(Exception):
-    """The server, or the format, only gives the file as a whole."""
+    """The file can only be had as a whole, because of the server or of its format."""
+
+
+class UnsendableError(Exception):
+    """A request cannot be made: the address, a header or the client's settings are not valid."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +88,29 @@ class Location:
     signed: bool = False
 
 
+@contextlib.contextmanager
+def stream(url: str, headers: dict[str, str], **options: Any) -> Iterator[httpx2.Response]:
+    """Yield the answer to a request, before its body is read. Broken lines are not mended here."""
+    with contextlib.ExitStack() as stack:
+        with sending():
+            answer = http_stream_backoff(
+                "GET",
+                url,
+                headers=headers,
+                timeout=constants.HF_HUB_DOWNLOAD_TIMEOUT,
+                retry_on_exceptions=(),
+                **options,
+            )
+            response = stack.enter_context(answer)
+        yield response
+
+
+def chunks(body: Iterator[bytes]) -> Iterator[bytes]:
+    """Yield a body's chunks; only errors of receiving them are seen by `sending`."""
+    with sending():
+        yield from body
+
+
 def public(url: str) -> str:
     """Return a URL without user, password and query, which may be secrets."""
     try:
@@ -101,9 +128,23 @@ def brief(error: Exception) -> str:
     return re.sub(r"https?://[^\s'\"]+", lambda match: public(match[0]), text)[:200]
 
 
+@contextlib.contextmanager
+def sending() -> Iterator[None]:
+    """Give errors of the libraries that make a request a type that only they have.
+
+    They raise ValueError and RuntimeError, which elsewhere are faults of this program.
+    """
+    try:
+        yield
+    except (ValueError, ImportError) as error:
+        raise UnsendableError(brief(error)) from error
+    except RuntimeError as error:  # a client that was closed meanwhile
+        raise httpx2.NetworkError(brief(error)) from error
+
+
 @functools.cache
-def use_patient_client() -> None:
-    """Let huggingface_hub's client bear with servers, in bounds, and say so in our log."""
+def use_limited_client() -> None:
+    """Make huggingface_hub use a client that limits waiting times, and reports them in our log."""
     set_client_factory(_client)
     disable_progress_bars()
     # Both would write signed URLs into the log.
@@ -112,16 +153,24 @@ def use_patient_client() -> None:
 
 
 def _client() -> httpx2.Client:
-    client = default_client_factory()
+    # As huggingface_hub's own; every request has a timeout of its own.
+    hooks: dict[str, list[Callable[..., Any]]] = {
+        "request": [_refuse_offline],
+        "response": [_limit],
+    }
+    client = httpx2.Client(event_hooks=hooks, follow_redirects=True, timeout=None)
     # No cookies: an odd one would spoil all later requests.
     client.cookies.jar.set_policy(DefaultCookiePolicy(allowed_domains=()))
-    hooks = client.event_hooks
-    client.event_hooks = {**hooks, "response": [*hooks.get("response", []), _bound]}
     return client
 
 
+def _refuse_offline(request: httpx2.Request) -> None:
+    if constants.is_offline_mode():
+        raise OfflineModeIsEnabled(f"{public(str(request.url))}: HF_HUB_OFFLINE is set")
+
+
 class _Steady(httpx2.SyncByteStream):
-    """A body that must not trickle: timeouts alone see only silence."""
+    """A body with a lowest speed; a timeout alone only ends silence."""
 
     def __init__(self, stream: httpx2.SyncByteStream) -> None:
         self._stream = stream
@@ -139,8 +188,8 @@ class _Steady(httpx2.SyncByteStream):
         self._stream.close()
 
 
-def _bound(response: httpx2.Response) -> None:
-    """Put bounds to what a server can do by an answer, before huggingface_hub obeys it."""
+def _limit(response: httpx2.Response) -> None:
+    """Limit what an answer can make huggingface_hub do: wait, read, leave TLS."""
     assert isinstance(response.stream, httpx2.SyncByteStream)
     stream = _Steady(response.stream)
     response.stream = stream if response.is_success else _emptied(stream)
@@ -153,7 +202,7 @@ def _bound(response: httpx2.Response) -> None:
 
 
 def _emptied(stream: httpx2.SyncByteStream) -> httpx2.ByteStream:
-    """Drop an error's text: huggingface_hub would read all of it and stumble over some."""
+    """Drop an error's text: huggingface_hub would read all of it, and fail with some."""
     size = 0
     for chunk in stream:  # to its end if that is near: the connection can be used again
         size += len(chunk)
@@ -182,14 +231,14 @@ def _cap_wait(response: httpx2.Response) -> None:
 
 
 class _Store:
-    """A file without a name that holds large ranges, so that memory does for one at a time."""
+    """A temporary file for large ranges, so that memory need hold only one at a time."""
 
     def __init__(self) -> None:
         self._lock, self._used, self._maps = threading.Lock(), 0, 0
         self._file: IO[bytes] | None = None
 
     def reserve(self, count: int) -> tuple[int | None, int]:
-        """Return the file, None if memory has to do, and where in it is room."""
+        """Return a descriptor of the file and an offset in it; None for a range in memory."""
         page = mmap.ALLOCATIONGRANULARITY
         with self._lock:
             if count <= GAP or self._maps == MAPS_LIMIT:
@@ -204,7 +253,7 @@ class _Store:
 
 
 class _Part:
-    """A range and what came of it; room is only taken as it is filled: a size is a claim."""
+    """A range and what has been received of it. A size is a claim: space is taken as it fills."""
 
     def __init__(self, begin: int, stop: int, store: _Store) -> None:
         self.begin, self.length, self.filled = begin, stop - begin, 0
@@ -257,7 +306,7 @@ class RangeSource(Source):
     ) -> None:
         super().__init__(label, 0, sibling)
         self.part = part
-        use_patient_client()
+        use_limited_client()
         self._locate, self._lock, self._renewing = locate, threading.Lock(), threading.Lock()
         self._renewals = self.moved = self.requests = self._unplanned = 0
         self._store = _Store()
@@ -273,8 +322,6 @@ class RangeSource(Source):
 
     def prefetch(self, spans: list[tuple[int, int]]) -> None:
         """Fetch the spans, near ones together, `THREADS` at a time."""
-        if len(spans) > SPANS_LIMIT:
-            raise ValueError(f"{len(spans)} depthwise weights where {SPANS_LIMIT} are the limit")
         missing = self._missing(spans)
         pool = ThreadPoolExecutor(THREADS)
         try:
@@ -286,7 +333,7 @@ class RangeSource(Source):
         self._segments.sort(key=lambda segment: segment[0])
 
     def _missing(self, spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
-        """Return what no segment holds of spans in order, near ones merged."""
+        """Return the parts of sorted spans that no segment holds, near ones merged."""
         gaps: list[tuple[int, int]] = []
         for begin, stop in spans:
             stop = min(stop, self.size)
@@ -314,7 +361,7 @@ class RangeSource(Source):
                 continue
             parts.append(data[begin - start : stop - start])
             begin += len(parts[-1])
-            # Read to its end, its memory is free again; but a zip archive is read from its end.
+            # A segment read to its end is freed; but a zip archive is read from its end.
             if begin == start + len(data) < self.size:
                 del self._segments[at]
         return b"".join(parts)
@@ -330,13 +377,13 @@ class RangeSource(Source):
         return data[begin - start : begin - start + count]
 
     def _read_unplanned(self, begin: int, stop: int) -> None:
-        """Fetch what nobody announced: headers that are long, tables of contents."""
+        """Fetch what was not announced: long headers, tables of contents, pickles."""
         following = bisect_right(self._segments, begin, key=lambda segment: segment[0])
         later = self._segments[following][0] if following < len(self._segments) else self.size
         stop = min(max(stop, begin + GAP), later)
         self._unplanned += stop - begin
-        if self._unplanned > 2 * HEADER_LIMIT:
-            raise ValueError(f"{self._unplanned} bytes needed besides weights")
+        if self._unplanned > UNPLANNED_LIMIT:
+            raise Damaged(f"{self._unplanned} bytes needed besides weights")
         self._segments.insert(following, (begin, self._range(begin, stop)))
 
     def _range(self, begin: int, stop: int) -> memoryview:
@@ -349,8 +396,7 @@ class RangeSource(Source):
             try:
                 if not self._request(location, part):
                     continue
-            # huggingface_hub closes the client of all threads when one of them cannot connect.
-            except (*BROKEN, RuntimeError) as error:
+            except BROKEN as error:
                 trouble = brief(error)
             if self.total is not None:
                 part.cut(self.total)
@@ -371,17 +417,12 @@ class RangeSource(Source):
             time.sleep(pause)
 
     def _request(self, location: Location, part: _Part) -> bool:
-        """Fill in what the server sends of the rest; False if its URL had expired."""
+        """Fill in what the server sends of the rest. Return False if the URL had expired."""
         first, stop = part.begin + part.filled, part.begin + part.length
         with self._lock:
             self.requests += 1
-        with http_stream_backoff(
-            "GET",
-            location.url,
-            headers={**HEADERS, **location.headers, "Range": f"bytes={first}-{stop - 1}"},
-            timeout=constants.HF_HUB_DOWNLOAD_TIMEOUT,
-            retry_on_exceptions=(),
-        ) as response:
+        asked = {**HEADERS, **location.headers, "Range": f"bytes={first}-{stop - 1}"}
+        with stream(location.url, asked) as response:
             if response.status_code in EXPIRED and self._renew(location):
                 return False
             if response.status_code == 416:
@@ -399,7 +440,7 @@ class RangeSource(Source):
             self._agree(total, headers.get("etag", "").removeprefix("W/").strip('"'))
             if start != first or not first <= last < min(stop, total):
                 raise RangesIgnoredError(f"the server answers another range, {match[0]}")
-            for chunk in response.iter_raw():
+            for chunk in chunks(response.iter_raw()):
                 with self._lock:
                     self.moved += len(chunk)
                 if part.begin + part.filled + len(chunk) > last + 1:

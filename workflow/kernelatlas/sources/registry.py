@@ -181,8 +181,10 @@ def conform(model: str, layers: Sequence[Layer], architecture: str) -> list[Laye
     """Check a checkpoint's layers against the registry and complete them from it.
 
     Layers come in the order of definition, with stride and dilation, and tied ones once. A
-    checkpoint may hold the network under a prefix, beside others (a text tower); where its
-    names are others altogether, the shapes must agree, and neither order nor stride is known.
+    checkpoint may hold the network under a prefix, beside others (a text tower). One layer more is
+    left out if it may be the first of a network for grey images, which has the shape of a depthwise
+    one: not wider than the others, and not in the same part of the network. Where the names are others altogether, the shapes must
+    agree, and neither order nor stride is known.
 
     Raises
     ------
@@ -202,15 +204,20 @@ def conform(model: str, layers: Sequence[Layer], architecture: str) -> list[Laye
         found = [_find(by_name, prefix, row) for row in rows]
         known = {prefix + name for row in rows for name in (row["layer"], *row["aliases"])}
         extra = [name for name in by_name if name.startswith(prefix) and name not in known]
-        if None not in found and not extra:
-            return [layer for layer in found if layer]
+        complete = [layer for layer in found if layer]
+        if len(complete) == len(rows) and (
+            not extra or _is_stem(prefix, [by_name[name] for name in extra], complete)
+        ):
+            for name in extra:
+                log.warning("%s: '%s' is not depthwise in %s: left out", model, name, architecture)
+            return complete
     shapes: Counter[Any] = Counter(map(_shape, layers))
     wanted: Counter[Any] = Counter((row["channels"], row["kh"], row["kw"]) for row in rows)
     if shapes == wanted:
         log.warning(
             "%s: names its layers otherwise than timm: their order and strides are unknown", model
         )
-        return list(layers)
+        return [replace(layer, inferred=False) for layer in layers]
     differing = sorted((shapes - wanted) + (wanted - shapes))[:3]
     raise KernelAtlasError(
         f"{model}: {len(layers)} depthwise layers where timm {timm_version()} has {len(rows)} in "
@@ -225,8 +232,19 @@ def _find(by_name: dict[str, Layer], prefix: str, row: dict[str, Any]) -> Layer 
     for name in (row["layer"], *row["aliases"]):
         layer = by_name.get(prefix + name)
         if layer and _shape(layer) == (row["channels"], row["kh"], row["kw"]):
-            return replace(layer, name=row["layer"], stride=row["stride"], dilation=row["dilation"])
+            known = {"name": row["layer"], "stride": row["stride"], "dilation": row["dilation"]}
+            return replace(layer, **known, inferred=False)
     return None
+
+
+def _is_stem(prefix: str, extra: list[Layer], layers: list[Layer]) -> bool:
+    """Tell whether what a network has besides its layers may be a stem for grey images."""
+    parts = {layer.name.partition(".")[0] for layer in layers}
+    return (
+        len(extra) == 1
+        and extra[0].name.removeprefix(prefix).partition(".")[0] not in parts
+        and len(extra[0].weights) <= min(len(layer.weights) for layer in layers)
+    )
 
 
 def _shape(layer: Layer) -> tuple[int, ...]:

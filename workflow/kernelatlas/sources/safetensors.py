@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from kernelatlas.kernels.layer import Layer
-from kernelatlas.sources.source import Refused, Source, short
+from kernelatlas.sources.source import Content, Damaged, Refused, Source, damage, short
 from kernelatlas.sources.weights import (
     STORED,
     check_amount,
@@ -17,9 +16,12 @@ from kernelatlas.sources.weights import (
     is_count,
     is_depthwise,
     layer_of,
+    takes_colour,
 )
 
-HEADER_LIMIT = 100_000_000  # bytes of a safetensors header, as in the format's own library
+# Bytes of a header: some 60,000 tensors. The format's own library takes 100 MB, of which a
+# hostile header could make 2 GB of Python objects.
+HEADER_LIMIT = 8 << 20
 
 _DTYPES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 _BITS = {
@@ -33,51 +35,78 @@ _BITS = {
 }
 
 
-def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def parsed(text: bytes) -> Any:
+    """Return the value of a JSON text in which no key stands twice."""
+    with damage(ValueError, RecursionError):  # what the decoder raises
+        return json.loads(text.decode(), object_pairs_hook=_unique_keys)
+
+
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     result = dict(pairs)
     if len(result) != len(pairs):
-        raise ValueError("a key stands twice in the header")
+        raise Damaged("a key stands twice in the header")
     return result
 
 
-def read_safetensors(source: Source) -> tuple[list[Layer], int]:
+def read_safetensors(source: Source) -> Content:
+    """Return the depthwise layers of a safetensors file and its number of tensors."""
     (length,) = struct.unpack("<Q", source.exactly(8))
-    if length > min(HEADER_LIMIT, source.size - 8):
+    if length > HEADER_LIMIT:
+        raise Refused(
+            f"claims a header of {length} bytes (limit {HEADER_LIMIT}): check that it is the "
+            "right file"
+        )
+    if length > source.size - 8:
         raise Refused(
             f"claims a header of {length} bytes in a file of {source.size}: "
             f"truncated or no safetensors file; {source.again}"
         )
-    header = json.loads(source.exactly(length).decode(), object_pairs_hook=unique_keys)
-    header.pop("__metadata__", None)
+    entries = _entries(source.exactly(length))
     start, end = 8 + length, 0
-    entries = sorted(header.items(), key=lambda item: tuple(item[1]["data_offsets"]))
-    for name, entry in entries:
-        dtype, shape, (begin, stop) = entry["dtype"], entry["shape"], entry["data_offsets"]
-        if dtype not in _BITS:
-            raise ValueError(f"{short(name)} has the unknown dtype {dtype!r}")
-        if type(shape) is not list or len(shape) > 64 or not all(map(is_count, shape)):
-            raise ValueError(f"{short(name)} has no valid shape")
-        if not is_count(begin) or not is_count(stop) or begin != end or stop < begin:
-            raise ValueError(f"{short(name)} has offsets {begin, stop} where {end} should follow")
+    for name, dtype, shape, begin, stop in entries:
+        if begin != end:
+            raise Damaged(f"{short(name)} has offsets {begin, stop} where {end} should follow")
         if 8 * (stop - begin) != math.prod(shape) * _BITS[dtype]:
-            raise ValueError(f"{short(name)}: {stop - begin} bytes do not fit {dtype} {shape[:8]}")
+            raise Damaged(f"{short(name)}: {stop - begin} bytes do not fit {dtype} {shape[:8]}")
         end = stop
     if start + end != source.size:
         raise Refused(
             f"has {source.size} bytes where its header needs {start + end}: {source.again}"
         )
     chosen = []
-    for name, entry in entries:
-        dtype, shape = _DTYPES.get(entry["dtype"], entry["dtype"]), entry["shape"]
+    for name, stored_as, shape, begin, stop in entries:
+        dtype = _DTYPES.get(stored_as, stored_as)
         if is_depthwise(name, dtype, shape):
             check_dtype(name, dtype)
-            begin, stop = entry["data_offsets"]
             chosen.append((name, dtype, shape, start + begin, start + stop))
     spans = [(begin, stop) for *_, begin, stop in chosen]
-    check_amount(sum(stop - begin for begin, stop in spans))
+    check_amount(len(spans), sum(stop - begin for begin, stop in spans))
     source.prefetch(spans)
     layers = []
     for name, dtype, shape, begin, stop in chosen:
         stored = np.frombuffer(source.view(begin, stop - begin), STORED[dtype])
         layers.append(layer_of(name, dtype, stored.reshape(shape)))
-    return in_natural_order(layers), len(entries)
+    colour = any(takes_colour(shape) for _, _, shape, _, _ in entries)
+    return Content(in_natural_order(layers), False, len(entries), colour)
+
+
+def _entries(text: bytes) -> list[tuple[str, str, list[int], int, int]]:
+    """Return name, dtype, shape, begin and stop of a header's tensors, in the file's order."""
+    header = parsed(text)  # which begins with a brace
+    header.pop("__metadata__", None)
+    entries = []
+    for name, entry in header.items():
+        if not isinstance(entry, dict):
+            raise Damaged(f"{short(name)} has no valid entry")
+        dtype, shape = entry.get("dtype"), entry.get("shape")
+        if type(dtype) is not str or dtype not in _BITS:
+            raise Damaged(f"{short(name)} has the unknown dtype {short(dtype)}")
+        if type(shape) is not list or len(shape) > 64 or not all(map(is_count, shape)):
+            raise Damaged(f"{short(name)} has no valid shape")
+        offsets = entry.get("data_offsets")
+        if type(offsets) is not list or len(offsets) != 2 or not all(map(is_count, offsets)):
+            raise Damaged(f"{short(name)} has no valid offsets")
+        if offsets[1] < offsets[0]:
+            raise Damaged(f"{short(name)} has offsets {tuple(offsets)}, which run backwards")
+        entries.append((name, dtype, shape, *offsets))
+    return sorted(entries, key=lambda entry: entry[3:])

@@ -1,31 +1,30 @@
 """The index of a checkpoint in several safetensors files, its shards."""
 
-import json
 import re
 from pathlib import Path
 
 from kernelatlas.kernels.layer import Layer
-from kernelatlas.sources.safetensors import unique_keys
-from kernelatlas.sources.source import CONTENTS_LIMIT, DAMAGE, Refused, Source, short
-from kernelatlas.sources.weights import in_natural_order
+from kernelatlas.sources.safetensors import parsed
+from kernelatlas.sources.source import CONTENTS_LIMIT, Content, Damaged, Refused, Source, short
+from kernelatlas.sources.weights import check_amount, in_natural_order
 
 SHARDS_LIMIT = 1000
 
 
 def shards_of(path: str | Path) -> list[str]:
-    """Return the paths of the shards that an index names; none of what is no valid index."""
+    """Return the paths of the shards that an index names; none if it is not a valid index."""
     if not str(path).endswith(".index.json"):
         return []
     try:
         names = _shards(Path(path).read_bytes())
-    except (OSError, Refused, *DAMAGE):
-        return []  # reading the checkpoint will tell
+    except (OSError, Refused, Damaged):
+        return []  # reading the checkpoint says what is wrong
     return [str(Path(path).with_name(name)) for name in names]
 
 
 def _shards(text: bytes) -> list[str]:
-    content = json.loads(text.decode(), object_pairs_hook=unique_keys)
-    shards = content.get("weight_map")
+    content = parsed(text)
+    shards = content.get("weight_map") if isinstance(content, dict) else None
     if type(shards) is not dict or not all(type(shard) is str for shard in shards.values()):
         raise Refused(
             "is a JSON text but no index of shards (no weight_map): name the checkpoint itself"
@@ -40,18 +39,22 @@ def _shards(text: bytes) -> list[str]:
     return names
 
 
-def read_index(source: Source) -> tuple[list[Layer], int]:
-    """Read the shards of which a model.safetensors.index.json tells."""
+def read_index(source: Source) -> Content:
+    """Read the shards that a model.safetensors.index.json names."""
     if source.size > CONTENTS_LIMIT:
         raise Refused(
             f"is a JSON text of {source.size} bytes, too long for an index of shards "
             f"(limit {CONTENTS_LIMIT}): check that it is the right file"
         )
-    layers, tensors = [], 0
+    layers: list[Layer] = []
+    tensors, colour = 0, False
     for name in _shards(source.exactly(source.size)):
         shard = source.sibling(name)
         layers += shard.layers
+        check_amount(len(layers), sum(layer.weights.nbytes for layer in layers))
         tensors += shard.tensors
-        source.shards += shard.size
+        colour = colour or shard.colour
+        source.shards.append(name)
+        source.shard_bytes += shard.size
         source.bytes_read += shard.bytes_read
-    return in_natural_order(layers), tensors
+    return Content(in_natural_order(layers), False, tensors, colour)

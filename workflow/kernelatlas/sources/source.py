@@ -1,50 +1,76 @@
-"""A file that bytes are read from, in bounds, and what is found in it."""
+"""Bytes of a checkpoint, read within limits, and what may be wrong with them."""
 
 import abc
+import contextlib
 import io
 import os
-import pickle
-import struct
-import zipfile
-import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
 from kernelatlas.kernels.layer import Layer
 
-CONTENTS_LIMIT = 16 << 20  # bytes of a zip archive's table of contents or of a shard index
-
-# What the parsers below are known to raise on damaged input.
-DAMAGE = (
-    *(pickle.UnpicklingError, zipfile.BadZipFile, zlib.error, struct.error, EOFError),
-    *(LookupError, ValueError, TypeError, AttributeError, ArithmeticError, AssertionError),
-    *(MemoryError, RuntimeError),
-)
+CONTENTS_LIMIT = 8 << 20  # bytes of a zip archive's table of contents or of a shard index
+LINE_LIMIT = 64 << 10  # bytes of a line in a pickle: a name or a number
 
 
 @dataclass(frozen=True, eq=False)
-class Reading:
-    """What was found in a checkpoint.
+class Content:
+    """What was found in a file.
 
     Attributes
     ----------
     layers
         The depthwise layers.
+    ordered
+        Whether the layers are in the order of definition.
     tensors
         Number of all tensors.
-    size, bytes_read
-        Bytes of the file, or of all shards, and how many of them were needed.
+    colour
+        Whether one of them takes three channels, as the first layer does for colour images.
     """
 
     layers: list[Layer]
+    ordered: bool
     tensors: int
+    colour: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Reading(Content):
+    """What was found in a checkpoint of one file or several.
+
+    Attributes
+    ----------
+    size, bytes_read
+        Bytes of the file, or of index and shards, and how many of them were needed.
+    shards
+        Names of the shards, in order; empty if the checkpoint is one file.
+    """
+
     size: int
     bytes_read: int
+    shards: tuple[str, ...] = ()
 
 
 class Refused(Exception):
-    """What is wrong with the file and what to do, without the file's name."""
+    """A file that is not read. The text says why, and what to do; it follows the file's name."""
+
+
+class Damaged(Exception):
+    """A file that contradicts itself or its format. The text says where."""
+
+
+@contextlib.contextmanager
+def damage(*errors: type[Exception]) -> Iterator[None]:
+    """Raise what a parser raises on damaged bytes as `Damaged`.
+
+    Only for calls of a parser: the same errors elsewhere are faults of this program.
+    """
+    try:
+        yield
+    except errors as error:
+        raise Damaged(f"{type(error).__name__}: {error}") from error
 
 
 def short(text: object) -> str:
@@ -63,19 +89,19 @@ class Source(abc.ABC):
         Bytes of the file; where reading has to stop; how much one call may read.
     part
         Whether it is a shard, which may hold no depthwise weight.
-    shards
-        Bytes of the shards that were read because of this file.
+    shards, shard_bytes
+        Names and bytes of the shards that were read because of this file.
     sibling
         Reads the shard of a name, which lies beside this file.
     """
 
     again = "download or copy it again"
     part = False
-    shards = 0
 
     def __init__(self, label: str, size: int, sibling: Callable[[str], Reading]) -> None:
         self.label, self.size, self.end, self.limit = label, size, size, size
-        self.position = self.bytes_read = 0
+        self.position = self.bytes_read = self.shard_bytes = 0
+        self.shards: list[str] = []
         self.sibling = sibling
 
     @abc.abstractmethod
@@ -99,29 +125,38 @@ class Source(abc.ABC):
         left = max(self.end - self.position, 0)
         count = left if count < 0 else min(count, left)
         if count > self.limit:
-            raise ValueError(f"{count} bytes where at most {self.limit} are expected")
+            raise Damaged(f"{count} bytes where at most {self.limit} are expected")
         data = self.fetch(self.position, count)
         self.position += len(data)
         self.bytes_read += len(data)
         return data
 
     def readline(self) -> bytes:
-        """Return what is left of a line; only pickles of the oldest protocol have lines."""
-        line = bytearray()
-        while (byte := self.read(1)) and byte != b"\n":
-            line += byte
-        return bytes(line + byte)
+        """Return the rest of a line with its end; pickles have names and numbers in lines."""
+        line = b""
+        while not line.endswith(b"\n"):
+            if len(line) > LINE_LIMIT:
+                raise Damaged(f"a line of more than {LINE_LIMIT} bytes")
+            begin = self.position
+            chunk = self.read(256)
+            if not chunk:
+                break
+            stop = chunk.find(b"\n") + 1 or len(chunk)
+            self.position = begin + stop
+            self.bytes_read -= len(chunk) - stop
+            line += chunk[:stop]
+        return line
 
     def exactly(self, count: int) -> bytes:
         data = self.read(count)
         if len(data) != count:
-            raise EOFError(f"{count} bytes expected, {len(data)} found")
+            raise Damaged(f"{count} bytes expected, {len(data)} found")
         return data
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         base = {io.SEEK_SET: 0, io.SEEK_CUR: self.position, io.SEEK_END: self.size}[whence]
         if base + offset < 0:
-            raise ValueError(f"position {base + offset} in a file")
+            raise Damaged(f"position {base + offset} in a file")
         self.position = base + offset
         return self.position
 
@@ -147,7 +182,7 @@ class LocalSource(Source):
         return self.file.read(count)
 
     def prefetch(self, spans: list[tuple[int, int]]) -> None:
-        """Do nothing: a disk is near."""
+        """Do nothing: reading from a disk is fast."""
 
     def need_whole(self) -> None:
-        """Do nothing: it is there."""
+        """Do nothing: the file is on this machine."""

@@ -7,9 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from kernelatlas.kernels.layer import Layer
 from kernelatlas.sources.pickles import Inert, Tensor
-from kernelatlas.sources.source import Refused, short
+from kernelatlas.sources.source import Content, Damaged, Refused, short
 from kernelatlas.sources.weights import (
     STORED,
     check_amount,
@@ -17,6 +16,7 @@ from kernelatlas.sources.weights import (
     distinct,
     is_depthwise,
     layer_of,
+    takes_colour,
 )
 
 # Where a training script may put the state dict: timm's order (load_state_dict in
@@ -57,7 +57,7 @@ def layers_of(
     read_storage: Callable[[str], bytes],
     size: int,
     prefetch: Callable[[list[str]], None] = lambda keys: None,
-) -> tuple[list[Layer], int]:
+) -> Content:
     """Return the depthwise layers of an unpickled checkpoint and its number of tensors.
 
     Parameters
@@ -69,40 +69,53 @@ def layers_of(
     prefetch
         Is told the keys of the storages that will be read.
     """
-    state = _state_dict(content)
-    tensors = [(name, t) for name, t in state.items() if isinstance(t, Tensor)]
-    views, chosen, claimed = set(), [], 0
-    for name, tensor in tensors:
+    tensors, claimed, colour = 0, 0, False
+    views, chosen = set(), []
+    for name, tensor in _state_dict(content).items():
+        if not isinstance(tensor, Tensor):
+            continue
+        tensors += 1
+        colour = colour or takes_colour(tensor.shape)
+        if not is_depthwise(name, tensor.dtype, tensor.shape):
+            continue
         storage = tensor.storage
         view = (storage.key, storage.start + tensor.offset, tensor.shape, tensor.stride)
-        if is_depthwise(name, tensor.dtype, tensor.shape) and view not in views:
-            views.add(view)
+        if view not in views:
             check_dtype(name, tensor.dtype)
-            itemsize = np.dtype(STORED[tensor.dtype]).itemsize
-            claimed += math.prod(tensor.shape) * itemsize
+            claimed += math.prod(tensor.shape) * np.dtype(STORED[tensor.dtype]).itemsize
+            views.add(view)
             chosen.append((name, tensor))
+            check_amount(len(chosen), 0)
     # Strides of zero, or many views of one storage, could ask for any amount of memory.
     if claimed > size:
         raise Refused(
             f"claims {claimed} bytes of depthwise weights in a file of {size}: "
             "download it again or save it with contiguous tensors"
         )
-    check_amount(claimed)
+    check_amount(len(chosen), claimed)
     prefetch([tensor.storage.key for _, tensor in chosen])
     read_storage = lru_cache(maxsize=1)(read_storage)
     layers = []
     for name, tensor in chosen:
-        storage = tensor.storage
-        flat = np.frombuffer(read_storage(storage.key), STORED[tensor.dtype])
-        if storage.dtype != "bytes":  # an untyped storage counts bytes and has no views
-            flat = flat[storage.start : storage.start + storage.numel]
-        steps = zip(tensor.shape, tensor.stride, strict=True)
-        if tensor.offset + sum((n - 1) * step for n, step in steps) >= flat.size:
-            raise ValueError(f"{short(name)} reaches beyond its storage")
-        strides = [step * flat.itemsize for step in tensor.stride]
-        stored = np.lib.stride_tricks.as_strided(flat[tensor.offset :], tensor.shape, strides)
-        layers.append(layer_of(name, tensor.dtype, stored))
-    return distinct(layers), len(tensors)
+        layers.append(layer_of(name, tensor.dtype, _values(name, tensor, read_storage)))
+    return Content(distinct(layers), True, tensors, colour)
+
+
+def _values(name: str, tensor: Tensor, read_storage: Callable[[str], bytes]) -> np.ndarray:
+    """Return a tensor's values, as they lie in its storage."""
+    storage, dtype = tensor.storage, np.dtype(STORED[tensor.dtype])
+    data = read_storage(storage.key)
+    if len(data) % dtype.itemsize:
+        raise Damaged(f"storage {short(storage.key)}: {len(data)} bytes are no {tensor.dtype}")
+    flat = np.frombuffer(data, dtype)
+    if storage.dtype != "bytes":  # an untyped storage counts bytes and has no views
+        flat = flat[storage.start : storage.start + storage.numel]
+    steps = list(zip(tensor.shape, tensor.stride, strict=True))
+    if tensor.offset + sum((n - 1) * step for n, step in steps) >= flat.size:
+        raise Damaged(f"{short(name)} reaches beyond its storage")
+    # Along an axis of one element any stride is valid, even one that NumPy cannot hold.
+    strides = [step * dtype.itemsize if n > 1 else 0 for n, step in steps]
+    return np.lib.stride_tricks.as_strided(flat[tensor.offset :], tensor.shape, strides)
 
 
 def refuse_big_endian(order: object) -> None:

@@ -6,19 +6,26 @@ from typing import Any
 import numpy as np
 
 from kernelatlas.kernels.layer import Layer, depthwise_shape
-from kernelatlas.sources.source import Refused, short
+from kernelatlas.sources.source import Refused, damage, short
 
 DEPTHWISE_LIMIT = 1 << 30  # bytes of depthwise weights; timm's largest networks have 22 MB
+LAYERS_LIMIT = 4096  # depthwise layers of a file; timm's networks have at most 240
 
 # How each dtype that is read lies in the file; bfloat16 has no NumPy dtype.
 STORED = {"float64": "<f8", "float32": "<f4", "float16": "<f2", "bfloat16": "<u2"}
 
 
 def is_depthwise(name: object, dtype: str, shape: tuple[int, ...] | list[int]) -> bool:
+    """Tell whether a tensor is taken for a depthwise weight."""
     if not depthwise_shape(shape):
         return False
     # Masks and indices may have this shape too; a weight of another dtype is refused later.
     return type(name) is str and (dtype in STORED or name.endswith("weight"))
+
+
+def takes_colour(shape: tuple[int, ...] | list[int]) -> bool:
+    """Tell whether a weight takes three channels, as the first layer does for colour images."""
+    return len(shape) == 4 and shape[1] == 3 and shape[2] * shape[3] > 1
 
 
 def layer_of(name: str, dtype: str, stored: np.ndarray) -> Layer:
@@ -28,10 +35,12 @@ def layer_of(name: str, dtype: str, stored: np.ndarray) -> Layer:
     else:
         with np.errstate(over="ignore", invalid="ignore"):
             values = stored.astype(np.float32, copy=False)
-    name.encode()  # half a surrogate pair could not be written to a table
+    with damage(UnicodeError):
+        name.encode()  # half a surrogate pair could not be written to a table
     for prefix in ("_orig_mod.", "module.", "_orig_mod."):  # torch.compile and data parallel
         name = name.removeprefix(prefix)
-    return Layer(name.removesuffix(".weight"), np.require(values[:, 0], requirements=["C", "A"]))
+    weights = np.require(values[:, 0], requirements=["C", "A"])
+    return Layer(name.removesuffix(".weight"), weights, inferred=True)
 
 
 def distinct(layers: list[Layer]) -> list[Layer]:
@@ -45,7 +54,12 @@ def distinct(layers: list[Layer]) -> list[Layer]:
     return layers
 
 
-def check_amount(claimed: int) -> None:
+def check_amount(layers: int, claimed: int) -> None:
+    """Refuse a file with too many depthwise layers, or too many bytes of them."""
+    if layers > LAYERS_LIMIT:
+        raise Refused(
+            f"has {layers} depthwise layers (limit {LAYERS_LIMIT}): check that it is the right file"
+        )
     if claimed > DEPTHWISE_LIMIT:
         raise Refused(
             f"claims {claimed} bytes of depthwise weights (limit {DEPTHWISE_LIMIT}): "

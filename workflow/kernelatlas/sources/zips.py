@@ -1,66 +1,109 @@
 """Checkpoints in a zip archive, as `torch.save` writes since PyTorch 1.6."""
 
 import io
+import struct
 import zipfile
+import zlib
 from bisect import bisect_right
 
-from kernelatlas.kernels.layer import Layer
 from kernelatlas.sources.pickles import PICKLE_LIMIT, Unpickler
-from kernelatlas.sources.source import CONTENTS_LIMIT, Refused, Source, short
+from kernelatlas.sources.source import (
+    CONTENTS_LIMIT,
+    Content,
+    Damaged,
+    Refused,
+    Source,
+    damage,
+    short,
+)
 from kernelatlas.sources.state_dict import layers_of, refuse_big_endian
 
 _TAIL = 128 << 10  # bytes at the end of a zip archive that nearly always hold this table
 
 
-def read_zip(source: Source) -> tuple[list[Layer], int]:
+# What zipfile raises on damaged archives, NotImplementedError and RuntimeError for features
+# that torch.save does not use.
+_RAISED = (
+    *(zipfile.BadZipFile, zlib.error, struct.error, EOFError, ValueError, OverflowError),
+    *(NotImplementedError, RuntimeError),
+)
+
+
+class _Archive:
+    """The entries of an archive, all in one folder, as torch.save writes them."""
+
+    def __init__(self, source: Source, archive: zipfile.ZipFile) -> None:
+        self._archive, self._size = archive, source.size
+        self._entries = {info.filename: info for info in archive.infolist()}
+        if len(self._entries) != len(archive.infolist()):
+            raise Damaged("an entry of the archive stands twice")
+        self._folder = next(iter(self._entries), "").partition("/")[0]
+        offsets = (info.header_offset for info in self._entries.values())
+        self._limits = sorted([*offsets, archive.start_dir])
+
+    def __contains__(self, name: str) -> bool:
+        return f"{self._folder}/{name}" in self._entries
+
+    @property
+    def has_code(self) -> bool:
+        return any(name.startswith(f"{self._folder}/code/") for name in self._entries)
+
+    def entry(self, name: str) -> zipfile.ZipInfo:
+        if name not in self:
+            raise Damaged(f"the archive has no entry {short(name)}")
+        return self._entries[f"{self._folder}/{name}"]
+
+    def span(self, name: str) -> tuple[int, int]:
+        """Return where an entry begins and where the next one does."""
+        begin = self.entry(name).header_offset
+        following = bisect_right(self._limits, begin)
+        if following == len(self._limits):
+            raise Damaged(f"entry {short(name)} lies behind the table of contents")
+        return begin, self._limits[following]
+
+    def read(self, name: str) -> bytes:
+        info = self.entry(name)
+        if info.compress_type != zipfile.ZIP_STORED or info.file_size != info.compress_size:
+            raise Refused(f"its entry {short(name)} is compressed: save it again with torch.save")
+        if info.file_size > self._size:
+            raise Damaged(f"entry {short(name)} claims {info.file_size} bytes")
+        with damage(*_RAISED):
+            return self._archive.read(info)  # checks the CRC-32
+
+
+def read_zip(source: Source) -> Content:
+    """Return the depthwise layers of an archive of torch.save and its number of tensors."""
     source.prefetch([(max(source.size - _TAIL, 0), source.size)])
     source.limit = CONTENTS_LIMIT
-    with zipfile.ZipFile(source) as archive:
+    with damage(*_RAISED):
+        opened = zipfile.ZipFile(source)
+    with opened:
         source.limit = source.size
-        entries = {info.filename: info for info in archive.infolist()}
-        if len(entries) != len(archive.infolist()):
-            raise ValueError("an entry of the archive stands twice")
-        folder = next(iter(entries), "").partition("/")[0]
-        if f"{folder}/constants.pkl" in entries or any(
-            name.startswith(f"{folder}/code/") for name in entries
-        ):
+        archive = _Archive(source, opened)
+        if "constants.pkl" in archive or archive.has_code:
             raise Refused("is a TorchScript archive, not a state dict; save model.state_dict()")
-        if f"{folder}/data.pkl" not in entries:
+        if "data.pkl" not in archive:
             raise Refused(
                 "is a zip archive but no PyTorch checkpoint (no data.pkl): "
                 "unpack it and name the checkpoint inside"
             )
-
-        def read(name: str) -> bytes:
-            info = entries[f"{folder}/{name}"]
-            if info.compress_type != zipfile.ZIP_STORED or info.file_size != info.compress_size:
-                raise Refused(f"its entry {name!r} is compressed: save it again with torch.save")
-            if info.file_size > source.size:
-                raise ValueError(f"entry {name!r} claims {info.file_size} bytes")
-            return archive.read(info)  # checks the CRC-32
-
-        if f"{folder}/byteorder" in entries:
-            refuse_big_endian(read("byteorder").strip() == b"big")
-        if (length := entries[f"{folder}/data.pkl"].file_size) > PICKLE_LIMIT:
+        if "byteorder" in archive and archive.entry("byteorder").file_size < 16:
+            refuse_big_endian(archive.read("byteorder").strip() == b"big")
+        if (length := archive.entry("data.pkl").file_size) > PICKLE_LIMIT:
             raise Refused(
                 f"has a pickle of {length} bytes beside its tensors (limit {PICKLE_LIMIT}): "
                 "save model.state_dict() alone"
             )
-        limits = sorted([*(info.header_offset for info in entries.values()), archive.start_dir])
-
-        def prefetch(keys: list[str]) -> None:
-            begins = {entries[f"{folder}/data/{key}"].header_offset for key in keys}
-            # An entry ends where the next begins.
-            spans = [(begin, limits[bisect_right(limits, begin)]) for begin in begins]
-            source.prefetch(sorted(spans))
-
-        unpickler = Unpickler(io.BytesIO(read("data.pkl")))
+        unpickler = Unpickler(io.BytesIO(archive.read("data.pkl")))
         content = unpickler.load()
 
+        def prefetch(keys: list[str]) -> None:
+            source.prefetch(sorted({archive.span(f"data/{key}") for key in keys}))
+
         def read_storage(key: str) -> bytes:
-            found, claimed = entries[f"{folder}/data/{key}"].file_size, unpickler.length(key)
+            found, claimed = archive.entry(f"data/{key}").file_size, unpickler.length(key)
             if found != claimed:
-                raise ValueError(f"storage {short(key)}: {found} bytes, not {claimed}")
-            return read(f"data/{key}")
+                raise Damaged(f"storage {short(key)}: {found} bytes, not {claimed}")
+            return archive.read(f"data/{key}")
 
         return layers_of(content, read_storage, source.size, prefetch)
