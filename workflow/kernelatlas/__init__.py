@@ -11,18 +11,17 @@ Release
     What `load_release` returns.
 """
 
-import importlib
 from typing import Any
 
 __version__ = "0.1.0"
 __all__ = ["Release", "classify", "load_release"]
 
 
-# Extraction does without torch and pandas. The module is named by a text: a fingerprint of
-# whatever imports this package must not depend on it.
 def __getattr__(name: str) -> Any:
-    if name in __all__:
-        return getattr(importlib.import_module("kernelatlas.release.classification"), name)
+    if name in __all__:  # only then: extraction does without torch and pandas
+        from kernelatlas.release import classification
+
+        return getattr(classification, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

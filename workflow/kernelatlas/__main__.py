@@ -1,7 +1,6 @@
 """Command line: labels and fits for the kernels of one checkpoint."""
 
 import argparse
-import importlib
 import logging
 import sys
 from collections.abc import Sequence
@@ -70,8 +69,11 @@ def _parser() -> argparse.ArgumentParser:
 def _classify(checkpoint: Path, release: Path, output: Path | None, device: str) -> None:
     if not checkpoint.exists():  # else the reader of checkpoints speaks of a zoo
         raise KernelAtlasError(f"{checkpoint}: no such file: check the path of the checkpoint")
-    # Named by texts, as in __init__.py; --help and errors need not wait for all of them.
-    classification = importlib.import_module("kernelatlas.release.classification")
+    # Here, so that --help and the error above need not wait for torch.
+    from kernelatlas.figures import classified, style
+    from kernelatlas.release import classification
+    from kernelatlas.running.files import write_frame
+
     known = classification.load_release(release)
     layers = classification.layers_of(checkpoint)
     name = checkpoint.stem
@@ -86,12 +88,9 @@ def _classify(checkpoint: Path, release: Path, output: Path | None, device: str)
     shapes = classification.shape_table(table)
     typical = classification.typical(table, layers, known, TYPICAL)
 
-    figure = importlib.import_module("kernelatlas.figures.classified")
-    style = importlib.import_module("kernelatlas.figures.style")
-    files = importlib.import_module("kernelatlas.running.files")
-    files.write_frame(table, folder / "labels.parquet", folder / "labels.csv")
+    write_frame(table, folder / "labels.parquet", folder / "labels.csv")
     description = {"name": name, "settings": known.manifest["settings"]}
-    page = figure.draw(table, typical, description)
+    page = classified.draw(table, typical, description)
     style.save(page, folder / "shapes.pdf", folder / "shapes.png")
 
     counts = (len(table), "kernel"), (table["layer"].nunique(), "layer")
