@@ -6,6 +6,9 @@ import errno
 import glob
 import json
 import os
+import re
+import time
+import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +27,11 @@ SCHEMA_VERSION = 2  # of tables; results/README.md describes the columns
 FIRST_VERSION = 1
 
 
+# In the names of files that are being written: this machine, which has process numbers of its own.
+NODE = f"{zlib.crc32(os.uname().nodename.encode()):08x}"
+ABANDONED = 86_400  # seconds without a change, of a file that another machine was writing
+
+
 @contextlib.contextmanager
 def whole(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yield a path beside `path`, moved there when the block ends well, removed when not.
@@ -35,11 +43,10 @@ def whole(path: str | os.PathLike[str]) -> Iterator[Path]:
     """
     target = Path(path)
     # The suffix stays last: some writers choose the format by it.
-    partial = target.with_name(f".partial-{os.getpid()}-{target.name}")
+    partial = target.with_name(f".partial-{NODE}-{os.getpid()}-{target.name}")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        for left in target.parent.glob(f".partial-*-{glob.escape(target.name)}"):
-            left.unlink(missing_ok=True)  # of a job that was killed
+        _remove_abandoned(target)
         yield partial
         os.replace(partial, target)
     except OSError as error:
@@ -56,6 +63,30 @@ def whole(path: str | os.PathLike[str]) -> Iterator[Path]:
     finally:
         with contextlib.suppress(OSError):
             partial.unlink(missing_ok=True)
+
+
+def _remove_abandoned(target: Path) -> None:
+    """Remove what jobs that were killed left of a file; others may be writing it now."""
+    name = re.compile(rf"\.partial-([0-9a-f]{{8}})-([0-9]+)-{re.escape(target.name)}")
+    for path in target.parent.glob(f".partial-*-{glob.escape(target.name)}"):
+        if match := name.fullmatch(path.name):
+            with contextlib.suppress(OSError):
+                if match[1] == NODE:
+                    abandoned = not _is_running(int(match[2]))
+                else:
+                    abandoned = time.time() - path.lstat().st_mtime > ABANDONED
+                if abandoned:
+                    path.unlink()
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)  # sends nothing
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass  # of another user
+    return True
 
 
 def metadata_of(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -108,11 +139,15 @@ def write_frame(
         else:
             flat = frame.copy()
             for column in flat.columns:
-                if flat[column].map(lambda value: hasattr(value, "tolist")).any():
+                if flat[column].map(_is_list).any():
                     flat[column] = flat[column].map(_as_json)
             with whole(path) as partial:
                 flat.to_csv(partial, index=False, float_format="%.9g", quoting=csv.QUOTE_MINIMAL)
 
 
+def _is_list(value: Any) -> bool:
+    return getattr(value, "ndim", 0) > 0  # NumPy's scalars have none
+
+
 def _as_json(values: Any) -> str:
-    return json.dumps([float(x) for x in values] if hasattr(values, "tolist") else [])
+    return json.dumps([float(x) for x in values] if _is_list(values) else [])
