@@ -34,7 +34,7 @@ DOOR = {
     "errors": set(),
     "names": {"errors"},
     "__init__": {"release"},
-    "__main__": {"errors", "release", "figures", "running"},
+    "__main__": {"__init__", "errors", "release", "figures", "running"},
 }
 # Other packages, and who alone may import them.
 OTHERS = {

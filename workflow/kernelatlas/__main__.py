@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from kernelatlas import __version__
 from kernelatlas.errors import KernelAtlasError
 
 TYPICAL = 8  # kernels shown of each label
@@ -25,9 +26,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m kernelatlas",
-        description="Depthwise convolution kernels of trained networks.",
+        prog="kernelatlas", description="Depthwise convolution kernels of trained networks."
     )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="command")
     command = commands.add_parser(
         "classify",
