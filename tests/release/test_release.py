@@ -191,22 +191,22 @@ def test_links_stay_inside_the_folder(folder):
 @pytest.mark.parametrize(
     ("text", "found"),
     [
-        ("", "no manifest"),
-        ("[]", "no manifest"),
-        ("[" * 100_000, "no manifest"),
-        ('{"schema_version": 2}', "no manifest"),
+        ("", "not the manifest"),
+        ("[]", "not the manifest"),
+        ("[" * 100_000, "not the manifest"),
+        ('{"schema_version": 2}', "not the manifest"),
         (json.dumps(MANIFEST | {"files": {"a": {"bytes": 1, "sha256": "0"}}}), "damaged"),
         (json.dumps(MANIFEST | {"models": [{"name": 3}]}), "damaged"),
         (json.dumps(MANIFEST | {"settings": SETTINGS | {"thresholds": {"x": 1}}}), "damaged"),
         (json.dumps(MANIFEST | {"settings": SETTINGS | {"kernel_sizes": "7"}}), "damaged"),
         (json.dumps(MANIFEST | {"settings": SETTINGS | {"seeds": []}}), "damaged"),
         (json.dumps(MANIFEST | {"settings": SETTINGS | {"seeds": ["0"]}}), "damaged"),
-        (json.dumps(MANIFEST | {"settings": SETTINGS | {"clusters": {}}}), "no manifest"),
+        (json.dumps(MANIFEST | {"settings": SETTINGS | {"clusters": {}}}), "not the manifest"),
         (
             json.dumps(MANIFEST | {"settings": SETTINGS | {"clusters": {"minimum_cosine": 3}}}),
             "damaged",
         ),
-        ('{"schema_version": 2, "settings": [], "files": {}}', "no manifest"),
+        ('{"schema_version": 2, "settings": [], "files": {}}', "not the manifest"),
     ],
 )
 def test_no_manifest(tmp_path, text, found):
@@ -503,10 +503,13 @@ def test_the_command_line_tells_errors_in_one_line(whole_release, tmp_path, caps
     monkeypatch.chdir(tmp_path)
     save_file({"dw.weight": planted(3, 3)[0][:, None]}, "net.safetensors")
     for arguments, found in (
-        (["net.safetensors", "--output", "net.pth", *released], "net.pth: no folder can be made"),
+        (
+            ["net.safetensors", "--output", "net.pth", *released],
+            "net.pth: cannot create this folder",
+        ),
         (["gone.pth", *released], "gone.pth: no such file"),
-        (["net.pth"], "results/release: no release (it has no manifest.json, "),
-        (["net.pth", "--release", "net.pth"], "net.pth: no release"),
+        (["net.pth"], "results/release: not a release (it has no manifest.json, "),
+        (["net.pth", "--release", "net.pth"], "net.pth: not a release"),
     ):
         told.append((main(["classify", *arguments]), *capsys.readouterr(), found))
     for code, output, errors, found in told:

@@ -1,14 +1,13 @@
 """Depthwise convolution kernels of trained networks: extraction, codes, clusters, figures.
 
-For kernels of one's own:
+To classify the kernels of other networks (`kernelatlas.release.classification`):
 
 load_release(path)
-    Open a release, a folder that `snakemake release` made (`classification.load_release`).
+    Open a release: a folder that `snakemake release` made.
 classify(weights, release)
-    Labels and analytic fits of an array, a state dict or a checkpoint
-    (`classification.classify`).
+    Return labels and analytic fits of an array, a state dict or a checkpoint.
 Release
-    What `load_release` returns.
+    The class that `load_release` returns.
 """
 
 from typing import Any
@@ -18,7 +17,7 @@ __all__ = ["Release", "classify", "load_release"]
 
 
 def __getattr__(name: str) -> Any:
-    if name in __all__:  # only then: extraction does without torch and pandas
+    if name in __all__:  # not before: extraction must not import torch and pandas
         from kernelatlas.release import classification
 
         return getattr(classification, name)

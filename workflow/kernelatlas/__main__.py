@@ -1,4 +1,4 @@
-"""Command line: labels and fits for the kernels of one checkpoint."""
+"""The command line: labels and fits for the kernels of a checkpoint."""
 
 import argparse
 import logging
@@ -9,7 +9,7 @@ from pathlib import Path
 from kernelatlas import __version__
 from kernelatlas.errors import KernelAtlasError
 
-TYPICAL = 8  # kernels shown of each label
+TYPICAL = 8  # kernels of each label in the figure
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -34,10 +34,10 @@ def _parser() -> argparse.ArgumentParser:
         "classify",
         help="labels, analytic fits and a figure for the kernels of a checkpoint",
         description=(
-            "Give every depthwise kernel of a checkpoint the label that the curves of a release "
-            "give it, and the analytic function that fits it best. Writes labels.csv, "
-            "labels.parquet, shapes.pdf and shapes.png, and prints the share of each shape. "
-            "Nothing in the checkpoint is executed."
+            "Label every depthwise kernel of a checkpoint with the curves of a release, and find "
+            "the analytic function that fits it best. Writes labels.csv, labels.parquet, "
+            "shapes.pdf and shapes.png, and prints the share of each shape. No code in the "
+            "checkpoint is executed."
         ),
     )
     command.add_argument(
@@ -50,27 +50,27 @@ def _parser() -> argparse.ArgumentParser:
         type=Path,
         default=Path("results/release"),
         metavar="FOLDER",
-        help="made by `snakemake release` (default: %(default)s)",
+        help="a release, made by `snakemake release` (default: %(default)s)",
     )
     command.add_argument(
         "--output",
         type=Path,
         metavar="FOLDER",
-        help="for the results (default: the checkpoint's name with _kernels, in this folder)",
+        help="where to write the results (default: ./NAME_kernels, for a checkpoint NAME.pth)",
     )
     command.add_argument(
         "--device",
         default="auto",
         metavar="NAME",
-        help="for the fits: auto, cpu, cuda or mps (default: %(default)s)",
+        help="device for the fits: auto, cpu, cuda or mps (default: %(default)s)",
     )
     return parser
 
 
 def _classify(checkpoint: Path, release: Path, output: Path | None, device: str) -> None:
-    if not checkpoint.exists():  # else the reader of checkpoints speaks of a zoo
+    if not checkpoint.exists():  # the reader's own message would mention a zoo
         raise KernelAtlasError(f"{checkpoint}: no such file: check the path of the checkpoint")
-    # Here, so that --help and the error above need not wait for torch.
+    # Imported here so that --help and the error above do not wait for torch.
     from kernelatlas.figures import classified, style
     from kernelatlas.release import classification
     from kernelatlas.running.files import write_frame
@@ -83,7 +83,7 @@ def _classify(checkpoint: Path, release: Path, output: Path | None, device: str)
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise KernelAtlasError(
-            f"{folder}: no folder can be made there ({error.strerror}): choose another --output"
+            f"{folder}: cannot create this folder ({error.strerror}): choose another --output"
         ) from error
     table = known.classify(layers, device)
     shapes = classification.shape_table(table)
@@ -102,7 +102,7 @@ def _classify(checkpoint: Path, release: Path, output: Path | None, device: str)
     heads = {
         "share": "of size k",
         "r2": "median R²",
-        "function": "mostly fitted by",
+        "function": "most frequent fit",
         "agrees": "fits of that shape",
     }
     print(shapes.rename(columns=heads).to_string(index=False, na_rep=""))

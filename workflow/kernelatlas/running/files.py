@@ -1,4 +1,4 @@
-"""Files that are either whole or absent, and the same bytes for the same content."""
+"""Write files that are either complete or absent, with equal bytes for equal content."""
 
 import contextlib
 import csv
@@ -22,19 +22,21 @@ if TYPE_CHECKING:  # extraction does without pandas: half a second and 40 MiB a 
     import pandas as pd
 
 SCHEMA_VERSION = 2  # of tables; results/README.md describes the columns
-# Of tables that are what they were in version 1: kernel tables, corpora, the registry, tables of
-# sizes and trainings. An upgrade reads no checkpoint again.
+# Tables that have not changed since version 1 (kernel tables, corpora, the registry, tables of
+# sizes and trainings) keep it, so that an upgrade does not read every checkpoint again.
 FIRST_VERSION = 1
 
 
-# In the names of files that are being written: this machine, which has process numbers of its own.
+# This machine, in the names of partial files: process numbers are only valid on one machine.
 NODE = f"{zlib.crc32(os.uname().nodename.encode()):08x}"
-ABANDONED = 86_400  # seconds without a change, of a file that another machine was writing
+ABANDONED = 86_400  # seconds after which an unchanged partial file of another machine is removed
 
 
 @contextlib.contextmanager
 def whole(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Yield a path beside `path`, moved there when the block ends well, removed when not.
+    """Yield the path of a partial file, which becomes `path` if the block succeeds.
+
+    If the block raises, the partial file is removed, and `path` stays as it was.
 
     Raises
     ------
@@ -42,7 +44,7 @@ def whole(path: str | os.PathLike[str]) -> Iterator[Path]:
         If the disk is full or the folder cannot be written.
     """
     target = Path(path)
-    # The suffix stays last: some writers choose the format by it.
+    # The suffix stays last: some writers choose the format by the suffix.
     partial = target.with_name(f".partial-{NODE}-{os.getpid()}-{target.name}")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -53,7 +55,7 @@ def whole(path: str | os.PathLike[str]) -> Iterator[Path]:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise KernelAtlasError(
                 f"{target}: no space left on the disk: free some and run again; "
-                "what is finished is kept"
+                "finished files are kept"
             ) from error
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             raise KernelAtlasError(
@@ -66,7 +68,7 @@ def whole(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 def _remove_abandoned(target: Path) -> None:
-    """Remove what jobs that were killed left of a file; others may be writing it now."""
+    """Remove the partial files that killed jobs left; those of running jobs stay."""
     name = re.compile(rf"\.partial-([0-9a-f]{{8}})-([0-9]+)-{re.escape(target.name)}")
     for path in target.parent.glob(f".partial-*-{glob.escape(target.name)}"):
         if match := name.fullmatch(path.name):
@@ -81,11 +83,11 @@ def _remove_abandoned(target: Path) -> None:
 
 def _is_running(process: int) -> bool:
     try:
-        os.kill(process, 0)  # sends nothing
+        os.kill(process, 0)  # signal 0 only checks
     except ProcessLookupError:
         return False
     except PermissionError:
-        pass  # of another user
+        pass  # the process of another user
     return True
 
 
@@ -108,12 +110,12 @@ def write_row_groups(
     path: str | os.PathLike[str],
     metadata: dict[str, Any] | None = None,
 ) -> None:
-    """Write tables one after another, a row group each, as `write_parquet` does."""
+    """Write several tables to one file like `write_parquet`, each as one row group."""
     content = {"schema_version": SCHEMA_VERSION, **(metadata or {})}
     schema = schema.with_metadata({"kernelatlas": json.dumps(content, sort_keys=True)})
-    # A dictionary of floating-point values only makes a file larger.
+    # Dictionaries of floating-point values would only make the file larger.
     names = [field.name for field in schema if not _is_numeric(field.type)]
-    # Small pages: a page's buffers are what writing needs most memory for.
+    # The buffers of a page take most of the memory of writing: keep pages small.
     options = {"compression": "zstd", "use_dictionary": names, "data_page_size": 1 << 17}
     with whole(path) as partial, pq.ParquetWriter(partial, schema, **options) as writer:
         for table in tables:
@@ -127,10 +129,10 @@ def _is_numeric(kind: pa.DataType) -> bool:
 def write_frame(
     frame: "pd.DataFrame", *paths: str | os.PathLike[str], schema_version: int = SCHEMA_VERSION
 ) -> None:
-    """Write one table to each path as Parquet or CSV, by suffix.
+    """Write a table to each path, as Parquet or CSV by the suffix.
 
-    Lists become JSON texts in CSV, missing ones empty lists; floats keep nine digits, enough for
-    float32.
+    In CSV, lists are JSON texts, missing lists are empty, and floats have nine significant
+    digits, which identify every float32.
     """
     for path in map(Path, paths):
         if path.suffix == ".parquet":
@@ -146,7 +148,7 @@ def write_frame(
 
 
 def _is_list(value: Any) -> bool:
-    return getattr(value, "ndim", 0) > 0  # NumPy's scalars have none
+    return getattr(value, "ndim", 0) > 0  # 0 for NumPy's scalars
 
 
 def _as_json(values: Any) -> str:
