@@ -14,141 +14,26 @@ import pytest
 import torch
 from curves import QUICK
 from matplotlib.text import Text
+from released import DICTIONARY, MANIFEST, MODELS, SETTINGS, SHAPES, K, build, noise, planted
 from safetensors.numpy import save_file
 
 import kernelatlas
 from kernelatlas import names
 from kernelatlas.__main__ import main
 from kernelatlas.clustering.autoencoder import fit
-from kernelatlas.clustering.clusters import cluster_table
 from kernelatlas.clustering.curve import Curve
-from kernelatlas.clustering.labels import label_kernels, vote, write_labels
+from kernelatlas.clustering.labels import vote
 from kernelatlas.clustering.templates import bank
 from kernelatlas.errors import KernelAtlasError
 from kernelatlas.evidence import fits
 from kernelatlas.figures.classified import draw
 from kernelatlas.kernels.layer import Layer
 from kernelatlas.kernels.normalise import normalise
-from kernelatlas.kernels.table import write_kernels
 from kernelatlas.names import LABELS
 from kernelatlas.release.classification import COLUMNS, layers_of, shape_table, typical
 from kernelatlas.release.release import write_release
-from kernelatlas.running.files import write_frame
-from kernelatlas.tables.models import model_table
 
 ROOT = Path(__file__).parents[2]
-K = 7
-MODELS = [["net", "fam", True, "planted kernels"], ["net.untrained", "fam", False, ""]]
-SETTINGS = {
-    "kernel_sizes": [K],
-    "seeds": [0, 1, 2],
-    "thresholds": {"3": 0.2, "7": 0.3},
-    "r2": 0.8,
-    "clusters": {"minimum_cosine": 0.75},
-}
-MANIFEST = {"schema_version": 2, "settings": SETTINGS, "models": [], "files": {}}
-SHAPES = ("on-centre", "off-centre", "first-derivative 0°", "first-derivative 90°")
-DICTIONARY = """# Title
-
-How it is made.
-
-Common columns.
-
-## kernels/{model}.parquet: not released
-
-## autoencoders/k{k}.safetensors: curves
-
-## clusters/k{k}.parquet: cuts
-
-## labels/{model}.parquet: the labels
-
-## fits/{model}.parquet: the functions
-
-## tables/, each twice
-
-| table | columns |
-|---|---|
-| models | of models |
-| seeds | of seeds |
-
-More of them:
-
-| table | columns |
-|---|---|
-| nulls_k{k} | of nulls |
-"""
-
-
-def planted(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return noisy templates, (n, 7, 7), and their labels."""
-    random, templates = np.random.default_rng(seed), bank(K)
-    # One template of each: what two have in common could take either's label.
-    index = random.choice([templates.labels.index(label) for label in SHAPES], n)
-    weights = templates.weights[index] + random.normal(0, 0.02, (n, K * K))
-    scaled = weights * random.uniform(0.1, 3, (n, 1)) + random.normal(0, 0.1, (n, 1))
-    labels = np.array([templates.labels[i] for i in index])
-    return scaled.astype(np.float32).reshape(n, K, K), labels
-
-
-def noise(n: int) -> np.ndarray:
-    return np.random.default_rng(5).normal(size=(n, K, K)).astype(np.float32)
-
-
-@pytest.fixture(scope="module")
-def results(tmp_path_factory):
-    """The results that a release is made of: really trained, small."""
-    folder = tmp_path_factory.mktemp("results")
-    corpus = normalise(planted(400, 0)[0].reshape(-1, K * K))
-    curves = []
-    for seed in SETTINGS["seeds"]:
-        path = folder / f"autoencoders/k7_seed{seed}.safetensors"
-        fit(corpus, QUICK, seed, "cpu")[0].save(path, {"seed": seed})
-        curves.append(Curve.load(path))
-    clusters = cluster_table(corpus, curves, 0.3, 0.75)
-    write_frame(clusters, folder / "clusters/k7.parquet")
-    labels = []
-    for (name, *_), weights in zip(MODELS, (planted(60, 1)[0], noise(20)), strict=True):
-        source = {"source": f"{name}.safetensors", "sha256": "0" * 64}
-        if name == "net":
-            source = {"source": "timm/convnext_atto.d2_in1k/model.safetensors", "commit": "abc"}
-        write_kernels(folder / f"kernels/{name}.parquet", name, [Layer("dw", weights)], source)
-        table = label_kernels(folder / f"kernels/{name}.parquet", curves, clusters, 0.3, 0.75)
-        labels.append(folder / f"labels/{name}.parquet")
-        write_labels([table], labels[-1], SETTINGS["seeds"])
-        fitted = fits.fit(weights.reshape(-1, K * K))
-        keys = table[["model", "layer", "layer_index", "channel", "k"]].astype({"model": "str"})
-        write_frame(pd.concat([keys, fitted], axis=1), folder / f"fits/{name}.parquet")
-    counts = model_table(labels, MODELS, SETTINGS["thresholds"])
-    write_frame(counts, folder / "tables/models.parquet", folder / "tables/models.csv")
-    nulls = [
-        ("fam", "white", "identified", 9, 0.9),
-        ("all families", "trained", "identified", 60, 0.8),
-        ("all families", "trained", "r2", 60, 0.7),
-        ("all families", "white", "identified", 1000, 0.0125),
-        ("all families", "white", "r2", 1000, 0.5),
-    ]
-    columns = ["family", "set", "rule", "kernels", "share"]
-    write_frame(pd.DataFrame(nulls, columns=columns), folder / "tables/nulls_k7.parquet")
-    (folder / "README.md").write_text(DICTIONARY)
-    return folder
-
-
-def build(results: Path, folder: Path, dictionary: Path | None = None) -> Path:
-    files = [
-        path
-        for part in ("autoencoders", "clusters", "labels", "fits", "tables")
-        for path in (results / part).iterdir()
-    ]
-    kernels = [results / f"kernels/{name}.parquet" for name, *_ in MODELS]
-    write_release(
-        folder, results, files, kernels, MODELS, SETTINGS, dictionary or results / "README.md"
-    )
-    return folder
-
-
-@pytest.fixture(scope="module")
-def whole_release(results, tmp_path_factory):
-    return build(results, tmp_path_factory.mktemp("release") / "release")
 
 
 @pytest.fixture
@@ -306,22 +191,22 @@ def test_links_stay_inside_the_folder(folder):
 @pytest.mark.parametrize(
     ("text", "found"),
     [
-        ("", "no manifest"),
-        ("[]", "no manifest"),
-        ("[" * 100_000, "no manifest"),
-        ('{"schema_version": 2}', "no manifest"),
+        ("", "not the manifest"),
+        ("[]", "not the manifest"),
+        ("[" * 100_000, "not the manifest"),
+        ('{"schema_version": 2}', "not the manifest"),
         (json.dumps(MANIFEST | {"files": {"a": {"bytes": 1, "sha256": "0"}}}), "damaged"),
         (json.dumps(MANIFEST | {"models": [{"name": 3}]}), "damaged"),
         (json.dumps(MANIFEST | {"settings": SETTINGS | {"thresholds": {"x": 1}}}), "damaged"),
         (json.dumps(MANIFEST | {"settings": SETTINGS | {"kernel_sizes": "7"}}), "damaged"),
         (json.dumps(MANIFEST | {"settings": SETTINGS | {"seeds": []}}), "damaged"),
         (json.dumps(MANIFEST | {"settings": SETTINGS | {"seeds": ["0"]}}), "damaged"),
-        (json.dumps(MANIFEST | {"settings": SETTINGS | {"clusters": {}}}), "no manifest"),
+        (json.dumps(MANIFEST | {"settings": SETTINGS | {"clusters": {}}}), "not the manifest"),
         (
             json.dumps(MANIFEST | {"settings": SETTINGS | {"clusters": {"minimum_cosine": 3}}}),
             "damaged",
         ),
-        ('{"schema_version": 2, "settings": [], "files": {}}', "no manifest"),
+        ('{"schema_version": 2, "settings": [], "files": {}}', "not the manifest"),
     ],
 )
 def test_no_manifest(tmp_path, text, found):
@@ -618,10 +503,13 @@ def test_the_command_line_tells_errors_in_one_line(whole_release, tmp_path, caps
     monkeypatch.chdir(tmp_path)
     save_file({"dw.weight": planted(3, 3)[0][:, None]}, "net.safetensors")
     for arguments, found in (
-        (["net.safetensors", "--output", "net.pth", *released], "net.pth: no folder can be made"),
+        (
+            ["net.safetensors", "--output", "net.pth", *released],
+            "net.pth: cannot create this folder",
+        ),
         (["gone.pth", *released], "gone.pth: no such file"),
-        (["net.pth"], "results/release: no release (it has no manifest.json, "),
-        (["net.pth", "--release", "net.pth"], "net.pth: no release"),
+        (["net.pth"], "results/release: not a release (it has no manifest.json, "),
+        (["net.pth", "--release", "net.pth"], "net.pth: not a release"),
     ):
         told.append((main(["classify", *arguments]), *capsys.readouterr(), found))
     for code, output, errors, found in told:

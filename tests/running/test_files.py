@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pandas as pd
@@ -67,6 +68,71 @@ def test_a_file_is_replaced_at_once(tmp_path):
             partial.write_text("new")
         assert reader.read() == "old"  # whoever has it open still sees the old file, whole
     assert path.read_text() == "new"
+
+
+WRITER = """
+import sys
+from kernelatlas.running.files import whole
+with whole(sys.argv[1]) as partial:
+    partial.write_text("theirs")
+    print(partial, flush=True)
+    sys.stdin.readline()
+"""
+
+
+@pytest.fixture
+def writer(tmp_path):
+    """Start other processes that have begun to write a file; they end when they are told."""
+    running = []
+
+    def start(name):
+        process = subprocess.Popen(
+            [sys.executable, "-c", WRITER, tmp_path / name],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        running.append(process)
+        return process, process.stdout.readline().strip()
+
+    yield start
+    for process in running:
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.parametrize("name", ["my-net.parquet", "1-net.parquet", "net.parquet"])
+def test_files_that_other_jobs_are_writing_are_left_alone(tmp_path, writer, name):
+    process, _ = writer(name)
+    with whole(tmp_path / "net.parquet") as partial:
+        partial.write_text("ours")
+    assert (tmp_path / "net.parquet").read_text() == "ours"
+    process.communicate("\n", timeout=30)
+    assert process.returncode == 0
+    assert (tmp_path / name).read_text() == "theirs"
+
+
+def test_what_a_killed_job_left_is_removed(tmp_path, writer):
+    process, left = writer("net.parquet")
+    other = writer("my-net.parquet")[1]
+    process.kill()
+    process.wait()
+    assert os.path.exists(left)
+    with whole(tmp_path / "net.parquet") as partial:
+        partial.write_text("ours")
+    assert sorted(os.listdir(tmp_path)) == [os.path.basename(other), "net.parquet"]
+
+
+def test_what_another_machine_is_writing_is_removed_after_a_day_without_a_change(tmp_path):
+    # Its process numbers are others: whether the job still runs cannot be told from here.
+    left = tmp_path / f".partial-00000000-{os.getpid()}-net.parquet"
+    left.write_text("theirs")
+    for hours, kept in ((1, True), (48, False)):
+        changed = time.time() - 3600 * hours
+        os.utime(left, (changed, changed))
+        with whole(tmp_path / "net.parquet") as partial:
+            partial.write_text("ours")
+        assert left.exists() == kept
 
 
 @pytest.mark.parametrize(
@@ -195,6 +261,28 @@ def test_the_schema_version_of_tables(tmp_path):
     assert metadata_of(tmp_path / "b.parquet")["schema_version"] == 1
     pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "a.parquet"), frame)
     assert (tmp_path / "a.csv").read_bytes() == (tmp_path / "b.csv").read_bytes()
+
+
+def test_columns_of_numpy_scalars_are_numbers_and_texts(tmp_path):
+    frame = pd.DataFrame(
+        {
+            "number": pd.Series([np.float64(0.5), np.float32(0.25), None], dtype=object),
+            "count": pd.Series([np.int64(3), np.uint8(4), None], dtype=object),
+            "flag": pd.Series([np.bool_(True), None, np.bool_(False)], dtype=object),
+            "name": pd.Series([np.str_("a"), None, np.str_("b, c")], dtype=object),
+            "zero": pd.Series([np.array(1.5), None, np.array(2.5)], dtype=object),
+        }
+    )
+    write_frame(frame, tmp_path / "a.csv")
+    assert (tmp_path / "a.csv").read_text() == (
+        'number,count,flag,name,zero\n0.5,3,True,a,1.5\n0.25,4,,,\n,,False,"b, c",2.5\n'
+    )
+    write_frame(frame.drop(columns="zero"), tmp_path / "a.parquet")
+    read = pd.read_parquet(tmp_path / "a.parquet")
+    assert read["number"].tolist()[:2] == [0.5, 0.25]
+    assert read["count"].tolist()[:2] == [3, 4]
+    assert read["flag"].tolist() == [True, None, False]
+    assert read["name"].tolist()[::2] == ["a", "b, c"]
 
 
 def test_missing_lists_are_empty_in_csv(tmp_path):

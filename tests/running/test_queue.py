@@ -28,7 +28,7 @@ def test_a_slurm_that_does_not_answer_stops_only_runs_that_need_it(broken, tmp_p
     with pytest.raises(KernelAtlasError, match="squeue: slurm_load_jobs error: Unable to contact"):
         refuse_orphans(tmp_path, required=True)
     refuse_orphans(tmp_path, required=False)
-    assert "It is not known whether jobs" in caplog.text
+    assert "it is not known whether jobs" in caplog.text
 
 
 def test_only_jobs_that_snakemake_sent_from_this_folder_are_its(tmp_path, monkeypatch):

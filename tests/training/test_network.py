@@ -17,9 +17,9 @@ from kernelatlas.training.architectures import create, depthwise, from_recipe, w
 from kernelatlas.training.network import (
     accuracies,
     both_losses,
+    correct,
     learning_rate,
     parameter_groups,
-    right,
     train,
     trajectory_steps,
 )
@@ -384,7 +384,7 @@ def test_a_state_that_does_not_fit_is_not_taken_up(tmp_path, caplog, change):
     seen = []
     result = train(recipe, "cpu", state, code, lambda row, _: seen.append(row["step"]))
     assert seen == [2, 3]
-    assert "begins anew" in caplog.text
+    assert "starts again" in caplog.text
     assert save(result.state) == save(train(recipe, "cpu").state)
 
 
@@ -406,7 +406,7 @@ def test_training_changes_the_depthwise_kernels(trained):
 def test_accuracies_are_the_shares_of_right_answers():
     scores = torch.tensor([[9.0, 0, 1, 0, 0, 0], [0, 9, 1, 0, 0, 0], [9, 0, 0, 0, 0, 1]])
     shown = torch.tensor([[0, 0], [0, 0], [0, 3]])
-    assert right(scores, shown).tolist() == [[True, True], [False, True], [True, True]]
+    assert correct(scores, shown).tolist() == [[True, True], [False, True], [True, True]]
     model = torch.nn.Sequential(torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten())
     images = scores[:, :, None, None].expand(3, 6, 2, 2)
     found = accuracies(model, images, shown, batch=2)

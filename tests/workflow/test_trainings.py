@@ -196,7 +196,7 @@ def test_a_killed_training_goes_on_where_it_was(trained):
     assert project.snakemake("--unlock").code == 0
     again = project.snakemake(weights)
     assert again.code == 0, again.text
-    assert "going on after step" in (project.path / "results/logs/networks/tiny.log").read_text()
+    assert "resuming after step" in (project.path / "results/logs/networks/tiny.log").read_text()
     assert not kept.exists()
     found = project.digests()
     assert found == {path: digest for path, digest in expected.items() if "/tiny" in path}

@@ -1,28 +1,26 @@
 """Depthwise convolution kernels of trained networks: extraction, codes, clusters, figures.
 
-For kernels of one's own:
+To classify the kernels of other networks (`kernelatlas.release.classification`):
 
 load_release(path)
-    Open a release, a folder that `snakemake release` made (`classification.load_release`).
+    Open a release: a folder that `snakemake release` made.
 classify(weights, release)
-    Labels and analytic fits of an array, a state dict or a checkpoint
-    (`classification.classify`).
+    Return labels and analytic fits of an array, a state dict or a checkpoint.
 Release
-    What `load_release` returns.
+    The class that `load_release` returns.
 """
 
-import importlib
 from typing import Any
 
 __version__ = "0.1.0"
 __all__ = ["Release", "classify", "load_release"]
 
 
-# Extraction does without torch and pandas. The module is named by a text: a fingerprint of
-# whatever imports this package must not depend on it.
 def __getattr__(name: str) -> Any:
-    if name in __all__:
-        return getattr(importlib.import_module("kernelatlas.release.classification"), name)
+    if name in __all__:  # not before: extraction must not import torch and pandas
+        from kernelatlas.release import classification
+
+        return getattr(classification, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -1,15 +1,15 @@
-"""Command line: labels and fits for the kernels of one checkpoint."""
+"""The command line: labels and fits for the kernels of a checkpoint."""
 
 import argparse
-import importlib
 import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from kernelatlas import __version__
 from kernelatlas.errors import KernelAtlasError
 
-TYPICAL = 8  # kernels shown of each label
+TYPICAL = 8  # kernels of each label in the figure
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -26,18 +26,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m kernelatlas",
-        description="Depthwise convolution kernels of trained networks.",
+        prog="kernelatlas", description="Depthwise convolution kernels of trained networks."
     )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="command")
     command = commands.add_parser(
         "classify",
         help="labels, analytic fits and a figure for the kernels of a checkpoint",
         description=(
-            "Give every depthwise kernel of a checkpoint the label that the curves of a release "
-            "give it, and the analytic function that fits it best. Writes labels.csv, "
-            "labels.parquet, shapes.pdf and shapes.png, and prints the share of each shape. "
-            "Nothing in the checkpoint is executed."
+            "Label every depthwise kernel of a checkpoint with the curves of a release, and find "
+            "the analytic function that fits it best. Writes labels.csv, labels.parquet, "
+            "shapes.pdf and shapes.png, and prints the share of each shape. No code in the "
+            "checkpoint is executed."
         ),
     )
     command.add_argument(
@@ -50,28 +50,31 @@ def _parser() -> argparse.ArgumentParser:
         type=Path,
         default=Path("results/release"),
         metavar="FOLDER",
-        help="made by `snakemake release` (default: %(default)s)",
+        help="a release, made by `snakemake release` (default: %(default)s)",
     )
     command.add_argument(
         "--output",
         type=Path,
         metavar="FOLDER",
-        help="for the results (default: the checkpoint's name with _kernels, in this folder)",
+        help="where to write the results (default: ./NAME_kernels, for a checkpoint NAME.pth)",
     )
     command.add_argument(
         "--device",
         default="auto",
         metavar="NAME",
-        help="for the fits: auto, cpu, cuda or mps (default: %(default)s)",
+        help="device for the fits: auto, cpu, cuda or mps (default: %(default)s)",
     )
     return parser
 
 
 def _classify(checkpoint: Path, release: Path, output: Path | None, device: str) -> None:
-    if not checkpoint.exists():  # else the reader of checkpoints speaks of a zoo
+    if not checkpoint.exists():  # the reader's own message would mention a zoo
         raise KernelAtlasError(f"{checkpoint}: no such file: check the path of the checkpoint")
-    # Named by texts, as in __init__.py; --help and errors need not wait for all of them.
-    classification = importlib.import_module("kernelatlas.release.classification")
+    # Imported here so that --help and the error above do not wait for torch.
+    from kernelatlas.figures import classified, style
+    from kernelatlas.release import classification
+    from kernelatlas.running.files import write_frame
+
     known = classification.load_release(release)
     layers = classification.layers_of(checkpoint)
     name = checkpoint.stem
@@ -80,18 +83,15 @@ def _classify(checkpoint: Path, release: Path, output: Path | None, device: str)
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise KernelAtlasError(
-            f"{folder}: no folder can be made there ({error.strerror}): choose another --output"
+            f"{folder}: cannot create this folder ({error.strerror}): choose another --output"
         ) from error
     table = known.classify(layers, device)
     shapes = classification.shape_table(table)
     typical = classification.typical(table, layers, known, TYPICAL)
 
-    figure = importlib.import_module("kernelatlas.figures.classified")
-    style = importlib.import_module("kernelatlas.figures.style")
-    files = importlib.import_module("kernelatlas.running.files")
-    files.write_frame(table, folder / "labels.parquet", folder / "labels.csv")
+    write_frame(table, folder / "labels.parquet", folder / "labels.csv")
     description = {"name": name, "settings": known.manifest["settings"]}
-    page = figure.draw(table, typical, description)
+    page = classified.draw(table, typical, description)
     style.save(page, folder / "shapes.pdf", folder / "shapes.png")
 
     counts = (len(table), "kernel"), (table["layer"].nunique(), "layer")
@@ -102,7 +102,7 @@ def _classify(checkpoint: Path, release: Path, output: Path | None, device: str)
     heads = {
         "share": "of size k",
         "r2": "median R²",
-        "function": "mostly fitted by",
+        "function": "most frequent fit",
         "agrees": "fits of that shape",
     }
     print(shapes.rename(columns=heads).to_string(index=False, na_rep=""))

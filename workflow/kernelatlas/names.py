@@ -1,4 +1,4 @@
-"""The names of clusters: shapes, and labels that add a direction and a sign to them."""
+"""The names of clusters: shapes, and labels, which add a direction and a sign to a shape."""
 
 from kernelatlas.errors import KernelAtlasError
 
@@ -6,7 +6,7 @@ FIRST, SECOND = "first-derivative", "second-derivative"
 OTHER = "other"
 DEGENERATE = "degenerate"  # the label of kernels without a shape: constant or not finite
 
-# Bright, then dark.
+# Pairs: the bright one first, then the dark one.
 CENTRES = ("on-centre", "off-centre")
 CROSSES = ("on-cross", "off-cross")
 SQUARES = ("on-square", "off-square")
@@ -19,11 +19,11 @@ SHAPES = (
     SECOND,
     OTHER,
 )
-# Analytic functions that kernels are fitted by (`kernelatlas.evidence.fits`).
+# Analytic functions that are fitted to kernels (`kernelatlas.evidence.fits`).
 FUNCTIONS = ("gaussian", "dog", "elongated", "first", "second", "cross", "square", "shifted")
-SMALLEST_FIT = 3  # k: smaller kernels have too few pixels
+SMALLEST_FIT = 3  # smallest k with fits: smaller kernels have too few pixels
 
-# Sets of kernels that are compared (`kernelatlas.evidence.nulls`), and all families together.
+# Sets of kernels that tables compare (`kernelatlas.evidence.nulls`), and all families together.
 NULLS = ("shuffled", "white", "covariance")
 TRAINED, UNTRAINED = "trained", "untrained"
 ALL_FAMILIES = "all families"
@@ -38,7 +38,8 @@ def first_derivative(direction: float) -> str:
     Parameters
     ----------
     direction
-        Degrees anticlockwise from +x in which the kernel increases; rounded to 45°.
+        The direction in which the kernel increases, in degrees anticlockwise from +x; rounded to
+        multiples of 45°.
     """
     return f"{FIRST} {_rounded(direction, 360)}°"
 
@@ -49,9 +50,10 @@ def second_derivative(direction: float, sign: int) -> str:
     Parameters
     ----------
     direction
-        Degrees anticlockwise from +x along which is derived; rounded to 45°.
+        The direction of differentiation, in degrees anticlockwise from +x; rounded to multiples
+        of 45°.
     sign
-        Positive or negative.
+        Its sign decides between + and −.
     """
     return f"{SECOND} {_rounded(direction, 180)}° {'+' if sign > 0 else '-'}"
 

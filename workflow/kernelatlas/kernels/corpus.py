@@ -53,8 +53,8 @@ def build_corpus(paths: Sequence[str | Path], k: int, minimum: int) -> pa.Table:
         raise KernelAtlasError(
             f"corpus of {k}x{k} kernels: {len(raw)} in the {len(paths)} trained models of the zoo "
             f"that have any, {minimum} needed (minimum_kernels in the config); {n_degenerate} more "
-            f"are degenerate, {n_doubtful} of layers that are perhaps not depthwise: add models with "
-            f"{k}x{k} kernels, or take {k} out of kernel_sizes"
+            f"are degenerate, {n_doubtful} of layers that are perhaps not depthwise: add models "
+            f"with {k}x{k} kernels, or take {k} out of kernel_sizes"
         )
     _, inverse, counts = np.unique(raw, axis=0, return_inverse=True, return_counts=True)
     copies = counts[inverse.ravel()]

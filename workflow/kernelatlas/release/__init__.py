@@ -1,1 +1,1 @@
-"""What leaves the project: releases, and the labels of kernels of one's own."""
+"""Releases of the results, and the classification of other networks with a release."""

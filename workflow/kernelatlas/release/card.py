@@ -1,4 +1,4 @@
-"""The data card of a release: README.md, what is in it and how it was made."""
+"""The data card of a release, README.md: its contents and how they were made."""
 
 import json
 import re
@@ -15,10 +15,10 @@ from kernelatlas.running.files import SCHEMA_VERSION
 
 CONTENTS = {
     "autoencoders": "the trained autoencoders and their training curves, every size and seed",
-    "clusters": "the shapes found, with prototypes, and what has no name",
+    "clusters": "the shapes found, with prototypes, and the clusters without a name",
     "labels": "a row per kernel: codes, label, agreement, dissimilarity, identified",
     "fits": "a row per kernel, in the same order: analytic function, parameters, R²",
-    "masterkeys": "the filters of which nearly every kernel is a·f + b",
+    "masterkeys": "a few filters f such that nearly every kernel is close to a·f + b",
     "tables": "kernels and shares by network and size; shares of nulls",
 }
 FOLDERS = tuple(CONTENTS)  # of a release
@@ -27,61 +27,65 @@ CARD_TEXT = """\
 # Depthwise kernels of {models} networks: codes, labels, fits
 
 A release of Kernel Atlas {version} (schema version {schema}). It holds, for every square
-depthwise convolution kernel of {sizes} pixels of the networks listed below, its codes on
-learned curves of kernels, a name, and the best analytic function with its parameters; and the
-autoencoders, clusters and master keys themselves.
+depthwise convolution kernel of {sizes} pixels in the networks listed below, its codes on
+learned curves of kernels, a label, and the analytic function that fits it best with its
+parameters. It also holds the autoencoders, the clusters and the master keys.
 
-## What is in it
+## Contents
 
 {folders}
 
-`manifest.json` has the settings, the networks and every file's size and SHA-256;
-`sha256sum -c SHA256SUMS` checks them all. Parquet is read with pandas or any Arrow library,
-safetensors with the library of that name. Lists are row-major: a kernel's first row is its top.
+`manifest.json` has the settings, the networks, and the size and SHA-256 of every file;
+`sha256sum -c SHA256SUMS` checks all files. Read Parquet with pandas or any Arrow library, and
+safetensors with the library of that name. Lists are row-major: the first row of a kernel is its
+top row.
 
-**The kernels are not in it.** They belong to the checkpoints that the table of networks
-names; the key (model, layer, channel) leads to each, and `snakemake --cores all all` extracts them.
+**The kernels themselves are not included.** They belong to the checkpoints in the table of
+networks; the key (model, layer, channel) identifies each kernel, and `snakemake --cores all all`
+extracts them.
 
 ## How it was made
 
 1. Every depthwise kernel of each network was read from its checkpoint, centred and scaled:
-   (w − mean w) / ‖w − mean w‖. Constant or non-finite kernels are degenerate: listed, never
-   identified, and counted in the denominator of every share.
+   (w − mean w) / ‖w − mean w‖. Constant or non-finite kernels are degenerate: they are listed,
+   never identified, and counted in the denominator of every share.
 2. One autoencoder per kernel size and seed, with a one-dimensional code and cosine loss, was
    trained on the kernels of the trained networks only (after arXiv 2401.14469).
-3. What the decoded curves of all seeds ({seeds}) draw for a kernel was averaged and named after
-   the analytic template with the highest cosine, `other` below {minimum_cosine}. `agreement` is the
-   share of the seeds that alone give the same shape.
+3. The kernels that the decoded curves of all seeds ({seeds}) give for a kernel were averaged, and
+   the mean was named after the analytic template with the highest cosine, or `other` if this
+   cosine is less than {minimum_cosine}. `agreement` is the share of the seeds that alone give the
+   same shape.
 4. A kernel is **identified** if it has a name, most seeds give the same shape, and 1 − cos to its
-   point of each curve is, on the mean, below the threshold of its size ({thresholds}). A
-   size between two takes the smaller one's threshold. The paper's rule with the first seed alone
-   is the column `identified_one_seed`.
+   point of each curve, averaged over the curves, is less than the threshold of its size
+   ({thresholds}). A size between two sizes takes the threshold of the smaller one. The column
+   `identified_one_seed` has the paper's rule, with the first seed alone.
 5. Eight analytic functions, each sampled from the continuous form and in the discrete
    scale-space form, were fitted to every kernel as a·f + b; one was selected by an information
-   criterion. R² of at least {r2} is what the project calls a good fit.
-6. Master keys are the filters that remain of points of the curve when the least missed is
-   removed again and again (after arXiv 2509.11711).
+   criterion. A fit with an R² of at least {r2} is called good.
+6. Master keys come from points of the decoded curve by backward elimination: the filter whose
+   removal lowers the mean R² least is removed, until few remain (after arXiv 2509.11711).
 
 {settings}
 
-## What was found
+## Results
 
 {found}
 
-**A share means nothing without its null.** Untrained controls are one. These are others, made of
-the kernels of the trained networks: their pixels shuffled, white noise, and noise of their
-covariance. Where a null comes near the trained networks' share, a label says little.
+**Compare every share with its null.** Untrained networks are one null. The others are made from
+the kernels of the trained networks: kernels with shuffled pixels, white noise, and noise with the
+covariance of the kernels. Where the share of a null is close to that of the trained networks, a
+label is weak evidence.
 
 {nulls}
 
-The same by family, with intervals, and thresholds calibrated to a rate of false positives under
-each null, are in `tables/nulls_k*.csv`.
+`tables/nulls_k*.csv` has the same by family, with confidence intervals, and thresholds calibrated
+to a rate of false positives under each null.
 
 ## Networks
 
 {networks}
 
-Kernels counted are those of the sizes above. A commit or digest tells the exact checkpoint.
+Only kernels of the sizes above are counted. The commit or digest identifies the checkpoint.
 
 ## Columns
 
@@ -93,35 +97,36 @@ Kernels counted are those of the sizes above. A commit or digest tells the exact
 import kernelatlas
 
 release = kernelatlas.load_release("path/to/this/folder")
-release.labels("{example}")  # a row per kernel
-release.classify("net.safetensors")  # your own network: labels and fits
+release.labels("{example}")  # one row per kernel
+release.classify("net.safetensors")  # labels and fits of your own network
 ```
 
 or `python -m kernelatlas classify net.safetensors --release path/to/this/folder`.
 
 ## Known limits
 
-- Labels are relative to this zoo: another corpus gives other curves. How far seeds differ is in
-  `agreement`.
-- Layers are depthwise if their weight is 4-D with shape[1] = 1 and shape[0] > 1; strips (1×k)
-  and sizes with too few kernels are not covered.
-- A label names what the curves draw for a kernel, without its noise. `dissimilarity` and the fit's
-  R² tell how near the kernel itself is, `fit_label` what the fitted function looks like.
-- A fit is the best of a short list of functions; a high R² does not say that the network
-  computes that function. Kernels of 3×3 have nine weights: nearly anything fits.
-- Thresholds are the paper's where it has them; widths, templates and seeds are choices of this
-  project.
+- Labels depend on this zoo: another corpus gives other curves. `agreement` shows how much the
+  seeds differ.
+- A layer counts as depthwise if its weight is 4-D with shape[1] = 1 and shape[0] > 1. Strips
+  (1×k) and sizes with too few kernels are not covered.
+- A label names the reconstruction of a kernel by the curves, which is smoother than the kernel.
+  `dissimilarity` and the R² of the fit measure how close the kernel itself is; `fit_label` is the
+  label of the fitted function.
+- A fit is the best of a short list of functions; a high R² does not show that the network
+  computes that function. Kernels of 3×3 have nine weights: nearly any function fits.
+- Thresholds are those of the paper where it states them; widths, templates and seeds are choices
+  of this project.
 
 ## Licence and citation
 
 This folder is released under the MIT licence of Kernel Atlas. Labels and fits are measurements
-of checkpoints that have their own licences (listed where the hub states one): see these before
-using the checkpoints themselves. Please cite Kernel Atlas {version} and
+of checkpoints that have their own licences (listed where the hub states one): read these before
+you use the checkpoints. Please cite Kernel Atlas {version} and
 
 > Z. Babaiee, P. M. Kiasari, D. Rus, R. Grosu: Unveiling the Unseen: Identifiable Clusters in
 > Trained Depthwise Convolutional Kernels. ICLR 2024. arXiv 2401.14469
 
-and, of the networks, those that you use.
+and the networks that you use.
 """
 
 
@@ -136,9 +141,9 @@ def data_card(
     Parameters
     ----------
     zoo
-        name, family, trained, trained_on and origin of each model.
+        Name, family, trained, trained_on and origin of each model.
     sources
-        The released files by their names in the release; tables/models.parquet among them.
+        The released files by their names in the release; they include tables/models.parquet.
     settings, dictionary
         As `kernelatlas.release.release.write_release` takes them.
 
@@ -178,7 +183,7 @@ def data_card(
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     lines = [head, ["---"] * len(head), *rows]
-    # A bar inside a cell would end it.
+    # An unescaped bar would end the cell.
     cells = ([str(cell).replace("|", "\\|") for cell in line] for line in lines)
     return "\n".join(f"| {' | '.join(line)} |" for line in cells)
 
@@ -191,21 +196,23 @@ def _flat(settings: Mapping[str, Any], within: str = "") -> Iterator[tuple[str, 
             yield f"`{within}{key}`", json.dumps(value)
 
 
-def _found(counts: pd.DataFrame, sources: Mapping[str, Path], bound: float) -> str:
-    """Return a table of shares by size, trained networks beside untrained controls."""
+def _found(counts: pd.DataFrame, sources: Mapping[str, Path], threshold: float) -> str:
+    """Return a table of shares by size, of trained networks and of untrained controls."""
     fits = [
         pd.read_parquet(path, columns=["model", "k", "r2"]).astype({"model": "str"})
         for name, path in sources.items()
         if name.startswith("fits/")
     ]
-    good = pd.concat(fits).assign(good=lambda f: f["r2"] >= bound).groupby(["model", "k"])["good"]
+    good = (
+        pd.concat(fits).assign(good=lambda f: f["r2"] >= threshold).groupby(["model", "k"])["good"]
+    )
     rows = counts.join(good.sum(), on=["model", "k"]).assign(networks=1)
     columns = ["networks", "kernels", "degenerate", "identified", "good"]
     sums = rows.groupby(["k", "trained"])[columns].sum()
     sums = sums.sort_index(ascending=[True, False]).reset_index()
     found: list[Any] = list(sums.itertuples(index=False))
     return _table(
-        ("size", "networks", "kernels", "degenerate", "identified", f"R² ≥ {bound:g}"),
+        ("size", "networks", "kernels", "degenerate", "identified", f"R² ≥ {threshold:g}"),
         [
             (
                 f"{row.k}×{row.k}",
@@ -220,8 +227,8 @@ def _found(counts: pd.DataFrame, sources: Mapping[str, Path], bound: float) -> s
     )
 
 
-def _nulls(sources: Mapping[str, Path], bound: float) -> str:
-    """Return a table of the shares of `kernelatlas.evidence.nulls`, from the tables of nulls."""
+def _nulls(sources: Mapping[str, Path], threshold: float) -> str:
+    """Return a table of the shares under each null, from the tables of nulls."""
     rows = []
     for name, path in sources.items():
         match = re.fullmatch(r"tables/nulls_k(\d+)\.parquet", name)
@@ -239,7 +246,7 @@ def _nulls(sources: Mapping[str, Path], bound: float) -> str:
                 if null in NULLS
             ]
     rows.sort(key=lambda row: int(row[0].split("×")[0]))
-    return _table(("size", "null", "kernels", "identified", f"R² ≥ {bound:g}"), rows)
+    return _table(("size", "null", "kernels", "identified", f"R² ≥ {threshold:g}"), rows)
 
 
 def _networks(zoo: Sequence[Mapping[str, Any]], counts: pd.DataFrame) -> str:
@@ -261,9 +268,9 @@ def _networks(zoo: Sequence[Mapping[str, Any]], counts: pd.DataFrame) -> str:
 
 
 def _columns(dictionary: Path, folders: Sequence[str], sources: Iterable[str]) -> str:
-    """Return the sections on these folders, of the tables only the rows on those released."""
+    """Return the sections about these folders; of tables/ only the rows about released tables."""
     opening, *sections = re.split(r"^## ", dictionary.read_text(encoding="utf-8"), flags=re.M)
-    common = opening.strip().split("\n\n")[2:]  # after the title and how the tables are made
+    common = opening.strip().split("\n\n")[2:]  # without the title and the introduction
     names = (PurePosixPath(name).stem for name in sources if name.startswith("tables/"))
     tables = {re.sub(r"_k\d+$", "_k{k}", name) for name in names}
     parts = []

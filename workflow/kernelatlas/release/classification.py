@@ -1,4 +1,4 @@
-"""Labels and fits for kernels of one's own, with what a release learned from its zoo."""
+"""Labels and fits for the kernels of any network, with the curves and clusters of a release."""
 
 import contextlib
 import functools
@@ -43,13 +43,13 @@ def load_release(path: str | os.PathLike[str] = DEFAULT) -> "Release":
     """Open a release: a folder that `snakemake release` made.
 
     Each file is checked against the manifest when it is first used; `Release.verify` checks
-    all. Parts that are not used need not be there: autoencoders and clusters are enough to
+    all files. Files that are not used may be missing: autoencoders and clusters suffice to
     classify.
 
     Raises
     ------
     KernelAtlasError
-        If there is no release, or its manifest is damaged or names files elsewhere.
+        If there is no release, or its manifest is damaged or names files outside the release.
     """
     return Release(path)
 
@@ -57,20 +57,23 @@ def load_release(path: str | os.PathLike[str] = DEFAULT) -> "Release":
 def classify(
     weights: Any, release: "Release | str | os.PathLike[str]" = DEFAULT, device: str = "cpu"
 ) -> pd.DataFrame:
-    """Label kernels and fit functions to them: `Release.classify` of an open release or a path."""
+    """Label kernels and fit functions to them with an open release or the path of one.
+
+    See `Release.classify`.
+    """
     known = release if isinstance(release, Release) else load_release(release)
     return known.classify(weights, device)
 
 
 class Release:
-    """A released atlas.
+    """A release that was opened.
 
     Attributes
     ----------
     path
-        Its folder.
+        The folder of the release.
     manifest
-        Settings, models and files, as in manifest.json.
+        The content of manifest.json: settings, models and files.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -89,7 +92,7 @@ class Release:
         return sorted(self.manifest["settings"]["kernel_sizes"])
 
     def file(self, name: str) -> Path:
-        """Return the path of a file, such as masterkeys/k7.safetensors, once it is checked.
+        """Check a file, such as masterkeys/k7.safetensors, and return its path.
 
         Raises
         ------
@@ -107,14 +110,14 @@ class Release:
             try:
                 inside = path.resolve(strict=True).is_relative_to(self.path.resolve())
                 size = path.stat().st_size if inside and path.is_file() else None
-                sound = size == expected["bytes"] and sha256(path) == expected["sha256"]
+                valid = size == expected["bytes"] and sha256(path) == expected["sha256"]
             except FileNotFoundError as error:
                 raise KernelAtlasError(f"{path}: missing from the release: {REMEDY}") from error
             except OSError as error:
                 raise KernelAtlasError(
                     f"{path}: cannot be read ({error.strerror or error}): check the file"
                 ) from error
-            if not sound:
+            if not valid:
                 raise KernelAtlasError(
                     f"{path}: altered or damaged: {size} bytes where the manifest has "
                     f"{expected['bytes']}, or another SHA-256: {REMEDY}"
@@ -128,17 +131,17 @@ class Release:
         Raises
         ------
         KernelAtlasError
-            As `file`, for the first that is missing or altered.
+            As `file`, for the first file that is missing or altered.
         """
         for name in sorted(self.manifest["files"]):
             self.file(name)
 
     def labels(self, model: str) -> pd.DataFrame:
-        """Return the labels of a model of the zoo, columns as in the release's README.md."""
+        """Return the labels of a model of the zoo; the release's README.md has the columns."""
         return self._read(f"labels/{model}.parquet", pd.read_parquet)
 
     def fits(self, model: str) -> pd.DataFrame:
-        """Return the analytic fits of a model of the zoo, a row for each row of `labels`."""
+        """Return the analytic fits of a model of the zoo, one row for each row of `labels`."""
         return self._read(f"fits/{model}.parquet", pd.read_parquet)
 
     def clusters(self, k: int) -> pd.DataFrame:
@@ -173,28 +176,28 @@ class Release:
         ) as error:
             found = " ".join(str(error).split())[:200]
             raise KernelAtlasError(
-                f"{path}: not what its name says ({found}): use the version of Kernel Atlas that "
+                f"{path}: cannot be interpreted ({found}): use the version of Kernel Atlas that "
                 f"made the release, {self.manifest.get('version')}, or download it again"
             ) from error
 
     def classify(self, weights: Any, device: str = "cpu") -> pd.DataFrame:
-        """Give every kernel codes, a label and the best analytic function.
+        """Return the codes, the label and the best analytic function of every kernel.
 
-        Kernels of sizes that the release did not study are left out, with a warning.
+        Kernels of sizes that the release does not cover are left out, with a warning.
 
         Parameters
         ----------
         weights
             Raw kernels: an array or tensor of shape (n, k, k), (n, 1, k, k) or (k, k); a state
-            dict, whose depthwise weights are taken; the path of a checkpoint (.safetensors,
-            .pth, .pt, .bin), of which nothing is executed; or what `layers_of` returns.
+            dict, of which the depthwise weights are used; the path of a checkpoint (.safetensors,
+            .pth, .pt, .bin), from which no code is executed; or what `layers_of` returns.
         device
-            On which functions are fitted: auto, cpu, cuda or mps.
+            Device for the fits: auto, cpu, cuda or mps.
 
         Returns
         -------
         DataFrame
-            A row per kernel, in the order of layers and channels: layer, layer_index, channel,
+            One row per kernel, in the order of layers and channels: layer, layer_index, channel,
             then the columns of label tables from k on, those of `kernelatlas.evidence.fits.fit`,
             fit_label (the name of the fitted function's kernel) and fit_agrees (whether it has the
             shape of the label; empty where either has none).
@@ -202,7 +205,7 @@ class Release:
         Raises
         ------
         KernelAtlasError
-            If there are no kernels, or none of a size that was studied; as `layers_of`.
+            If there are no kernels, or none of a size that the release covers; as `layers_of`.
         """
         by_size = _by_size(layers_of(weights))
         others = [size for size in by_size if size[0] != size[1] or size[0] not in self.sizes]
@@ -215,7 +218,7 @@ class Release:
             if len(others) == len(by_size):
                 raise KernelAtlasError(f"{text}: nothing is left; use a release of a zoo that has")
             log.warning(text)
-        place = resolve(device)
+        target = resolve(device)
         parts = []
         for k in self.sizes:
             if (k, k) in by_size:
@@ -224,7 +227,7 @@ class Release:
                 columns = [keys, labels]
                 if k >= SMALLEST_FIT:
                     with one_thread():
-                        fitted = fits.fit(values, place).drop(columns="degenerate")
+                        fitted = fits.fit(values, target).drop(columns="degenerate")
                     fitted["fit_label"] = fit_labels(fitted, k)
                     fitted["fit_agrees"] = agrees(labels["label"], fitted["fit_label"])
                     columns.append(fitted)
@@ -235,7 +238,7 @@ class Release:
 
 @contextlib.contextmanager
 def one_thread() -> Iterator[None]:
-    """Keep torch to one thread: fits are many short sums, which several share ten times slower."""
+    """Limit torch to one thread: fits are many short sums, ten times slower on several threads."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -266,13 +269,13 @@ def layers_of(weights: Any) -> list[Layer]:
     Parameters
     ----------
     weights
-        As `Release.classify` takes them. Of a state dict, tensors that are 4-D with
-        shape[1] == 1, shape[0] > 1 and more than one weight a kernel are taken, in its order.
+        As for `Release.classify`. From a state dict, the tensors that are 4-D with shape[1] == 1,
+        shape[0] > 1 and more than one weight per kernel are used, in the order of the dict.
 
     Raises
     ------
     KernelAtlasError
-        If there are none, or an array has another shape; as `read_depthwise` for a path.
+        If there are no kernels, or an array has another shape; as `read_depthwise` for a path.
     """
     if isinstance(weights, str | os.PathLike):
         return read_depthwise(Path(weights)).layers
@@ -294,7 +297,7 @@ def layers_of(weights: Any) -> list[Layer]:
     if len(shape) != 3 or 0 in shape or shape[1] * shape[2] == 1:
         found = getattr(weights, "shape", None)
         what = type(weights).__name__ if found is None else f"shape {tuple(found)}"
-        raise KernelAtlasError(f"weights: {what} is no kernels: {FORMS}")
+        raise KernelAtlasError(f"weights: {what} does not hold kernels: {FORMS}")
     return [Layer("weights", _float32("weights", weights).reshape(shape))]
 
 
@@ -307,7 +310,7 @@ def _of_state_dict(state: Mapping[Any, Any]) -> Iterator[Layer]:
 
 
 def _float32(name: str, weights: Any) -> np.ndarray:
-    """Return an array or tensor, on whatever device and of whatever precision, as float32."""
+    """Return an array or tensor, on any device and of any precision, as float32."""
     if hasattr(weights, "detach"):
         weights = weights.detach().float().cpu().numpy()
     try:
@@ -321,14 +324,19 @@ def _float32(name: str, weights: Any) -> np.ndarray:
 
 
 def shape_table(table: pd.DataFrame) -> pd.DataFrame:
-    """Count identified kernels by size and shape, of what `Release.classify` returned.
+    """Count the identified kernels by size and shape.
+
+    Parameters
+    ----------
+    table
+        The table that `Release.classify` returned.
 
     Returns
     -------
     DataFrame
-        k, shape (also "not identified"), kernels, share (of all kernels of the size), r2 (the
-        median), function (the commonest) and agrees (share whose fit has the label's shape, of
-        those where both have one).
+        k, shape (or "not identified"), kernels, share (of all kernels of the size), r2 (the
+        median), function (the most frequent) and agrees (share of the kernels whose fit has the
+        shape of the label, among those where both have one).
     """
     shape = table["label"].astype(str).map(shape_of)
     shape = shape.where(table["identified"] | table["degenerate"], NOT_IDENTIFIED)
@@ -345,14 +353,14 @@ def shape_table(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def typical(table: pd.DataFrame, layers: Sequence[Layer], release: Release, n: int) -> pd.DataFrame:
-    """Return the identified kernels of each size and label that are nearest to their prototype.
+    """Return the identified kernels of each size and label that are closest to their prototype.
 
     Parameters
     ----------
     table
-        What `release` made of `layers`.
+        The table that `release.classify` returned for `layers`.
     n
-        Kernels of each label at most.
+        Maximum number of kernels of each label.
 
     Returns
     -------
@@ -363,7 +371,7 @@ def typical(table: pd.DataFrame, layers: Sequence[Layer], release: Release, n: i
     parts = [table.head(0).assign(cosine=0.0, weights=None)]
     identified = table[table["identified"]]
     for k in sorted(set(identified["k"])):
-        # A label that the release's own networks never have is in no cluster.
+        # Labels that no network of the release has belong to no cluster.
         rows = identified[(identified["k"] == k) & (identified["cluster"] >= 0)]
         if rows.empty:
             continue

@@ -1,7 +1,7 @@
-"""A release: what the workflow found of a zoo, as one folder ready for an archive.
+"""A release: the results of the workflow on a zoo, in one folder that can be archived.
 
-Beside the files stand a data card (README.md), checksums for `sha256sum -c` (SHA256SUMS)
-and a manifest, which is written last: a folder without one is no release.
+Besides the results it has a data card (README.md), checksums for `sha256sum -c` (SHA256SUMS) and
+a manifest. The manifest is written last: a folder without one is not a release.
 """
 
 import hashlib
@@ -25,12 +25,12 @@ ORIGIN = ("source", "commit", "sha256", "etag")  # of a kernel table's metadata
 REMEDY = "make the release again (`snakemake --force release`) or download it again"
 
 _PART = r"[A-Za-z0-9][A-Za-z0-9._-]*"
-NAME = re.compile(rf"{_PART}(?:/{_PART})*")  # neither absolute nor upwards
+NAME = re.compile(rf"{_PART}(?:/{_PART})*")  # a relative path without `..`
 DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 def sha256(path: str | Path) -> str:
-    """Return a file's SHA-256 digest, 64 hexadecimal digits."""
+    """Return the SHA-256 digest of a file, 64 hexadecimal digits."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -44,29 +44,30 @@ def write_release(
     settings: Mapping[str, Any],
     dictionary: str | Path,
 ) -> None:
-    """Gather a release. Equal results give equal bytes.
+    """Write a release. Equal results give equal bytes.
 
-    What an earlier release left in the folders of `FOLDERS` is removed.
+    Other files in the folders of `FOLDERS`, from an earlier release, are removed.
 
     Parameters
     ----------
     results
         The folder of all results.
     files
-        Those to be released, in `results`; tables/models.parquet among them.
+        The files in `results` to release; they include tables/models.parquet.
     kernels
-        The kernel table of each model, for its metadata: kernels are not released.
+        The kernel table of each model, of which only the metadata is used: kernels are not
+        released.
     models
-        name, family, trained and training data of the model of each kernel table.
+        Name, family, whether trained, and training data of the model of each kernel table.
     settings
-        kernel_sizes, seeds, thresholds, clusters, r2, and whatever else there is to know.
+        kernel_sizes, seeds, thresholds, clusters, r2, and any others to document.
     dictionary
-        results/README.md, whose sections on the released folders go into the card.
+        results/README.md: its sections about the released folders are copied to the card.
 
     Raises
     ------
     KernelAtlasError
-        If a released folder has no section there, or a file cannot be written.
+        If `dictionary` has no section about a released folder, or a file cannot be written.
     """
     folder, results = Path(folder), Path(results)
     sources = {Path(file).relative_to(results).as_posix(): Path(file) for file in files}
@@ -123,25 +124,25 @@ def _origin(kernels: str | Path) -> dict[str, str]:
 
 
 def _licences() -> dict[str, str]:
-    """Return the licences of timm's repositories, as its hub names them."""
+    """Return the licences of timm's repositories, as the hub states them."""
     rows = pq.read_table(TAGS, columns=["hub", "license"]).to_pylist()
     return {row["hub"]: row["license"] for row in rows if row["hub"] and row["license"]}
 
 
 def read_manifest(folder: str | Path) -> dict[str, Any]:
-    """Return a release's manifest, every name in it inside the folder.
+    """Return the manifest of a release; every file that it names is inside the folder.
 
     Raises
     ------
     KernelAtlasError
-        If there is none, or it is damaged or of another version.
+        If there is none, or it is damaged, of another version, or names a file elsewhere.
     """
     path = Path(folder) / MANIFEST
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         version = content["schema_version"]
         settings, files = content["settings"], content["files"]
-        sound = (
+        valid = (
             all(type(e["bytes"]) is int and DIGEST.fullmatch(e["sha256"]) for e in files.values())
             and all(type(model["name"]) is str for model in content["models"])
             and all(type(k) is int for k in [*settings["seeds"], *settings["kernel_sizes"]])
@@ -152,24 +153,24 @@ def read_manifest(folder: str | Path) -> dict[str, Any]:
         )
     except (FileNotFoundError, NotADirectoryError) as error:
         raise KernelAtlasError(
-            f"{folder}: no release (it has no {MANIFEST}, which is written last): "
+            f"{folder}: not a release (it has no {MANIFEST}, which is written last): "
             "run `snakemake release`, or name the folder of a release"
         ) from error
     except OSError as error:
         raise KernelAtlasError(f"{path}: cannot be read ({error.strerror}): check it") from error
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
-        raise KernelAtlasError(f"{path}: no manifest of a release: {REMEDY}") from error
-    if not sound:
+        raise KernelAtlasError(f"{path}: not the manifest of a release: {REMEDY}") from error
+    if not valid:
         raise KernelAtlasError(f"{path}: damaged manifest of a release: {REMEDY}")
     if version != SCHEMA_VERSION:
         raise KernelAtlasError(
-            f"{path}: schema version {version!r}, and this is Kernel Atlas {__version__}, which "
-            f"reads {SCHEMA_VERSION}: use the version that made the release"
+            f"{path}: has schema version {version!r}; Kernel Atlas {__version__} reads version "
+            f"{SCHEMA_VERSION}: use the version of Kernel Atlas that made the release"
         )
     for name in files:
         if not NAME.fullmatch(name):
             raise KernelAtlasError(
                 f"{path}: names the file {name[:100]!r}, which is not inside the release: "
-                "do not use it; download the release again from where it comes from"
+                "do not use this release; download it again from its publisher"
             )
     return content

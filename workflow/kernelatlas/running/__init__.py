@@ -1,1 +1,1 @@
-"""What every job shares: logs, whole files, fingerprints, devices, schemas, Slurm."""
+"""What every job uses: logs, output files, fingerprints, devices, schemas, Slurm."""

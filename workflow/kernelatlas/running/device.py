@@ -1,4 +1,4 @@
-"""Where tensors live: one `device: auto` for CUDA, MPS and CPU."""
+"""Choose the torch device of a job: CUDA, MPS or the CPU."""
 
 import fcntl
 import functools
@@ -13,15 +13,15 @@ from kernelatlas.errors import KernelAtlasError
 
 
 def resolve(name: str = "auto") -> torch.device:
-    """Return the device of that name; `auto` is CUDA, else MPS, else the CPU.
+    """Return the device with that name; `auto` is CUDA if present, else MPS, else the CPU.
 
-    `auto` and `cuda` take a CUDA device that no other process of this user and machine has
-    taken, if there is one: Snakemake counts GPUs, but gives none of them to a job.
+    `auto` and `cuda` choose a CUDA device that no other process of this user has claimed on this
+    machine, if there is one: Snakemake counts GPUs, but does not assign them to jobs.
 
     Raises
     ------
     KernelAtlasError
-        If the device asked for is not on this machine.
+        If this machine does not have the device.
     """
     available = {
         "cuda": torch.cuda.is_available(),
@@ -47,9 +47,9 @@ _claims: list[int] = []
 
 
 def claim(names: Sequence[str]) -> int:
-    """Return the index of the first name that no other process has claimed; 0 if all are.
+    """Claim the first name that no other process has claimed; return its index, 0 if all are taken.
 
-    A claim is a locked file of this user in the folder for temporary files, and ends with the
+    A claim is a lock on a file of this user in the folder for temporary files. It ends with the
     process.
     """
     for index, name in enumerate(names):
@@ -66,5 +66,5 @@ def claim(names: Sequence[str]) -> int:
 
 
 def describe(device: torch.device) -> str:
-    """Return the device in words for a file's metadata, without anything of the host."""
+    """Return the name of the hardware for the metadata of a file; it does not identify the host."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type.upper()

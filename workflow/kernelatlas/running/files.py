@@ -1,4 +1,4 @@
-"""Files that are either whole or absent, and the same bytes for the same content."""
+"""Write files that are either complete or absent, with equal bytes for equal content."""
 
 import contextlib
 import csv
@@ -6,6 +6,9 @@ import errno
 import glob
 import json
 import os
+import re
+import time
+import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,14 +22,21 @@ if TYPE_CHECKING:  # extraction does without pandas: half a second and 40 MiB a 
     import pandas as pd
 
 SCHEMA_VERSION = 2  # of tables; results/README.md describes the columns
-# Of tables that are what they were in version 1: kernel tables, corpora, the registry, tables of
-# sizes and trainings. An upgrade reads no checkpoint again.
+# Tables that have not changed since version 1 (kernel tables, corpora, the registry, tables of
+# sizes and trainings) keep it, so that an upgrade does not read every checkpoint again.
 FIRST_VERSION = 1
+
+
+# This machine, in the names of partial files: process numbers are only valid on one machine.
+NODE = f"{zlib.crc32(os.uname().nodename.encode()):08x}"
+ABANDONED = 86_400  # seconds after which an unchanged partial file of another machine is removed
 
 
 @contextlib.contextmanager
 def whole(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Yield a path beside `path`, moved there when the block ends well, removed when not.
+    """Yield the path of a partial file, which becomes `path` if the block succeeds.
+
+    If the block raises, the partial file is removed, and `path` stays as it was.
 
     Raises
     ------
@@ -34,19 +44,18 @@ def whole(path: str | os.PathLike[str]) -> Iterator[Path]:
         If the disk is full or the folder cannot be written.
     """
     target = Path(path)
-    # The suffix stays last: some writers choose the format by it.
-    partial = target.with_name(f".partial-{os.getpid()}-{target.name}")
+    # The suffix stays last: some writers choose the format by the suffix.
+    partial = target.with_name(f".partial-{NODE}-{os.getpid()}-{target.name}")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        for left in target.parent.glob(f".partial-*-{glob.escape(target.name)}"):
-            left.unlink(missing_ok=True)  # of a job that was killed
+        _remove_abandoned(target)
         yield partial
         os.replace(partial, target)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise KernelAtlasError(
                 f"{target}: no space left on the disk: free some and run again; "
-                "what is finished is kept"
+                "finished files are kept"
             ) from error
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             raise KernelAtlasError(
@@ -56,6 +65,30 @@ def whole(path: str | os.PathLike[str]) -> Iterator[Path]:
     finally:
         with contextlib.suppress(OSError):
             partial.unlink(missing_ok=True)
+
+
+def _remove_abandoned(target: Path) -> None:
+    """Remove the partial files that killed jobs left; those of running jobs stay."""
+    name = re.compile(rf"\.partial-([0-9a-f]{{8}})-([0-9]+)-{re.escape(target.name)}")
+    for path in target.parent.glob(f".partial-*-{glob.escape(target.name)}"):
+        if match := name.fullmatch(path.name):
+            with contextlib.suppress(OSError):
+                if match[1] == NODE:
+                    abandoned = not _is_running(int(match[2]))
+                else:
+                    abandoned = time.time() - path.lstat().st_mtime > ABANDONED
+                if abandoned:
+                    path.unlink()
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)  # signal 0 only checks
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass  # the process of another user
+    return True
 
 
 def metadata_of(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -77,12 +110,12 @@ def write_row_groups(
     path: str | os.PathLike[str],
     metadata: dict[str, Any] | None = None,
 ) -> None:
-    """Write tables one after another, a row group each, as `write_parquet` does."""
+    """Write several tables to one file like `write_parquet`, each as one row group."""
     content = {"schema_version": SCHEMA_VERSION, **(metadata or {})}
     schema = schema.with_metadata({"kernelatlas": json.dumps(content, sort_keys=True)})
-    # A dictionary of floating-point values only makes a file larger.
+    # Dictionaries of floating-point values would only make the file larger.
     names = [field.name for field in schema if not _is_numeric(field.type)]
-    # Small pages: a page's buffers are what writing needs most memory for.
+    # The buffers of a page take most of the memory of writing: keep pages small.
     options = {"compression": "zstd", "use_dictionary": names, "data_page_size": 1 << 17}
     with whole(path) as partial, pq.ParquetWriter(partial, schema, **options) as writer:
         for table in tables:
@@ -96,10 +129,10 @@ def _is_numeric(kind: pa.DataType) -> bool:
 def write_frame(
     frame: "pd.DataFrame", *paths: str | os.PathLike[str], schema_version: int = SCHEMA_VERSION
 ) -> None:
-    """Write one table to each path as Parquet or CSV, by suffix.
+    """Write a table to each path, as Parquet or CSV by the suffix.
 
-    Lists become JSON texts in CSV, missing ones empty lists; floats keep nine digits, enough for
-    float32.
+    In CSV, lists are JSON texts, missing lists are empty, and floats have nine significant
+    digits, which identify every float32.
     """
     for path in map(Path, paths):
         if path.suffix == ".parquet":
@@ -108,11 +141,15 @@ def write_frame(
         else:
             flat = frame.copy()
             for column in flat.columns:
-                if flat[column].map(lambda value: hasattr(value, "tolist")).any():
+                if flat[column].map(_is_list).any():
                     flat[column] = flat[column].map(_as_json)
             with whole(path) as partial:
                 flat.to_csv(partial, index=False, float_format="%.9g", quoting=csv.QUOTE_MINIMAL)
 
 
+def _is_list(value: Any) -> bool:
+    return getattr(value, "ndim", 0) > 0  # 0 for NumPy's scalars
+
+
 def _as_json(values: Any) -> str:
-    return json.dumps([float(x) for x in values] if hasattr(values, "tolist") else [])
+    return json.dumps([float(x) for x in values] if _is_list(values) else [])

@@ -1,4 +1,4 @@
-"""What every script of a rule shares: its log file, and errors in one line."""
+"""The log file of a job, and errors as one line on the terminal."""
 
 import contextlib
 import logging
@@ -12,10 +12,11 @@ from kernelatlas.errors import KernelAtlasError
 
 @contextlib.contextmanager
 def logged(path: str) -> Iterator[None]:
-    """Send all output of the block, that of C libraries and crashes too, to a log file.
+    """Redirect all output of the block to a log file, that of C libraries and crashes included.
 
-    A `KernelAtlasError` also goes to the terminal, in one line; any other exception
-    is told there with the log that holds its traceback. Both end the process with 1.
+    The message of a `KernelAtlasError` is also printed on the terminal, in one line; of any
+    other exception the terminal shows one line that names the log with the traceback. Both end
+    the process with exit status 1.
     """
     os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
     sys.stdout.flush()
@@ -36,7 +37,7 @@ def logged(path: str) -> Iterator[None]:
         return
     message = " ".join(message.splitlines())
     os.write(terminal, f"{message}\n".encode())
-    # The log may be what the disk has no space left for.
+    # Writing to the log may fail again, for example on a full disk.
     with contextlib.suppress(OSError):
         print(message, file=sys.stderr, flush=True)
     raise SystemExit(1)

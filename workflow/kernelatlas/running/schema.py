@@ -1,4 +1,4 @@
-"""Check config.yaml and zoo files against their schemas, with errors for people."""
+"""Validate config.yaml, zoo files and recipes against their schemas."""
 
 import json
 from pathlib import Path
@@ -19,7 +19,7 @@ def validate(data: Any, schema: str, file: str) -> None:
     Raises
     ------
     KernelAtlasError
-        Naming the file, the key, the value and what is allowed there.
+        Names the file, the key, the value and what is allowed.
     """
     content = yaml.safe_load((SCHEMAS / f"{schema}.schema.yaml").read_text())
     error = best_match(Draft202012Validator(content).iter_errors(data))

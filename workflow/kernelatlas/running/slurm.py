@@ -1,8 +1,8 @@
-"""What Snakemake does not do about jobs on a cluster.
+"""Checks of Slurm's queue and of log files that Snakemake does not make.
 
-Snakemake that is killed leaves its jobs in Slurm's queue. A new run would submit them again,
-and two jobs would write one file: it is refused. And the errors of jobs, which are in as many
-log files, are gathered.
+When Snakemake is killed, its jobs stay in Slurm's queue. A new run would submit the same jobs
+again, and two jobs would write the same file; such a run is refused. The error messages of all
+jobs are collected from their log files.
 """
 
 import logging
@@ -29,9 +29,9 @@ class Job:
 
 
 def jobs_of(folder: str | Path) -> list[Job]:
-    """Return the jobs in Slurm's queue that a Snakemake of that folder submitted, of any user.
+    """Return the jobs in Slurm's queue that Snakemake submitted from a folder, of all users.
 
-    Without Slurm there are none. Snakemake's jobs are told by their comments, which its
+    Without Slurm there are none. Jobs of Snakemake are recognised by the comments that its
     executor writes (`rule_…`, `group_…`).
 
     Raises
@@ -45,16 +45,16 @@ def jobs_of(folder: str | Path) -> list[Job]:
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     except subprocess.TimeoutExpired:
-        raise KernelAtlasError("squeue: no answer within 60 s: is Slurm well?") from None
+        raise KernelAtlasError("squeue: no answer within 60 s: check the state of Slurm") from None
     if done.returncode:
         said = done.stderr.strip().splitlines()
         reason = said[-1].removeprefix("squeue: ") if said else f"exit status {done.returncode}"
-        raise KernelAtlasError(f"squeue: {reason}: is Slurm well?")
+        raise KernelAtlasError(f"squeue: {reason}: check the state of Slurm")
     here = os.path.realpath(folder)
     rows = [line.split("|", 4) for line in done.stdout.splitlines()]
     return [
         Job(*row[:3])
-        for row in rows  # a comment may have lines
+        for row in rows  # a comment may span several lines
         if len(row) == 5
         and row[4].startswith(("rule_", "group_"))
         and os.path.realpath(row[3]) == here
@@ -62,19 +62,19 @@ def jobs_of(folder: str | Path) -> list[Job]:
 
 
 def refuse_orphans(folder: str | Path, required: bool, patience: float = 60) -> None:
-    """Stop if jobs of an earlier run may still write into that folder.
+    """Raise an error if jobs of an earlier run may still write into a folder.
 
     Parameters
     ----------
     required
-        Whether Slurm must answer; else a warning tells that it does not.
+        Whether it is an error if Slurm does not answer; otherwise a warning is logged.
     patience
-        Seconds to wait for jobs that are just ending.
+        Seconds to wait for jobs that are completing.
 
     Raises
     ------
     KernelAtlasError
-        Names them and the command that cancels them.
+        Names the jobs and the command that cancels them.
     """
     deadline = time.monotonic() + patience
     while jobs := _jobs_of(folder, required):
@@ -82,22 +82,22 @@ def refuse_orphans(folder: str | Path, required: bool, patience: float = 60) -> 
             users = ", ".join(sorted({job.user for job in jobs}))
             raise KernelAtlasError(
                 f"{Path(folder).absolute()}: {len(jobs)} Slurm jobs of an earlier run, of {users}, "
-                "are still in the queue, and would write the same files: wait for them, or cancel "
+                "are still in the queue and would write the same files: wait for them, or cancel "
                 f"them with `scancel {' '.join(job.id for job in jobs)}`; then start again"
             )
         time.sleep(1)
 
 
 def errors_in(folder: str | Path, since: float) -> list[str]:
-    """Return the errors in log files, each once, in the order of the files' names.
+    """Return the distinct error messages in log files, in the order of the files' names.
 
-    These are lines of `kernelatlas.running.job.logged`, and those in which Slurm says that it ended
-    a job.
+    These are the lines that `kernelatlas.running.job.logged` writes, and the lines in which Slurm
+    reports that it ended a job.
 
     Parameters
     ----------
     since
-        Older files are left out; seconds as `time.time` counts them.
+        Ignore files that were last changed before this time, in seconds since the epoch.
     """
     found: dict[str, None] = {}
     for path in sorted(Path(folder).rglob("*.log")):
@@ -105,7 +105,7 @@ def errors_in(folder: str | Path, since: float) -> list[str]:
             lines = path.read_text(errors="replace").splitlines()
             found |= dict.fromkeys(line for line in lines if line.startswith("ERROR "))
             said = (re.fullmatch(r"slurmstepd\S*: error: \**\s*(.*?)\s*\**", x) for x in lines)
-            if ended := next(filter(None, said), None):  # others follow from the first
+            if ended := next(filter(None, said), None):  # later lines are consequences
                 found[f"ERROR {path}: {ended[1]}"] = None
     return list(found)
 
@@ -116,5 +116,5 @@ def _jobs_of(folder: str | Path, required: bool) -> list[Job]:
     except KernelAtlasError as error:
         if required:
             raise
-        log.warning("%s It is not known whether jobs of an earlier run are in the queue", error)
+        log.warning("%s: it is not known whether jobs of an earlier run are in the queue", error)
         return []

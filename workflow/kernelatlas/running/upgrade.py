@@ -1,4 +1,4 @@
-"""What earlier versions of Kernel Atlas left: keys of the config and results that are outdated."""
+"""Configuration keys and results of earlier versions of Kernel Atlas."""
 
 from os import PathLike
 from pathlib import Path
@@ -8,20 +8,19 @@ from kernelatlas.errors import KernelAtlasError
 from kernelatlas.running.files import SCHEMA_VERSION, metadata_of
 
 REPLACED = {
-    "autoencoder.epochs": "training is counted in steps, whatever the number of kernels: remove "
-    "it, or set autoencoder.steps",
-    "autoencoder.curve_points": "the curve has autoencoder.points points: remove it, or set that",
-    "clusters.price": "the curve is no longer cut, kernels are named where they are: remove it",
+    "autoencoder.epochs": "the length of training is set by autoencoder.steps: remove it",
+    "autoencoder.curve_points": "the curve has autoencoder.points points: remove it",
+    "clusters.price": "the curve is no longer cut into segments: remove it",
 }
 
 
 def refuse_replaced(config: dict[str, Any], file: str) -> None:
-    """Refuse keys of earlier versions.
+    """Refuse configuration keys of earlier versions.
 
     Raises
     ------
     KernelAtlasError
-        Naming the file, the key and what replaced it.
+        Names the file, the key and what replaced it.
     """
     for key, remedy in REPLACED.items():
         section, name = key.split(".")
@@ -31,13 +30,13 @@ def refuse_replaced(config: dict[str, Any], file: str) -> None:
 
 
 def outdated(results: str | PathLike[str]) -> str | None:
-    """Return what to tell of results of an earlier version, None if there are none."""
+    """Return a warning about results of an earlier version, None if there are none."""
     folder = Path(results)
     tables = sorted((folder / "labels").glob("*.parquet"))[:1]
     if not any(metadata_of(path).get("schema_version", 1) < SCHEMA_VERSION for path in tables):
         return None
     return (
-        f"{folder}: labels of an earlier version of Kernel Atlas: autoencoders, labels and what is "
-        "made from them are made again; kernel tables are kept. Clusters by seed "
+        f"{folder}: labels of an earlier version of Kernel Atlas: autoencoders, labels and what "
+        "depends on them will be made again; kernel tables are kept. Clusters by seed "
         f"({folder}/clusters/k*_seed*.parquet) are no longer used: delete them"
     )

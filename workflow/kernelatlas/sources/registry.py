@@ -183,8 +183,8 @@ def conform(model: str, layers: Sequence[Layer], architecture: str) -> list[Laye
     Layers come in the order of definition, with stride and dilation, and tied ones once. A
     checkpoint may hold the network under a prefix, beside others (a text tower). One layer more is
     left out if it may be the first of a network for grey images, which has the shape of a depthwise
-    one: not wider than the others, and not in the same part of the network. Where the names are others altogether, the shapes must
-    agree, and neither order nor stride is known.
+    one: not wider than the others, and not in the same part of the network. Where the names are
+    others altogether, the shapes must agree, and neither order nor stride is known.
 
     Raises
     ------

@@ -1,1 +1,1 @@
-"""The small networks and the pictures they are trained on."""
+"""The small networks trained here, and the images that they are trained on."""

@@ -1,4 +1,4 @@
-"""Networks from timm's own classes, seeded and untrained."""
+"""Untrained networks of timm, initialised from a seed."""
 
 import functools
 from collections.abc import Callable
@@ -27,7 +27,8 @@ def create(architecture: str, seed: int, **arguments: Any) -> torch.nn.Module:
         A name that timm.create_model knows, or the name of a class that timm.models exports
         (`ConvMixer`), for sizes that create_model fixes.
     arguments
-        Of that. `block_args` are timm's texts of blocks, as `ir_r2_k3_s2_e4_c24`, a list a stage.
+        Keyword arguments of the builder. `block_args` are block definitions as in timm, such as
+        `ir_r2_k3_s2_e4_c24`, one list per stage.
 
     Raises
     ------
@@ -66,9 +67,9 @@ def _builder(architecture: str) -> Callable[..., torch.nn.Module]:
 
 
 def from_recipe(recipe: dict[str, Any]) -> torch.nn.Module:
-    """Return the untrained network of a recipe, as training begins with it.
+    """Return the network of a recipe before training.
 
-    Its scores are those of the subjects, then those of the quarter turns.
+    Its outputs are the scores of the subjects, then those of the four rotations.
     """
     return create(
         recipe["architecture"],
@@ -93,9 +94,9 @@ def write_untrained(
     Parameters
     ----------
     init
-        A timm architecture, or the path of a recipe, whose arguments hold then.
+        A timm architecture, or the path of a recipe; `arguments` are ignored for a recipe.
     seed
-        0 without it, or the recipe's.
+        None for 0, or for the seed of the recipe.
     """
     if init.endswith((".yaml", ".yml")):
         recipe = read_recipe(init)

@@ -1,35 +1,37 @@
-"""Dead leaves: pictures made of random shapes that cover one another.
+"""Dead leaves: images of random shapes that occlude one another.
 
-Shapes fall one after another, at uniform places, until they hide what lies below
-(Matheron 1968). With diameters d of density p(d) ∝ d⁻³ between two bounds the picture
-looks alike at every scale, has edges, occlusion and even surfaces, and its power falls
-with about the square of the frequency, as that of photographs (Lee, Mumford & Huang,
-IJCV 41, 2001; as training data: Baradad et al., NeurIPS 2021, arXiv 2106.05963).
+Shapes are placed one after another, at uniformly distributed positions, until they cover the
+image (Matheron 1968). If the density of their diameters d is p(d) ∝ d⁻³ between a smallest and a
+largest diameter, the image is statistically scale-invariant. It has edges, occlusions and uniform
+surfaces, and its power falls approximately with the square of the frequency, like that of
+photographs (Lee, Mumford & Huang, IJCV 41, 2001; as training data: Baradad et al., NeurIPS 2021,
+arXiv 2106.05963).
 
-What makes a world, our choice: one of five shapes (disc, ellipse, square, triangle, rod),
-how far its leaves turn from upright, its mean colour, and how strongly light from above
-shades each leaf. A world can be told by its shapes and colours, a quarter turn by the light.
+A world is a class of images. The parameters that define it are our choice: one of five shapes
+(disc, ellipse, square, triangle, rod), the spread of the orientations, the mean colour, and the
+strength of the shading by light from above. Shapes and colours identify a world; the shading
+identifies a rotation by a multiple of 90°.
 """
 
 import numpy as np
 
 SHAPES = ("disc", "ellipse", "square", "triangle", "rod")
 SMALLEST, LARGEST = 4.0, 160.0  # diameters in pixels
-EXPONENT = 3.0  # of the density of diameters: scale invariance
-LAYERS = 4.0  # how often a pixel is covered on average: e⁻⁴ is never
+EXPONENT = 3.0  # of the density of diameters; 3 gives scale invariance
+LAYERS = 4.0  # mean number of shapes over a pixel; a fraction e⁻⁴ of the pixels has none
 
 
 def picture(world: int, number: int, side: int, seed: int = 0) -> np.ndarray:
-    """Return a picture of a world.
+    """Return an image of a world.
 
     Parameters
     ----------
     world
-        From 0; decides shape, turns, colours and light.
+        Counted from 0; it determines shape, orientations, colours and shading.
     number
-        Pictures of one world with different numbers are independent.
+        Images of one world with different numbers are independent.
     side
-        Pixels.
+        Side of the image in pixels.
 
     Returns
     -------
@@ -38,19 +40,19 @@ def picture(world: int, number: int, side: int, seed: int = 0) -> np.ndarray:
     traits = np.random.default_rng([seed, world])
     shape = SHAPES[world % len(SHAPES)]
     colour = traits.uniform(0.3, 0.7, 3)
-    spread = traits.uniform(0.1, 0.5) * np.pi  # of the leaves' turns, radians
-    light = traits.uniform(0.15, 0.35)  # change of brightness over a leaf's radius
-    random = np.random.default_rng([seed, world, number, 1])
+    spread = traits.uniform(0.1, 0.5) * np.pi  # of the orientations, radians
+    light = traits.uniform(0.15, 0.35)  # change of brightness over the radius of a shape
+    rng = np.random.default_rng([seed, world, number, 1])
 
-    margin = LARGEST / 2  # leaves whose centre is outside reach in
-    # Without shape factors: the area of a leaf is about that of its disc.
+    margin = LARGEST / 2  # shapes with a centre outside may overlap the image
+    # The area of a shape is approximated by that of a disc with its diameter.
     area = np.pi / 4 * _mean_square()
     n = int(LAYERS * (side + 2 * margin) ** 2 / area)
-    radii = _diameters(random, n) / 2
-    y, x = random.uniform(-margin, side + margin, (2, n))
-    turns = random.normal(0, spread, n)
+    radii = _diameters(rng, n) / 2
+    y, x = rng.uniform(-margin, side + margin, (2, n))
+    turns = rng.normal(0, spread, n)
     # Luminance varies more than colour, as in photographs.
-    tones = colour + random.normal(0, 0.2, (n, 1)) + random.normal(0, 0.07, (n, 3))
+    tones = colour + rng.normal(0, 0.2, (n, 1)) + rng.normal(0, 0.07, (n, 3))
     canvas = np.broadcast_to(colour, (side, side, 3)).astype(np.float32)
     for leaf in range(n):
         _paint(canvas, shape, x[leaf], y[leaf], radii[leaf], turns[leaf], tones[leaf], light)
@@ -63,11 +65,11 @@ def _mean_square() -> float:
     return 2 * np.log(b / a) / (a**-2 - b**-2)
 
 
-def _diameters(random: np.random.Generator, n: int) -> np.ndarray:
-    """Return n draws of p(d) ∝ d⁻ᵅ between the bounds, by inversion."""
+def _diameters(rng: np.random.Generator, n: int) -> np.ndarray:
+    """Return n draws from p(d) ∝ d⁻ᵅ between SMALLEST and LARGEST, by inverse transform."""
     power = 1 - EXPONENT
     low, high = SMALLEST**power, LARGEST**power
-    return (low + random.uniform(size=n) * (high - low)) ** (1 / power)
+    return (low + rng.uniform(size=n) * (high - low)) ** (1 / power)
 
 
 def _paint(
@@ -80,7 +82,7 @@ def _paint(
     tone: np.ndarray,
     light: float,
 ) -> None:
-    """Lay one leaf on the canvas, its edge one pixel soft."""
+    """Draw one shape on the canvas, with an antialiased edge one pixel wide."""
     side = len(canvas)
     reach = 1.5 * radius + 1
     left, right = max(int(x - reach), 0), min(int(x + reach) + 2, side)
@@ -98,7 +100,7 @@ def _paint(
 
 
 def _distance(shape: str, u: np.ndarray, v: np.ndarray, radius: float) -> np.ndarray:
-    """Return about how many pixels a place is outside the shape (negative: inside)."""
+    """Return the approximate signed distance to the shape in pixels, negative inside."""
     if shape == "disc":
         return np.hypot(u, v) - radius
     if shape == "ellipse":

@@ -1,8 +1,8 @@
-"""Train a small depthwise-separable network on a few pictures, from a recipe.
+"""Train a small depthwise-separable network on a few images, from a recipe.
 
-Two questions are asked of each crop: which subject it shows, and by which of four quarter
-turns it was rotated. They need no labels, and colour alone cannot answer the second. The loss is
-the sum of both cross-entropies; an answer is right if both are.
+The network classifies each crop twice: by its subject, and by which multiple of 90° it was rotated.
+Neither needs annotations, and the colours alone do not determine the rotation. The loss is the sum
+of both cross-entropies; a prediction is correct if both classes are.
 """
 
 import json
@@ -30,12 +30,12 @@ from kernelatlas.training.pictures import ROTATIONS, Crops, n_subjects
 
 log = logging.getLogger(__name__)
 
-FIRST = 10  # step of the first point of a trajectory
+FIRST = 10  # step of the first checkpoint of a trajectory
 
 
 @dataclass
 class Trained:
-    """What training leaves.
+    """The results of a training.
 
     Attributes
     ----------
@@ -44,11 +44,11 @@ class Trained:
     metadata : dict
         Recipe, versions, device and the held-out accuracies of `state`.
     history : list of dict
-        A row a test: step, learning_rate, loss (mean cross-entropy of the training crops since
-        the last row, nats), accuracy_training (share of these crops told right as they came)
-        and the `accuracies` of the held-out crops.
+        One row per test: step, learning_rate, loss (mean cross-entropy of the training crops since
+        the last row, nats), accuracy_training (accuracy on these crops, each predicted before the
+        step that trains on it) and the `accuracies` on the held-out crops.
     trajectory : dict of int to dict of str to Tensor
-        By step, the depthwise weights in half precision.
+        The depthwise weights in half precision, by step.
     """
 
     state: dict[str, torch.Tensor]
@@ -57,7 +57,7 @@ class Trained:
     trajectory: dict[int, dict[str, torch.Tensor]]
 
     def write_weights(self, path: str | Path) -> None:
-        """Write the network as safetensors, its metadata as JSON under `kernelatlas`."""
+        """Write the network and its metadata as safetensors."""
         write_tensors(path, self.state, self.metadata)
 
     def write_trajectory(self, folder: str | Path) -> None:
@@ -65,17 +65,17 @@ class Trained:
         Path(folder).mkdir(parents=True, exist_ok=True)
         for step, weights in self.trajectory.items():
             metadata = {**self.metadata, "step": step}
-            del metadata["held_out"]  # accuracies of the last step
+            del metadata["held_out"]  # the accuracies after the last step
             write_tensors(Path(folder) / f"step{step:05d}.safetensors", weights, metadata)
 
 
 @dataclass
 class _Progress:
-    """What is known after a step; with it, training goes on as if it had not stopped."""
+    """The state of the training loop after a step, enough to resume it."""
 
     step: int = 0
     loss: float = 0.0  # sums since the last test
-    right: float = 0.0
+    correct: float = 0.0
     history: list[dict[str, float]] = field(default_factory=list)
     trajectory: dict[int, dict[str, torch.Tensor]] = field(default_factory=dict)
 
@@ -92,22 +92,23 @@ def train(
     Parameters
     ----------
     recipe
-        As `kernelatlas.training.architectures.read_recipe` returns it.
+        As `kernelatlas.training.recipes.read_recipe` returns it.
     device
         See `kernelatlas.running.device.resolve`.
     resume
-        Where the state of training is kept at every test, and taken up if it is there and of the
-        same recipe, `code`, device, number of threads and versions. It is removed at the end.
+        A file in which the state of the training is saved at every test. If it exists and its
+        recipe, `code`, device, number of threads and versions are the same, training resumes from
+        it. It is removed at the end.
     code
-        Digest of the code that trains.
+        Digest of the code of the training.
     on_test
         Called with each row of the history and the network.
     """
-    place = resolve(device)
+    target = resolve(device)
     options, seed = recipe["optimiser"], recipe["seed"]
-    crops = Crops(**recipe["data"], device=place)
+    crops = Crops(**recipe["data"], device=target)
     model = architectures.from_recipe(recipe)
-    model.to(place).to(memory_format=torch.channels_last)
+    model.to(target).to(memory_format=torch.channels_last)
     optimiser = adamw(model, options)
     generator = torch.Generator().manual_seed(seed)
     held_out = crops.held_out(recipe["test"]["per_subject"])
@@ -117,7 +118,7 @@ def train(
         "recipe": recipe,
         "held_out_crops": len(held_out[1]),
         "subjects": n_subjects(recipe["data"]),
-        "device": describe(place),
+        "device": describe(target),
         "threads": torch.get_num_threads(),
         "versions": {
             "kernelatlas": __version__,
@@ -136,7 +137,7 @@ def train(
         loss, share = update(model, optimiser, *crops.batch(options["batch"], generator), options)
         done.step = step
         done.loss += loss
-        done.right += share
+        done.correct += share
         if step in kept:
             done.trajectory[step] = _half(architectures.depthwise(model))
         if step % every == 0 or step == steps:
@@ -145,10 +146,10 @@ def train(
                 "step": step,
                 "learning_rate": rate,
                 "loss": done.loss / window,
-                "accuracy_training": done.right / window,
+                "accuracy_training": done.correct / window,
                 **accuracies(model, *held_out),
             }
-            done.loss = done.right = 0.0
+            done.loss = done.correct = 0.0
             done.history.append(row)
             pace = (step - first) / (time.monotonic() - began)
             log.info(
@@ -176,14 +177,14 @@ def update(
     shown: torch.Tensor,
     options: dict[str, Any],
 ) -> tuple[float, float]:
-    """Take one step of training; return the loss and the share of images answered right.
+    """Take one step of training; return the loss and the accuracy on these images.
 
     Parameters
     ----------
     images, shown
         As `kernelatlas.training.pictures.Crops.batch` returns them.
     options
-        Of the recipe: label_smoothing and gradient_clip.
+        The optimiser of the recipe, for label_smoothing and gradient_clip.
     """
     model.train()
     scores = model(images.contiguous(memory_format=torch.channels_last))
@@ -192,11 +193,11 @@ def update(
     loss.backward()
     torch.nn.utils.clip_grad_norm_(model.parameters(), options["gradient_clip"])
     optimiser.step()
-    return loss.item(), right(scores, shown).all(1).float().mean().item()
+    return loss.item(), correct(scores, shown).all(1).float().mean().item()
 
 
 def adamw(model: torch.nn.Module, options: dict[str, Any]) -> torch.optim.Optimizer:
-    """Return the optimiser of a recipe; its learning rate is set step by step."""
+    """Return the optimiser of a recipe; the learning rate is set again at every step."""
     decays = {key: options[key] for key in ("weight_decay", "depthwise_weight_decay")}
     return torch.optim.AdamW(parameter_groups(model, **decays), lr=options["learning_rate"])
 
@@ -204,7 +205,7 @@ def adamw(model: torch.nn.Module, options: dict[str, Any]) -> torch.optim.Optimi
 def parameter_groups(
     model: torch.nn.Module, weight_decay: float, depthwise_weight_decay: float
 ) -> list[dict[str, Any]]:
-    """Return groups for AdamW: depthwise kernels, other weights, and vectors without decay."""
+    """Return parameter groups for AdamW: depthwise kernels, other weights, undecayed vectors."""
     depthwise, others, vectors = [], [], []
     for parameter in model.parameters():
         if parameter.ndim < 2:
@@ -221,24 +222,23 @@ def parameter_groups(
 
 
 def trajectory_steps(points: int, steps: int) -> list[int]:
-    """Return the steps of a trajectory between its ends: `points` on a logarithmic scale.
+    """Return the steps of the checkpoints of a trajectory: `points` on a logarithmic scale.
 
-    The ends are not among them: the beginning is the recipe's untrained network, the end the
-    trained one.
+    The untrained and the trained network, at the ends, are not included.
     """
     scale = np.geomspace(min(FIRST, steps), steps, points + 1)[:-1]
     return sorted({int(step) for step in scale.round()} - {steps})
 
 
 def learning_rate(step: int, steps: int, warmup: int, peak: float) -> float:
-    """Return the rate of a step, 1 … steps: linear warm-up, then a half cosine to zero."""
+    """Return the learning rate of a step in 1 … steps: linear warm-up, then cosine decay to 0."""
     if step <= warmup:
         return peak * step / warmup
     return peak * 0.5 * (1 + math.cos(math.pi * (step - warmup) / (steps - warmup)))
 
 
 def both_losses(scores: torch.Tensor, shown: torch.Tensor, smoothing: float) -> torch.Tensor:
-    """Return the mean cross-entropy of subject and rotation together, in nats.
+    """Return the sum of the mean cross-entropies of subject and rotation, in nats.
 
     Parameters
     ----------
@@ -255,8 +255,8 @@ def both_losses(scores: torch.Tensor, shown: torch.Tensor, smoothing: float) -> 
     return subject + rotation
 
 
-def right(scores: torch.Tensor, shown: torch.Tensor) -> torch.Tensor:
-    """Return whether subject and rotation have the highest score of theirs, (n, 2)."""
+def correct(scores: torch.Tensor, shown: torch.Tensor) -> torch.Tensor:
+    """Return whether the subject and the rotation with the highest scores are correct, (n, 2)."""
     answers = (scores[:, :-ROTATIONS].argmax(1), scores[:, -ROTATIONS:].argmax(1))
     return torch.stack(answers, dim=1) == shown
 
@@ -265,14 +265,15 @@ def right(scores: torch.Tensor, shown: torch.Tensor) -> torch.Tensor:
 def accuracies(
     model: torch.nn.Module, images: torch.Tensor, shown: torch.Tensor, batch: int = 64
 ) -> dict[str, float]:
-    """Return the shares of images, (n, 3, h, w), of which the answers are right.
+    """Return the accuracies on images, (n, 3, h, w).
 
-    `accuracy` is that of both questions together, the others of one.
+    `accuracy` counts predictions with the correct subject and rotation; accuracy_subject and
+    accuracy_rotation count either.
     """
     model.eval()
     answers = torch.cat(
         [
-            right(model(block.contiguous(memory_format=torch.channels_last)), truth)
+            correct(model(block.contiguous(memory_format=torch.channels_last)), truth)
             for block, truth in zip(images.split(batch), shown.split(batch), strict=True)
         ]
     )
@@ -286,7 +287,7 @@ def accuracies(
 
 def _half(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     return {
-        # A copy always: on the CPU the others are the network's own memory.
+        # Always a copy: tensors of the CPU would share the memory of the network.
         name: (tensor.half() if tensor.is_floating_point() else tensor.clone()).cpu().contiguous()
         for name, tensor in state.items()
     }
@@ -305,7 +306,7 @@ def _keep(
         "model": model.state_dict(),
         "optimiser": optimiser.state_dict(),
         "generator": generator.get_state(),
-        "random": torch.get_rng_state(),  # of layers that drop at random
+        "random": torch.get_rng_state(),  # for dropout and stochastic depth
         "random_cuda": torch.cuda.get_rng_state_all(),
         "progress": vars(done),
     }
@@ -320,16 +321,16 @@ def _resumed(
     optimiser: torch.optim.Optimizer,
     generator: torch.Generator,
 ) -> _Progress | None:
-    """Take up the state of an interrupted training, if it is there and of the same training."""
+    """Restore the state of an interrupted training; return None if there is none that fits."""
     if path is None or not Path(path).exists():
         return None
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
-        log.warning("%s: cannot be read (%s): training begins anew", path, error)
+        log.warning("%s: cannot be read (%s): training starts again", path, error)
         return None
     if not isinstance(content, dict) or content.get("identity") != identity:
-        log.warning("%s: of another recipe, code or machine: training begins anew", path)
+        log.warning("%s: of another recipe, code or machine: training starts again", path)
         return None
     model.load_state_dict(content["model"])
     optimiser.load_state_dict(content["optimiser"])
@@ -337,5 +338,5 @@ def _resumed(
     torch.set_rng_state(content["random"])
     torch.cuda.set_rng_state_all(content["random_cuda"])
     done = _Progress(**content["progress"])
-    log.info("going on after step %d, from %s", done.step, path)
+    log.info("resuming after step %d, from %s", done.step, path)
     return done

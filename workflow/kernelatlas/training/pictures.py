@@ -1,8 +1,8 @@
-"""Crops of photographs or of generated pictures, for the networks trained here.
+"""Crops of photographs or of generated images, for the networks trained here.
 
-A subject is what a crop is to be recognised as: a photograph, or a world of dead leaves. Of
-photographs the right-hand columns are held out: training crops never touch them and test crops
-lie wholly inside them. Of a generator, pictures of their own are held out.
+A subject is the class of a crop: a photograph, or a world of dead leaves. The right-hand columns of
+a photograph are held out: training crops do not overlap them, and test crops lie inside them. For
+dead leaves, separate images are held out.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,21 +15,21 @@ import torch.nn.functional as F
 from kernelatlas.errors import KernelAtlasError
 from kernelatlas.training import dead_leaves
 
-ROTATIONS = 4  # quarter turns in which each subject is shown
+ROTATIONS = 4  # multiples of 90° by which crops are rotated
 
 
 def load(name: str) -> np.ndarray:
-    """Return a picture by its scikit-image or scikit-learn name.
+    """Return an image by its name in scikit-image or scikit-learn.
 
     Returns
     -------
     ndarray of shape (height, width, 3), uint8
-        Grey pictures are repeated over the three channels.
+        Grey images are repeated over the three channels.
 
     Raises
     ------
     KernelAtlasError
-        If neither package has a picture of that name.
+        If neither package has an image with that name.
     """
     import skimage.data
     from sklearn.datasets import load_sample_image
@@ -50,35 +50,36 @@ def load(name: str) -> np.ndarray:
 
 
 def n_subjects(data: Mapping[str, Any]) -> int:
-    """Return how many subjects a recipe's data have."""
+    """Return the number of subjects in the data of a recipe."""
     leaves = data.get("dead_leaves")
     return leaves["worlds"] if leaves else len(data["photographs"]["names"])
 
 
 class Crops:
-    """Batches of square crops, each with the number of its subject and of its quarter turns.
+    """Batches of square crops, each with its subject and its rotation as labels.
 
     Parameters
     ----------
     photographs
-        names, see `load`, and held_out: the share of each photograph's columns, counted from
-        the right, kept for testing.
+        A mapping with `names`, see `load`, and `held_out`: the fraction of the columns of each
+        photograph, counted from the right, that is held out.
     dead_leaves
-        Instead: worlds, and of each world pictures for training and one more for testing,
-        `side` pixels wide, of a seed. See `kernelatlas.training.dead_leaves`.
+        Given in place of `photographs`, a mapping with `worlds`, `pictures` (training images of
+        each world; one more is held out), `side` in pixels and `seed`. See
+        `kernelatlas.training.dead_leaves`.
     size
         Side of a crop after scaling, in pixels.
     scale
-        Smallest and largest side of the region cut, in units of `size`.
+        Smallest and largest side of the cropped region, in units of `size`.
     grey
-        Probability that a training crop loses its colours.
+        Probability that a training crop is converted to grey.
     jitter
         Brightness and contrast are multiplied by a factor in [1 - jitter, 1 + jitter].
     shuffled
-        Put the pixels of every crop in an order of its own, drawn at random: a control in
-        which nothing but the set of colours is left, and rotations cannot be told.
+        Permute the pixels of every crop, each by a random permutation of its own: a control that
+        keeps only the colours, so that rotations cannot be recognised.
     device
-        Where the pictures live and the batches are made.
+        The device of the images and the batches.
     """
 
     def __init__(
@@ -95,7 +96,7 @@ class Crops:
         self.size, self.scale, self.grey, self.jitter = size, tuple(scale), grey, jitter
         self.shuffled, self.device = shuffled, device
         self.train: list[torch.Tensor] = []
-        self.test: list[torch.Tensor] = []  # one a subject
+        self.test: list[torch.Tensor] = []  # one per subject
         if dead_leaves is not None:
             self._grow(**dead_leaves)
         elif photographs is not None:
@@ -135,9 +136,9 @@ class Crops:
         return torch.from_numpy(picture).permute(2, 0, 1).contiguous().to(self.device)
 
     def batch(self, n: int, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return n random training crops, (n, 3, size, size) float32, and what they show, (n, 2).
+        """Return n random training crops, (n, 3, size, size) float32, and their labels, (n, 2).
 
-        That is the number of the subject and of the quarter turns, int64.
+        The labels are the index of the subject and the number of rotations by 90°, int64.
         """
         draw = torch.rand(n, 9, generator=generator, dtype=torch.float64).tolist()
         low, high = self.scale
@@ -165,12 +166,12 @@ class Crops:
         return self._finished(crops, generator), torch.tensor(shown, device=self.device)
 
     def held_out(self, per_subject: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return a fixed set of test crops: a grid over each held-out part, in 4 rotations."""
+        """Return a fixed set of test crops: positions in each held-out part, in 4 rotations."""
         crops, shown = [], []
         for index, picture in enumerate(self.test):
             rows = np.linspace(0, picture.shape[1] - self.size, per_subject).round().astype(int)
             columns = np.linspace(0, picture.shape[2] - self.size, per_subject).round().astype(int)
-            # Every other column first, so that the crops leave the diagonal.
+            # Columns in another order than rows, so that not all crops lie on the diagonal.
             for y, x in zip(rows, [*columns[::2], *columns[1::2]], strict=True):
                 crop = picture[None, :, y : y + self.size, x : x + self.size].float() / 255
                 for rotation in range(ROTATIONS):

@@ -1,4 +1,4 @@
-"""The recipes that networks are trained by: YAML files, one of which may build on another."""
+"""Recipes for training: YAML files, which may extend a base recipe."""
 
 from pathlib import Path
 from typing import Any
@@ -10,12 +10,12 @@ from kernelatlas.running.schema import validate
 
 
 def recipe_files(path: str | Path) -> list[Path]:
-    """Return the files that a recipe is made of: itself, and the one that it is based on.
+    """Return the files of a recipe: its own, and that of its base.
 
     Raises
     ------
     KernelAtlasError
-        If one of them is not YAML or no mapping.
+        If one of them is not a YAML mapping, or the base is missing.
     """
     own = _yaml(path)
     if "base" not in own:
@@ -29,13 +29,13 @@ def recipe_files(path: str | Path) -> list[Path]:
 def read_recipe(path: str | Path) -> dict[str, Any]:
     """Read a recipe file.
 
-    A recipe with the key `base`, the name of a recipe beside it, is that one with its own keys
-    laid over it at every depth; a null takes a key away.
+    The key `base` is the file name of another recipe in the same folder. Its keys are merged with
+    those of the recipe at every depth; those of the recipe take precedence, and null removes a key.
 
     Raises
     ------
     KernelAtlasError
-        If it is not valid YAML or not as running/schemas/recipe.schema.yaml says.
+        If it is not valid YAML, or does not conform to running/schemas/recipe.schema.yaml.
     """
     own, *bases = (_yaml(file) for file in recipe_files(path))
     for base in bases:
@@ -43,18 +43,18 @@ def read_recipe(path: str | Path) -> dict[str, Any]:
             raise KernelAtlasError(
                 f"{path}: its base '{own['base']}' has a base itself: name '{base['base']}' here"
             )
-    recipe = _laid_over(bases[0], own) if bases else own
+    recipe = _merged(bases[0], own) if bases else own
     recipe.pop("base", None)
     validate(recipe, "recipe", str(path))
     return recipe
 
 
-def _laid_over(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
-    merged = dict(below)
-    for key, value in above.items():
-        if isinstance(value, dict) and isinstance(below.get(key), dict):
-            merged[key] = _laid_over(below[key], value)
-        elif value is None and key in below:
+def _merged(base: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in own.items():
+        if isinstance(value, dict) and isinstance(base.get(key), dict):
+            merged[key] = _merged(base[key], value)
+        elif value is None and key in base:
             del merged[key]
         else:
             merged[key] = value

@@ -1,14 +1,14 @@
-"""Power spectra of pictures."""
+"""Power spectra of images."""
 
 import numpy as np
 
-BAND = (0.03, 0.3)  # cycles per pixel in which the exponent is fitted
+BAND = (0.03, 0.3)  # frequencies in cycles per pixel between which the exponent is fitted
 
 
 def radial_power(pictures: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the mean power of square pictures at each spatial frequency.
+    """Return the mean power of square images at each spatial frequency.
 
-    Each picture has its mean taken away and is faded out by a Hann window; its squared
+    The mean of each image is subtracted, and the image is multiplied by a Hann window; its squared
     Fourier magnitudes are averaged over all directions, in rings one bin wide.
 
     Parameters
@@ -18,9 +18,9 @@ def radial_power(pictures: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     Returns
     -------
     frequency : ndarray of shape (side // 2 - 1,)
-        Cycles per pixel, from one cycle a picture to below the Nyquist frequency.
+        Cycles per pixel, from one cycle per image to less than the Nyquist frequency.
     power : ndarray of the same shape
-        Of one pixel: white noise of variance 1 has power 1.
+        Power per pixel: white noise with variance 1 has power 1.
     """
     side = pictures.shape[-1]
     window = np.outer(np.hanning(side), np.hanning(side))
@@ -34,7 +34,7 @@ def radial_power(pictures: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def exponent(frequency: np.ndarray, power: np.ndarray) -> float:
-    """Return α of power ∝ frequency^−α, by least squares on logarithms within `BAND`."""
+    """Return α of power ∝ frequency^−α, by least squares on the logarithms in `BAND`."""
     inside = (frequency >= BAND[0]) & (frequency <= BAND[1])
     slope = np.polyfit(np.log(frequency[inside]), np.log(power[inside]), 1)[0]
     return -float(slope)
