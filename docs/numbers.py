@@ -19,6 +19,7 @@ if Path(sys.path[0]).resolve() == Path(__file__).resolve().parent:
 import pandas as pd
 
 from kernelatlas.errors import KernelAtlasError, suggest
+from kernelatlas.evidence.described import described as passes
 from kernelatlas.names import (
     ALL_FAMILIES,
     DEGENERATE,
@@ -326,7 +327,7 @@ def prototypes(results: Results) -> str:
         rows.append(
             [
                 square(k),
-                f"{(named['r2'] >= bound).sum()} of {len(named)}",
+                f"{passes(named['r2'], bound).sum()} of {len(named)}",
                 f"{functions['kernels'].sum():,}",
                 number(_weighted(functions, "mean_r2")),
                 percent(_share(functions, functions["form"] == "discrete")),

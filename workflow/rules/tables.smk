@@ -363,7 +363,6 @@ rule tables_nulls:
         thresholds=config["thresholds"],
         r2=config["evidence"]["r2"],
         rate=config["evidence"]["false_positives"],
-        resamples=config["evidence"]["resamples"],
     message:
         "Comparing {wildcards.k}x{wildcards.k} kernels with chance"
     script:

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 
 from kernelatlas import __version__
 from kernelatlas.errors import KernelAtlasError
+from kernelatlas.evidence.described import described
 from kernelatlas.names import ALL_FAMILIES, NULLS
 from kernelatlas.running.contract import SCHEMA_VERSION
 from kernelatlas.running.files import metadata_of, whole
@@ -348,7 +349,11 @@ def _found(counts: pd.DataFrame, sources: Mapping[str, Path], bound: float) -> s
         for name, path in sources.items()
         if name.startswith("fits/")
     ]
-    good = pd.concat(fits).assign(good=lambda f: f["r2"] >= bound).groupby(["model", "k"])["good"]
+    good = (
+        pd.concat(fits)
+        .assign(good=lambda f: described(f["r2"], bound))
+        .groupby(["model", "k"])["good"]
+    )
     rows = counts.join(good.sum(), on=["model", "k"]).assign(networks=1)
     columns = ["networks", "kernels", "degenerate", "identified", "good"]
     sums = rows.groupby(["k", "trained"])[columns].sum()
