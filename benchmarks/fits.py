@@ -87,7 +87,7 @@ class Plain:
                 return c * c * np.outer(g, bend) + 2 * c * s * mixed + s * s * np.outer(bend, g)
             case "cross":
                 narrow, wide = self.profile(a, p[0]), self.profile(a, p[0] * p[1])
-                return np.outer(narrow, wide) + np.outer(wide, narrow)
+                return np.maximum(np.outer(narrow, wide), np.outer(wide, narrow))
             case "square":
                 return np.outer(self.box(up, p[3], p[1], p[0]), self.box(a, p[2], p[1], p[0]))
             case _:

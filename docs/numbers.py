@@ -23,6 +23,7 @@ if Path(sys.path[0]).resolve() == Path(__file__).resolve().parent:
 import pandas as pd
 
 from kernelatlas.errors import KernelAtlasError, suggest
+from kernelatlas.evidence.described import described as passes
 from kernelatlas.names import (
     ALL_FAMILIES,
     DEGENERATE,
@@ -623,7 +624,7 @@ def functions_of(results: Results, k: int) -> str:
 def _good(results: Results, k: int, r2: pd.Series) -> int:
     """Return how many of these are described."""
     shares = results(f"nulls_k{k}")
-    return int((r2 >= shares.loc[shares["rule"] == "r2", "threshold"].iloc[0]).sum())
+    return int(passes(r2, shares.loc[shares["rule"] == "r2", "threshold"].iloc[0]).sum())
 
 
 def _of_trained(results: Results, k: int) -> pd.DataFrame:

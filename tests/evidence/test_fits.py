@@ -10,6 +10,7 @@ from independent import first_derivative, gaussian, second_derivative
 from scipy.optimize import least_squares
 from scipy.special import erf, ive
 
+from kernelatlas.clustering import templates
 from kernelatlas.errors import KernelAtlasError
 from kernelatlas.evidence import fits, functions, newton
 from kernelatlas.kernels.normalise import normalise
@@ -73,7 +74,7 @@ def formula(name: str, form: str, k: int, p: dict[str, float]) -> np.ndarray:
             case "cross":
                 wide = p["ratio"] * s
                 one = np.exp(-(x**2) / (2 * s**2) - y**2 / (2 * wide**2))
-                return one + one.T[::-1, ::-1]
+                return np.maximum(one, one.T[::-1, ::-1])
             case "square":
                 return _smooth_box(x - p["x"], p["width"], s) * _smooth_box(
                     y - p["y"], p["width"], s
@@ -100,7 +101,7 @@ def formula(name: str, form: str, k: int, p: dict[str, float]) -> np.ndarray:
             return (pure + 2 * cos * sin * mixed)[inside]
         case "cross":
             narrow, wide = discrete(s, k), discrete(p["ratio"] * s, k)
-            return np.outer(narrow, wide) + np.outer(wide, narrow)
+            return np.maximum(np.outer(narrow, wide), np.outer(wide, narrow))
         case _:
             width = p.get("width", 1.0)
             return np.outer(_box(-axis, p["y"], width, s), _box(axis, p["x"], width, s))
@@ -164,6 +165,14 @@ def test_functions_follow_their_formulas(name: str, form: str, k: int) -> None:
     )
 
 
+def test_a_cross_is_the_one_that_kernels_are_named_after() -> None:
+    x, y = templates.grid(7)
+    named = normalise(templates.cross(x, y, 0.5, 1.5).reshape(1, -1))
+    truth = draw("cross", "continuous", 1)
+    truth = truth.assign(sigma=0.5, ratio=3.0, amplitude=1.0, offset=0.0)
+    np.testing.assert_allclose(fits.render(truth, 7), named, atol=1e-6)
+
+
 @pytest.mark.parametrize("k", [6, 7])
 def test_discrete_ellipse_is_a_product_along_the_axes(k: int) -> None:
     truth = draw("elongated", "discrete", 1).assign(
@@ -218,7 +227,9 @@ def test_planted_parameters_are_found(recovered, name: str) -> None:
     truth, found = _same(truth, found, name)
     length = "width" if name == "square" else "sigma"
     second = name in ("dog", "elongated", "cross")
-    _within((found[length] / truth[length] - 1).abs(), 0.06, 0.2 if second else 0.1)
+    # Of a cross on 25 pixels the bars' width is told by little but the pixels beside them.
+    median = 0.08 if name == "cross" else 0.06
+    _within((found[length] / truth[length] - 1).abs(), median, 0.2 if second else 0.1)
     for axis in ("x", "y"):
         if axis in PLANTED[name]:
             _within((found[axis] - truth[axis]).abs(), 0.05, 0.1)

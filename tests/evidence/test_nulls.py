@@ -18,9 +18,9 @@ from kernelatlas.kernels.normalise import normalise
 from kernelatlas.kernels.table import write_kernels
 from kernelatlas.names import ALL_FAMILIES, FUNCTIONS, NULLS
 from kernelatlas.tables.nulls import (
-    bootstrap,
     calibrated,
     gather,
+    layer_share,
     null_curves,
     null_shares,
 )
@@ -91,7 +91,7 @@ def test_equal_seeds_give_equal_nulls(name):
 def test_planted_kernels_are_told_from_every_null_but_their_own_shuffle_is_not(world):
     table, kernels = world
     assert len(table) == 3 * 300
-    shares = null_shares(kernels, 0.3, 0.8, 0.01, 200)
+    shares = null_shares(kernels, 0.3, 0.8, 0.01)
     rows = shares[shares["family"] == ALL_FAMILIES].set_index(["rule", "set"])
     assert rows.loc[("r2", "trained"), "share"] > 0.9
     assert rows.loc[("identified", "trained"), "share"] > 0.5
@@ -109,7 +109,7 @@ def test_a_null_called_trained_is_not_distinguishable(world):
     noise = pd.concat(
         [white[white.index % 2 == 0].assign(set="trained"), white[white.index % 2 == 1]]
     )
-    shares = null_shares(noise, 0.3, 0.8, 0.01, 200)
+    shares = null_shares(noise, 0.3, 0.8, 0.01)
     against = shares[shares["set"] == "white"]
     assert len(against) == 4  # two rules, the family and all
     assert not against["distinguishable"].any()
@@ -122,36 +122,28 @@ def test_calibrated_thresholds_let_the_rate_pass_and_no_more():
     low = calibrated(values, 0.01, upwards=False)
     high = calibrated(values, 0.01, upwards=True)
     assert (values < low).sum() == 10
-    assert (values > high).sum() == 10
+    assert (values >= high).sum() == 10
     tied = pd.Series(np.zeros(50))
     assert (tied < calibrated(tied, 0.01, upwards=False)).sum() == 0
+    assert (tied >= calibrated(tied, 0.01, upwards=True)).sum() == 0
 
 
 def test_intervals_over_layers_are_wider_where_layers_differ():
-    random = np.random.default_rng(5)
+    rng = np.random.default_rng(5)
     layers = np.repeat(np.arange(20), 50)
     kernels = pd.DataFrame({"model": "net", "layer_index": layers})
-    alike = bootstrap(kernels, pd.Series(random.random(1000) < 0.5), 500, 0)
-    unlike = bootstrap(kernels, pd.Series(layers < 10), 500, 0)
+    alike = layer_share(kernels, pd.Series(rng.random(1000) < 0.5))
+    unlike = layer_share(kernels, pd.Series(layers < 10))
     assert unlike.value == 0.5
-    spread = [high - low for low, high in (alike.interval(), unlike.interval())]
-    # Of 20 layers all or nothing: ± 1.96 · 0.5 / √20; of 1,000 kernels: ± 0.03.
-    assert spread[1] == pytest.approx(2 * 1.96 * 0.5 / 20**0.5, rel=0.15)
-    assert spread[0] == pytest.approx(0.06, rel=0.4)
-    assert bootstrap(kernels, pd.Series(layers < 10), 500, 0).interval() == unlike.interval()
-
-
-def test_one_layer_has_no_interval():
-    kernels = pd.DataFrame({"model": "net", "layer_index": np.zeros(10)})
-    share = bootstrap(kernels, pd.Series([True] * 4 + [False] * 6), 100, 0)
-    assert share.value == 0.4
-    assert np.isnan(share.interval()).all()
+    # Of 20 layers all or nothing: ± 2.09 standard errors of 0.5 / √19.
+    assert unlike.high - unlike.low == pytest.approx(2 * 2.09 * 0.5 / 19**0.5, rel=0.15)
+    assert alike.high - alike.low < (unlike.high - unlike.low) / 3
 
 
 def test_curves_count_what_passes(world):
     _, kernels = world
     curves = null_curves(kernels)
-    shares = null_shares(kernels, 0.3, 0.8, 0.01, 50)
+    shares = null_shares(kernels, 0.3, 0.8, 0.01)
     for row in shares[shares["family"] == ALL_FAMILIES].itertuples():
         own = curves.query("family == @row.family and set == @row.set and rule == @row.rule")
         at = own.iloc[(own["threshold"] - row.threshold).abs().argmin()]
@@ -162,7 +154,7 @@ def test_curves_count_what_passes(world):
 def test_without_controls_and_with_one_layer(world):
     _, kernels = world
     lone = kernels[(kernels["set"] != "untrained") & (kernels["layer_index"] == 0)]
-    shares = null_shares(lone, 0.3, 0.8, 0.01, 50)
+    shares = null_shares(lone, 0.3, 0.8, 0.01)
     assert set(shares["set"]) == {"trained", *NULLS}
     assert shares["low"].isna().all()
     assert not shares.loc[shares["set"] != "trained", "distinguishable"].any()
@@ -170,7 +162,7 @@ def test_without_controls_and_with_one_layer(world):
 
 def test_the_figure_tells_every_set_and_is_the_same_each_time(world, tmp_path):
     _, kernels = world
-    shares, curves = null_shares(kernels, 0.3, 0.8, 0.01, 50), null_curves(kernels)
+    shares, curves = null_shares(kernels, 0.3, 0.8, 0.01), null_curves(kernels)
     for name in ("one.png", "two.png"):
         drawn = figure.draw(shares, curves, K, 0.01)
         legend = {text.get_text() for text in drawn.legends[0].get_texts()}

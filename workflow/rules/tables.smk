@@ -255,7 +255,6 @@ use rule short_job as tables_nulls with:
         thresholds=config["thresholds"],
         r2=config["evidence"]["r2"],
         rate=config["evidence"]["false_positives"],
-        resamples=config["evidence"]["resamples"],
     message:
         "Comparing {wildcards.k}x{wildcards.k} kernels with chance"
 

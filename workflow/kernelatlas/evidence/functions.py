@@ -14,7 +14,7 @@ elongated  the same of an elliptic g, σ across and aspect·σ along the angle, 
            Hildreth, Proc. R. Soc. B 207, 1980): more parameters are not told apart
 first      −∂g/∂x cos θ − ∂g/∂y sin θ, which increases in the direction θ
 second     the second derivative of g along θ
-cross      g(x; σ)·g(y; ρσ) + g(x; ρσ)·g(y; σ), two bars
+cross      max(g(x; σ)·g(y; ρσ), g(x; ρσ)·g(y; σ)), the union of two bars, as of templates
 square     a box of some width about (x, y), smoothed by g(σ)
 shifted    g(σ) about (x, y)
 
@@ -87,9 +87,11 @@ def _second(grid: Grid, sigma: Tensor, angle: Tensor) -> Factors:
     return torch.stack([zeroth, first, sin**2 * second]), along_x
 
 
-def _cross(grid: Grid, sigma: Tensor, ratio: Tensor) -> Factors:
-    both = torch.cat([grid.gaussian(sigma), grid.gaussian(ratio * sigma)])
-    return both, both.flip(0)
+def _cross(grid: Grid, sigma: Tensor, ratio: Tensor) -> Tensor:
+    # The greater of g(x; σ)·g(y; ρσ) and g(x; ρσ)·g(y; σ): the narrow bar's axis is the nearer.
+    narrow, wide = grid.gaussian(sigma)[0], grid.gaussian(ratio * sigma)[0]
+    near, far = grid.nearer_and_farther
+    return (narrow[near] * wide[far])[None]
 
 
 def _square(grid: Grid, sigma: Tensor, width: Tensor, x: Tensor, y: Tensor) -> Factors:

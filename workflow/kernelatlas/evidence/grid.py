@@ -85,6 +85,18 @@ class Grid:
         return gaussians.bell(axis - centre, sigma)
 
     @cached_property
+    def nearer_and_farther(self) -> tuple[Tensor, Tensor]:
+        """Places on the axis of the lesser and the greater of |x| and |y|, (half,) each."""
+        row, column = (
+            index.ravel()[: self.half]
+            for index in torch.meshgrid(
+                *[torch.arange(self.k, device=self.device)] * 2, indexing="ij"
+            )
+        )
+        swap = self.axis[row].abs() < self.axis[column].abs()
+        return torch.where(swap, row, column), torch.where(swap, column, row)
+
+    @cached_property
     def _plane(self) -> tuple[Tensor, Tensor]:
         """What an ellipse's exponent is linear in, (·, 3), and waves, (half, ·), if discrete."""
         if not self.discrete:

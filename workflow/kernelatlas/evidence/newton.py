@@ -129,17 +129,42 @@ def _expand_block(
     moved = parameters[:, None] + moves.T[:, :, None]
     m, n = moved.shape[1:]
     values = function.evaluate(grid, *function.natural(moved.flatten(1)).to(grid.dtype))
-    assert not isinstance(values, Tensor)
-    y, x = (t.unflatten(2, (m, n)) for t in values)
-    # Sums over pixels are products of sums along y and x.
-    along_x = kernels[:, 0, None] * x[:, None, 0]
-    for column in range(1, grid.k):
-        along_x.addcmul_(kernels[:, column, None], x[:, None, column])
-    inner, total = (along_x * y).sum(1), y.sum(1) * x.sum(1)
-    square = (y[:, None] * y).sum(2) * (x[:, None] * x).sum(2)
+    if isinstance(values, Tensor):
+        sums = _sums_of_halves(kernels, values.unflatten(2, (m, n)), grid)
+    else:
+        y, x = (t.unflatten(2, (m, n)) for t in values)
+        sums = _sums_of_products(kernels, y, x)
+    inner, square, total = sums
     cosine, surround = _combine(inner, square, total, grid.k, "surround" in function.parameters)
     gradient, curvature = _differentiate(cosine.double() ** 2 / 2, MOVE)
     return cosine[0].double(), surround[0].double(), gradient, curvature
+
+
+def _sums_of_products(kernels: Tensor, y: Tensor, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return what `_combine` takes, of functions y·x whose factors are (r, k, m, n)."""
+    # Sums over pixels are products of sums along y and x.
+    along_x = kernels[:, 0, None] * x[:, None, 0]
+    for column in range(1, len(kernels)):
+        along_x.addcmul_(kernels[:, column, None], x[:, None, column])
+    inner, total = (along_x * y).sum(1), y.sum(1) * x.sum(1)
+    square = (y[:, None] * y).sum(2) * (x[:, None] * x).sum(2)
+    return inner, square, total
+
+
+def _sums_of_halves(kernels: Tensor, values: Tensor, grid: Grid) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the same of functions that one half of the pixels tells, (r, half, m, n)."""
+    weight = torch.full((grid.half, 1, 1), 2.0, device=values.device, dtype=values.dtype)
+    weight[grid.half - grid.k % 2 :] = 1.0  # of an odd kernel's centre
+    flat = kernels.flatten(0, 1)
+    folded = (flat + flat.flip(0))[: grid.half, None] * (weight / 2)
+    inner, total = (values * folded).sum(1), (values * weight).sum(1)
+    weighted = values * weight
+    own = (weighted * values).sum(1)
+    if len(values) == 1:
+        return inner, own[None], total
+    both = (weighted[0] * values[1]).sum(0)
+    square = torch.stack([own[0], both, both, own[1]]).unflatten(0, (2, 2))
+    return inner, square, total
 
 
 def _expand_ellipse(
@@ -152,14 +177,7 @@ def _expand_ellipse(
     moved = parameters[:, None] + fine * stencil.T[:, :, None]
     matrix = covariance(grid, *function.natural(moved))
     values = grid.ellipse(matrix[:, 0].to(grid.dtype), (h * stencil).to(grid.dtype))
-    weight = torch.full((grid.half, 1, 1), 2.0, device=values.device, dtype=values.dtype)
-    weight[grid.half - grid.k % 2 :] = 1.0  # of an odd kernel's centre
-    flat = kernels.flatten(0, 1)
-    folded = (flat + flat.flip(0))[: grid.half, None] * (weight / 2)
-    inner, total = (values * folded).sum(1), (values * weight).sum(1)
-    weighted = values * weight
-    own, cross = (weighted * values).sum(1), (weighted[0] * values[1]).sum(0)
-    square = torch.stack([own[0], cross, cross, own[1]]).unflatten(0, (2, 2))
+    inner, square, total = _sums_of_halves(kernels, values, grid)
     cosine, surround = _combine(inner, square, total, grid.k, True)
     gradient, curvature = _differentiate(cosine.double() ** 2 / 2, h)
     away = matrix - matrix[:, :1]

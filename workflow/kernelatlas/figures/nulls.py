@@ -27,7 +27,7 @@ WORDS = {
 }
 RULES = {
     "identified": ("Identified by vote of the seeds", "dissimilarity below"),
-    "r2": ("Described by an analytic function", "R² above"),
+    "r2": ("Described by an analytic function", "R² of at least"),
 }
 
 
@@ -74,10 +74,10 @@ def _caption(shares: pd.DataFrame, k: int, rate: float) -> str:
     return (
         f"Left: share of all {k}×{k} kernels that have a name, of which most seeds give the "
         "shape, and whose dissimilarity (1 − cos) to the seeds' curves is on average below a "
-        "threshold. Right: share whose best analytic function has R² above one. Kernels without "
-        "structure go the same way. "
+        "threshold. Right: share whose best analytic function has at least that R². Kernels "
+        "without structure go the same way. "
         f"Triangles: the threshold that {rate:.0%} of a null pass. Below: shares at the "
-        "threshold in use, with 95 % bootstrap intervals over layers; hollow: the trained "
+        "threshold in use, with 95 % intervals over layers; hollow: the trained "
         f"kernels' share at the null's calibrated threshold. "
         f"{style.count(int(trained.kernels), 'trained kernel')} in "
         f"{style.count(int(trained.layers), 'layer')}. "

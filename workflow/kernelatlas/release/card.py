@@ -10,6 +10,7 @@ import pandas as pd
 
 from kernelatlas import __version__
 from kernelatlas.errors import KernelAtlasError
+from kernelatlas.evidence.described import described
 from kernelatlas.names import ALL_FAMILIES, NULLS
 from kernelatlas.running.files import SCHEMA_VERSION
 
@@ -204,7 +205,9 @@ def _found(counts: pd.DataFrame, sources: Mapping[str, Path], threshold: float) 
         if name.startswith("fits/")
     ]
     good = (
-        pd.concat(fits).assign(good=lambda f: f["r2"] >= threshold).groupby(["model", "k"])["good"]
+        pd.concat(fits)
+        .assign(good=lambda f: described(f["r2"], threshold))
+        .groupby(["model", "k"])["good"]
     )
     rows = counts.join(good.sum(), on=["model", "k"]).assign(networks=1)
     columns = ["networks", "kernels", "degenerate", "identified", "good"]

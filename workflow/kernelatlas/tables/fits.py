@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from kernelatlas.errors import KernelAtlasError
+from kernelatlas.evidence.described import described
 from kernelatlas.evidence.fitted import agrees
 from kernelatlas.kernels.table import PLACE
 from kernelatlas.names import DEGENERATE
@@ -63,7 +64,7 @@ def function_table(
     fitted: Sequence[str | Path],
     models: Sequence[Sequence],
     k: int,
-    bound: float,
+    threshold: float,
 ) -> pd.DataFrame:
     """Count the kernels of a size by model, label and selected function.
 
@@ -73,8 +74,8 @@ def function_table(
         Label and fit tables of the same models, in one order.
     models
         name, family, trained and training data of the zoo's models.
-    bound
-        Of R²: kernels at or above it are `described`.
+    threshold
+        Of `described`.
 
     Returns
     -------
@@ -90,7 +91,7 @@ def function_table(
         label=every["label"].astype(str),
         function=every["function"].astype(object).fillna(DEGENERATE),
         form=every["form"].astype(object).fillna(""),
-        described=every["r2"] >= bound,
+        described=described(every["r2"], threshold),
         gain=every["r2"] - every["other_form_r2"],
         agreeing=agrees(every["label"], every["fit_label"]).fillna(False),
     ).merge(known, on="model")

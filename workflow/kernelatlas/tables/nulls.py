@@ -1,18 +1,18 @@
 """Shares of trained kernels that pass a rule, beside those of kernels without structure."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from kernelatlas.evidence.described import described
+from kernelatlas.evidence.intervals import Estimate, share
 from kernelatlas.names import ALL_FAMILIES, DEGENERATE, NULLS, OTHER, TRAINED, UNTRAINED
 from kernelatlas.tables.fits import beside_fits
 
 SETS = (TRAINED, UNTRAINED, *NULLS)
 LAYER = ["model", "layer_index"]
-LEVEL = 0.95
 POINTS = 101
 
 
@@ -53,23 +53,8 @@ def gather(
     ]
 
 
-@dataclass
-class Share:
-    """The share of kernels that pass, and its resampled values over layers."""
-
-    value: float
-    resampled: np.ndarray
-
-    def interval(self) -> tuple[float, float]:
-        """Return the central 95 % of the resampled values; of one layer there are none."""
-        if not self.resampled.size:
-            return np.nan, np.nan
-        low, high = np.quantile(self.resampled, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-        return float(low), float(high)
-
-
-def bootstrap(kernels: pd.DataFrame, passed: pd.Series, resamples: int, seed: int) -> Share:
-    """Resample layers, with replacement: kernels of one layer are not independent.
+def layer_share(kernels: pd.DataFrame, passed: pd.Series) -> Estimate:
+    """Return the share that passes, with an interval over layers (`intervals.share`).
 
     Parameters
     ----------
@@ -79,13 +64,7 @@ def bootstrap(kernels: pd.DataFrame, passed: pd.Series, resamples: int, seed: in
         Of the same index.
     """
     counts = passed.groupby([kernels[name] for name in LAYER], observed=True).agg(["sum", "size"])
-    hits, sizes = counts["sum"].to_numpy(float), counts["size"].to_numpy(float)
-    resampled = np.empty(0)
-    if len(hits) > 1:
-        even = np.full(len(hits), 1 / len(hits))
-        drawn = np.random.default_rng(seed).multinomial(len(hits), even, size=resamples)
-        resampled = (drawn @ hits) / (drawn @ sizes)
-    return Share(float(hits.sum() / sizes.sum()), resampled)
+    return share(counts["sum"].to_numpy(), counts["size"].to_numpy())
 
 
 def calibrated(null: pd.Series, rate: float, upwards: bool) -> float:
@@ -98,16 +77,25 @@ def calibrated(null: pd.Series, rate: float, upwards: bool) -> float:
     rate
         Share of the null that may pass.
     upwards
-        Whether values above the threshold pass (R²), or those below it (dissimilarity).
+        Whether values from the threshold on pass, as `described` compares R², or those below it,
+        as dissimilarities are compared.
     """
-    values = np.sort(null.to_numpy(float))
+    values = np.sort(null.to_numpy(np.float32 if upwards else np.float64))
     allowed = int(rate * len(values))
-    return float(values[len(values) - 1 - allowed] if upwards else values[allowed])
+    if upwards:
+        above = np.nextafter(values[len(values) - 1 - allowed], np.float32(np.inf))
+        return float(max(above, np.finfo(np.float32).tiny))  # a processor may take less for 0
+    return float(values[allowed])
 
 
-def null_shares(
-    kernels: pd.DataFrame, threshold: float, r2: float, rate: float, resamples: int
-) -> pd.DataFrame:
+def passes(kernels: pd.DataFrame, rule: str, threshold: float) -> pd.Series:
+    """Tell which kernels pass a rule, `identified` or `r2`, at a threshold."""
+    if rule == "identified":
+        return kernels["dissimilarity"] < threshold
+    return described(kernels["r2"], threshold)
+
+
+def null_shares(kernels: pd.DataFrame, threshold: float, r2: float, rate: float) -> pd.DataFrame:
     """Compare trained kernels with each null, family by family and all together.
 
     Parameters
@@ -117,7 +105,7 @@ def null_shares(
     threshold
         Dissimilarity below which a kernel with a name is identified (the paper's rule).
     r2
-        Bound of R² of the selected analytic function.
+        Threshold of R² of the selected analytic function, as `described` takes it.
     rate
         False positives that a calibrated threshold lets through.
 
@@ -132,49 +120,37 @@ def null_shares(
         own = kernels if family == ALL_FAMILIES else kernels[kernels["family"] == family]
         sets = {name: own[own["set"] == name] for name in SETS}
         trained = sets[TRAINED]
-        for rule, bound in (("identified", threshold), ("r2", r2)):
-
-            def passed(part: pd.DataFrame, limit: float, rule: str = rule) -> pd.Series:
-                return part["dissimilarity"] < limit if rule == "identified" else part["r2"] > limit
-
-            column = "dissimilarity" if rule == "identified" else "r2"
-            real = bootstrap(trained, passed(trained, bound), resamples, 0)
-            for number, (name, part) in enumerate(sets.items()):
+        for rule, in_use in (("identified", threshold), ("r2", r2)):
+            real = layer_share(trained, passes(trained, rule, in_use))
+            for name, part in sets.items():
                 if part.empty:
                     continue
-                share = bootstrap(part, passed(part, bound), resamples, number)
-                low, high = share.interval()
+                found = layer_share(part, passes(part, rule, in_use))
                 row = {
                     "family": family,
                     "set": name,
                     "rule": rule,
                     "kernels": len(part),
                     "layers": len(part[LAYER].drop_duplicates()),
-                    "threshold": bound,
-                    "share": share.value,
-                    "low": low,
-                    "high": high,
+                    "threshold": in_use,
+                    "share": float(found.value),
+                    "low": float(found.low),
+                    "high": float(found.high),
                 }
                 if name != TRAINED:
-                    limit = calibrated(part[column], rate, upwards=rule == "r2")
-                    strict = bootstrap(trained, passed(trained, limit), resamples, 0)
-                    low, high = strict.interval()
-                    more = Share(
-                        real.value - share.value,
-                        real.resampled - share.resampled
-                        if real.resampled.size and share.resampled.size
-                        else np.empty(0),
-                    )
-                    more_low, more_high = more.interval()
+                    column = part["dissimilarity"] if rule == "identified" else part["r2"]
+                    strict = calibrated(column, rate, upwards=rule == "r2")
+                    passing = layer_share(trained, passes(trained, rule, strict))
+                    excess = real.minus(found)
                     row |= {
-                        "excess": more.value,
-                        "excess_low": more_low,
-                        "excess_high": more_high,
-                        "calibrated_threshold": limit,
-                        "trained_share": strict.value,
-                        "trained_low": low,
-                        "trained_high": high,
-                        "distinguishable": bool(more_low > 0 and low > rate),
+                        "excess": float(excess.value),
+                        "excess_low": float(excess.low),
+                        "excess_high": float(excess.high),
+                        "calibrated_threshold": strict,
+                        "trained_share": float(passing.value),
+                        "trained_low": float(passing.low),
+                        "trained_high": float(passing.high),
+                        "distinguishable": bool(excess.low > 0 and passing.low > rate),
                     }
                 rows.append(row)
     table = pd.DataFrame(rows)
@@ -198,9 +174,11 @@ def null_curves(kernels: pd.DataFrame) -> pd.DataFrame:
     for family, name, part in groups:
         if part.empty:
             continue
-        below = np.searchsorted(np.sort(part["dissimilarity"]), grid, side="left")
-        above = len(part) - np.searchsorted(np.sort(part["r2"]), grid, side="right")
-        for rule, counts in (("identified", below), ("r2", above)):
+        identified = np.searchsorted(np.sort(part["dissimilarity"]), grid, side="left")
+        # In single precision, as `described` compares them.
+        r2 = np.sort(part["r2"].to_numpy(np.float32))
+        fitted = len(part) - np.searchsorted(r2, grid.astype(np.float32), side="left")
+        for rule, counts in (("identified", identified), ("r2", fitted)):
             rows.append(
                 pd.DataFrame(
                     {

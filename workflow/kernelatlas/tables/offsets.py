@@ -9,6 +9,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from kernelatlas.clustering.templates import bank, grid
+from kernelatlas.evidence.described import described
 from kernelatlas.kernels.gaussians import gaussian
 from kernelatlas.kernels.normalise import normalise
 from kernelatlas.tables.fits import beside_fits
@@ -37,7 +38,7 @@ def offset_tables(
     fits, labels, kernels
         Tables of `models`, in their order.
     r2
-        Least R² of the shifted Gaussian.
+        Threshold of R² of the shifted Gaussian, as `described` takes it.
 
     Returns
     -------
@@ -59,7 +60,7 @@ def offset_tables(
         for *paths, (name, family, *_) in zip(fits, labels, kernels, models, strict=True)
     ]
     rows = pd.concat(parts, ignore_index=True)
-    rows["fitted"] = rows["r2"] >= r2
+    rows["fitted"] = described(rows["r2"], r2)
     layers = _describe(rows, ["family", "model", "k", "layer_index", "layer", "stride", "label"])
     pooled = pd.concat([rows, rows.assign(label=TOGETHER)], ignore_index=True)
     offsets = _describe(pooled, ["k", "label", "stride"])
