@@ -108,9 +108,9 @@ def test_in_the_documents(tmp_path, threshold):
     folder = tmp_path / "tables"
     write_frame(pd.DataFrame({"model": ["net"], "k": [K]}), folder / "models.parquet")
     shares = pd.DataFrame([{"rule": "r2", "threshold": threshold, "family": ALL_FAMILIES}])
-    write_table(shares, folder / f"nulls_k{K}.parquet")
+    write_frame(shares, folder / f"nulls_k{K}.parquet")
     prototypes = pd.DataFrame({"label": "on-centre", "r2": r2(threshold)})
-    write_table(prototypes, folder / f"prototype_fits_k{K}.parquet")
+    write_frame(prototypes, folder / f"prototype_fits_k{K}.parquet")
     functions = {
         "trained": True,
         "function": "gaussian",

@@ -45,3 +45,35 @@ def test_a_wrong_key_or_value_is_named(config, key, value, parts):
 def test_a_folder_that_is_not_there_yet_can_be_made(tmp_path):
     refuse_unwritable(tmp_path)
     refuse_unwritable(tmp_path / "new")
+
+
+# What `--config key=value` gives: texts of what Snakemake does not read as a number.
+@pytest.mark.parametrize(
+    ("key", "given", "meant"),
+    [
+        ("dynamics", "null", None),
+        ("dynamics", "~", None),
+        ("container", "null", None),
+        ("container", "docker://example/image:1", "docker://example/image:1"),
+        ("zoo", "null", "null"),  # a path: there is no null
+        ("seeds", ["0", "7"], [0, 7]),
+        ("seeds", "[0, 7]", [0, 7]),
+        ("kernel_sizes", ["3"], [3]),
+        ("thresholds", {"3": "0.1", "7": "1e-1"}, {"3": 0.1, "7": 0.1}),
+        ("clusters", {"minimum_cosine": "-0.5"}, {"minimum_cosine": -0.5}),
+        ("clusters", "{minimum_cosine: 0.5}", {"minimum_cosine": 0.5}),
+    ],
+)
+def test_texts_are_read_as_yaml_where_no_text_is_allowed(config, key, given, meant):
+    found = checked({**config, key: given})[key]
+    assert found == meant
+    assert type(found) is type(meant)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("seeds", "three"), ("seeds", "[0, x]"), ("minimum_kernels", "null"), ("thresholds", "{")],
+)
+def test_texts_that_say_nothing_allowed_are_refused_as_they_are(config, key, value):
+    with pytest.raises(KernelAtlasError, match=key):
+        checked({**config, key: value})

@@ -30,8 +30,8 @@ def tables(tmp_path):
 def models(folder) -> dict[str, Model]:
     zoo = folder / "zoo.yaml"
     zoo.write_text(
-        "families: {f: [{name: hub, hub: o/r}, {name: ranged, url: 'http://a/b'}, "
-        "{name: whole, url: 'http://a/c'}]}"
+        "families: {f: [{name: hub, hub: o/r}, {name: ranged, url: 'https://a/b'}, "
+        "{name: whole, url: 'https://a/c'}]}"
     )
     return {model.name: model for model in load_zoo(zoo)}
 
@@ -46,8 +46,8 @@ def test_each_table_is_pinned_by_the_best_that_is_known_of_it(tmp_path, tables):
     found = models(tmp_path)
     assert lock_of(tmp_path / "zoo.yaml") == tmp_path / "zoo.lock.yaml"
     assert found["hub"].remote == {"hub": "o/r", "revision": OLD}
-    assert found["ranged"].remote == {"url": "http://a/b", "etag": "e"}
-    assert found["whole"].remote == {"url": "http://a/c", "sha256": DIGEST}
+    assert found["ranged"].remote == {"url": "https://a/b", "etag": "e"}
+    assert found["whole"].remote == {"url": "https://a/c", "sha256": DIGEST}
 
 
 def test_a_lock_that_agrees_with_the_table_asks_for_nothing_else(tmp_path, tables):

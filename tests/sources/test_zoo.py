@@ -77,10 +77,10 @@ def test_models_are_sorted_and_keep_their_family(load):
         ("families: {a: [{name: x, hub: a/b, filename: /c}]}", "without '..'"),
         ("families: {a: [{name: x, hub: a/b, filename: c/../d}]}", "without '..'"),
         ("families: {a: [{name: x, hub: a/b, revision: ../main}]}", "a commit, branch or tag"),
-        ("families: {a: [{name: x, hub: a/b, url: 'http://c'}]}", "one source"),
+        ("families: {a: [{name: x, hub: a/b, url: 'https://c'}]}", "one source"),
         ("families: {a: [{name: x, url: 'ftp://c'}]}", "https address"),
         ("families: {a: [{name: x, url: 'file:///etc/passwd'}]}", "https address"),
-        ("families: {a: [{name: x, url: 'http://c', sha256: abc}]}", "64 hexadecimal digits"),
+        ("families: {a: [{name: x, url: 'https://c', sha256: abc}]}", "64 hexadecimal digits"),
         ("families: {a: [{name: x, file: net.safetensors, sha256: abc}]}", "sha256"),
         ("families: {a: [{name: x, file: net.safetensors, filename: c}]}", "'hub' is a dep"),
         (
@@ -173,12 +173,12 @@ def test_the_lock_file_pins_what_has_no_revision_of_its_own(load, tmp_path):
     )
     x, y, u = load(
         "families: {a: [{name: x, hub: a/b}, {name: y, hub: a/c, revision: v1}], "
-        "b: [{name: u, url: 'http://c/d'}]}"
+        "b: [{name: u, url: 'https://c/d'}]}"
     )
     assert x.remote == {"hub": "a/b", "revision": commit}
     assert (x.locked, y.locked, u.locked) == (True, False, True)
     assert y.remote == {"hub": "a/c", "revision": "v1"}
-    assert u.remote == {"url": "http://c/d", "etag": "f"}
+    assert u.remote == {"url": "https://c/d", "etag": "f"}
 
 
 @pytest.mark.parametrize(

@@ -64,6 +64,27 @@ def test_no_two_rules_share_a_log_or_a_benchmark(rules):
         assert rule["benchmark"] == f"results/benchmarks/{stem}.tsv", name
 
 
+def test_no_name_of_a_family_makes_two_rules_write_one_file(rules):
+    files = [
+        (name, path)
+        for name, rule in rules.items()
+        for path in (*rule["output"], *rule["log"], rule["benchmark"])
+    ]
+    # Every name that a table, a figure or a log has, and parts of them.
+    stems = {Path(path).stem for _, path in files if "{family}" not in path}
+    families = {stem.replace("{k}", "7") for stem in stems}
+    families |= {family.rpartition("_")[0] for family in families} - {""}
+    assert {"models", "sizes", "spectrum_k7", "seeds", "offsets"} <= families
+    kinds = {"k": "[1-9][0-9]*", "seed": "[0-9]+"}  # {model} and {network}: anything
+    for owner, path in files:
+        for family in families if "{family}" in path else ():
+            made = path.replace("{family}", family)
+            for other, pattern in files:
+                text = re.escape(pattern.replace("{family}", family))
+                regex = re.sub(r"\\{(\w+)\\}", lambda m: kinds.get(m[1], "[^/]+"), text)
+                assert other == owner or not re.fullmatch(regex, made), (family, owner, other)
+
+
 def test_a_script_has_the_name_of_its_rule_and_is_short(rules):
     used = set()
     for name, rule in rules.items():

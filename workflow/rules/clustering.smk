@@ -1,4 +1,4 @@
-use rule job as autoencoder with:
+use rule cacheable_job as autoencoder with:
     input:
         corpus_of,
     output:
@@ -22,9 +22,6 @@ use rule job as autoencoder with:
         settings=config["autoencoder"],
     message:
         "Training the autoencoder of {wildcards.k}x{wildcards.k} kernels, seed {wildcards.seed}"
-
-
-cacheable("autoencoder")
 
 
 use rule short_job as clusters with:

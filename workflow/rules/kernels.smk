@@ -1,4 +1,4 @@
-use rule job as kernels with:
+use rule cacheable_job as kernels with:
     input:
         checkpoint_of,
     output:
@@ -20,9 +20,6 @@ use rule job as kernels with:
         layers=layers_of,
     message:
         "Extracting the depthwise kernels of {wildcards.model}"
-
-
-cacheable("kernels")
 
 
 # A checkpoint cannot be made of a rule.

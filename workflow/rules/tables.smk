@@ -27,7 +27,7 @@ use rule short_job as tables_family with:
     output:
         **tables(of="all", clusters="{family}_clusters", members="{family}_members"),
     pathvars:
-        name="tables/{family}",
+        name="tables/{family}_clusters",
     resources:
         mem_mb=memory(1100, 7),
         runtime=minutes(2, 0.02),

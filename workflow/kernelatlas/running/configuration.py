@@ -1,16 +1,21 @@
 """The config that the rules read: checked, and in one form."""
 
+import contextlib
+import math
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from kernelatlas.errors import KernelAtlasError
-from kernelatlas.running.schema import validate
+from kernelatlas.running.schema import SCHEMAS, validate
 from kernelatlas.running.upgrade import refuse_replaced
 
 
 def checked(config: dict[str, Any], file: str = "config.yaml") -> dict[str, Any]:
-    """Return a valid config, with kernel sizes that are keys as texts.
+    """Return a valid config: texts of the command line typed, keys of mappings as texts.
 
     YAML reads an unquoted 7 as a number; the keys of JSON, in which Snakemake hands on
     parameters, are texts.
@@ -20,12 +25,42 @@ def checked(config: dict[str, Any], file: str = "config.yaml") -> dict[str, Any]
     KernelAtlasError
         Naming the file, the key, the value and what is allowed there.
     """
-    thresholds = config.get("thresholds")
-    if isinstance(thresholds, dict):
-        config = {**config, "thresholds": {str(k): v for k, v in thresholds.items()}}
     refuse_replaced(config, file)
+    schema = yaml.safe_load((SCHEMAS / "config.schema.yaml").read_text())
+    config = typed(config, schema)
     validate(config, "config", file)
     return config
+
+
+def typed(value: Any, schema: Mapping[str, Any]) -> Any:
+    """Return a value with texts read as YAML where the schema allows null or no text.
+
+    `--config key=value` gives texts of all that is no number, and of everything within a list or
+    mapping. What is not allowed once it is read stays as it is, for the message about it.
+    """
+    allowed = schema.get("type", "string")
+    if isinstance(value, str):
+        read = _read(value, "number" in allowed)
+        if "string" in allowed:
+            return None if read is None and "null" in allowed else value
+        return value if read is None or isinstance(read, str) else typed(read, schema)
+    if isinstance(value, dict):
+        known, others = schema.get("properties", {}), schema.get("additionalProperties")
+        others = others if isinstance(others, dict) else {}
+        return {str(key): typed(v, known.get(str(key), others)) for key, v in value.items()}
+    if isinstance(value, list):
+        return [typed(item, schema.get("items", {})) for item in value]
+    return value
+
+
+def _read(text: str, number: bool) -> Any:
+    with contextlib.suppress(ValueError):
+        if number and math.isfinite(float(text)):
+            return float(text)  # to YAML, 1e-3 is a text
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError:
+        return text
 
 
 def refuse_unwritable(folder: str | os.PathLike[str]) -> None:

@@ -58,7 +58,7 @@ onstart:
 
 # Where jobs run here, their errors have been told.
 onerror:
-    if not workflow.local_exec:
+    if not workflow.executor_plugin.common_settings.local_exec:
         for line in errors_in("results/logs", STARTED):
             logger.error(line)
 

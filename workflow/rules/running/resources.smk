@@ -24,9 +24,3 @@ def minutes(fixed, per_mb=0):
     return lambda wildcards, input, attempt: runtime_minutes(
         fixed, per_mb, input, attempt
     )
-
-
-def cacheable(name):
-    """Let `--cache` take a rule: Snakemake refuses it for one that has a benchmark."""
-    if name in (workflow.workflow_settings.cache or ()):
-        workflow.get_rule(name)._benchmark = None

@@ -1,0 +1,43 @@
+"""What the rules need of Snakemake is there, and is no more than what it documents."""
+
+import re
+from pathlib import Path
+
+import pytest
+import snakemake.parser
+from snakemake_interface_executor_plugins.settings import CommonSettings
+from snakemake_interface_executor_plugins.workflow import WorkflowExecutorInterface
+
+from project import planted
+
+ROOT = Path(__file__).parents[2]
+FILES = [ROOT / "Snakefile", *sorted((ROOT / "workflow/rules").rglob("*.smk"))]
+LOWER = "workflow/rules no longer work with this Snakemake: lower its bound in pyproject.toml"
+
+
+def test_rules_ask_only_for_what_is_documented():
+    # basedir: in the documentation. executor_plugin: of the interface for executors.
+    found = {
+        name for path in FILES for name in re.findall(r"\bworkflow\.([a-z_]\w*)", path.read_text())
+    }
+    assert found == {"basedir", "executor_plugin"}
+
+
+def test_the_interface_for_executors_tells_where_jobs_run():
+    assert hasattr(WorkflowExecutorInterface, "executor_plugin"), LOWER
+    assert hasattr(CommonSettings, "local_exec"), LOWER
+
+
+def test_rules_may_have_path_variables():
+    assert "pathvars" in snakemake.parser.rule_property_subautomata, LOWER
+
+
+@pytest.mark.parametrize("cached", [False, True])
+def test_rules_are_measured_unless_there_is_a_cache(fresh, tmp_path, cached):
+    planted(fresh.path / "nets/a.safetensors", 1)
+    if cached:
+        (tmp_path / "cache").mkdir()
+        fresh.variables = {"SNAKEMAKE_OUTPUT_CACHE": str(tmp_path / "cache")}
+    run = fresh.snakemake("results/kernels/a.parquet", *["--cache"] * cached)
+    assert run.code == 0, run.text
+    assert (fresh.path / "results/benchmarks/kernels/a.tsv").exists() != cached
