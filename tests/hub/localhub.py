@@ -38,7 +38,7 @@ REPO = r"/(\w[\w.-]*/\w[\w.-]*)"
 RESOLVE = re.compile(REPO + r"/resolve/([^/]+)/(.+)")
 API = re.compile("/api/models" + REPO + r"(?:/(revision|tree)/([^/]+))?")
 CHUNK = 1 << 18
-# Data of virtual files. The count is a prime so that no layout of tensors repeats with it.
+# Data of virtual files. Their period is a prime: no layout of tensors has it too.
 BLOCK = array("f", map(random.Random(0).uniform, [-1.0] * 65521, [1.0] * 65521)).tobytes()
 
 # Kinds of faults with their options.
@@ -66,7 +66,7 @@ BARE = ("X-Linked-Size", "X-Linked-ETag", "ETag")
 
 @dataclass(eq=False)
 class Blob:
-    """What is served: a file, some bytes, or (virtual) bytes and then float32 without end."""
+    """What is served: a file, some bytes, or (virtual) bytes and then endless float32."""
 
     size: int
     sha256: str = ""
@@ -76,7 +76,7 @@ class Blob:
 
     @property
     def oid(self) -> str:
-        """Stands for the name that git has for a file, which is not its digest."""
+        """A stand-in for git's name of a file, which is not its digest."""
         return self.sha256[:40]
 
     def chunks(self, start: int, stop: int) -> Iterator[bytes]:
@@ -133,7 +133,7 @@ class Fault:
     struck: int = 0
 
     def concerns(self, record: Record, reply: "Reply") -> bool:
-        """Faults in what an answer lacks wait for an answer that has it."""
+        """Faults of a part of an answer wait for an answer that has this part."""
         if self.step != record.step or (self.where is not None and not self.where(record)):
             return False
         if self.kind in NEED_RANGE:
@@ -169,7 +169,7 @@ class Reply:
 
 
 class Refused(Exception):
-    """An answer in the words of the real hub (its code is in X-Error-Code) or of a storage."""
+    """An error as the real hub (with its code in X-Error-Code) or a storage answers."""
 
     def __init__(self, status: int, code: str, message: str, **headers: str) -> None:
         super().__init__(message)
@@ -201,7 +201,7 @@ def expired() -> Refused:
 
 
 def spoil(reply: Reply, fault: Fault, origin: str) -> Reply:
-    """What a fault makes of an answer; what it does to the connection comes with sending."""
+    """Change an answer by a fault; faults of the connection happen when it is sent."""
     options = fault.options
     match fault.kind:
         case "status":
@@ -242,7 +242,7 @@ def spoil(reply: Reply, fault: Fault, origin: str) -> Reply:
 
 
 def asked(text: str, size: int) -> tuple[int, int] | None:
-    """Start and stop of a single range; None where everything is the answer."""
+    """Start and stop of a single range; None where the answer is the whole file."""
     match = re.fullmatch(r"bytes=(\d*)-(\d*)", text)
     if not match or text == "bytes=-":
         return None
@@ -268,7 +268,7 @@ class Link:
         if self.rate is None:
             return
         with self.lock:
-            # Sleeping is late by a little each time: that much may be made up for.
+            # Sleeping takes a little too long; so much may be sent in advance.
             self.free = max(self.free, time.monotonic() - 0.01) + count / self.rate
             wait = self.free - time.monotonic()
         if wait > 0:
@@ -318,17 +318,17 @@ class _Handler(BaseHTTPRequestHandler):
             for start in range(0, len(chunk), link.chunk):
                 piece = chunk[start : start + link.chunk]
                 link.carry(len(piece))
-                # Counted first: who has received everything must find it counted.
+                # Counted before it is sent, so that a client that has received it finds it counted.
                 record.sent += len(piece)
                 self.wfile.write(piece)
 
     def _break(self, fault: Fault) -> bool:
-        """Do to the connection what the fault says; False to go on with the answer."""
+        """Apply a fault to the connection; return False to go on with the answer."""
         seconds = fault.options.get("seconds")
         if fault.kind == "hang" and not self.server.hub._stopping.wait(seconds):
             return False
         if fault.kind == "reset":
-            time.sleep(0.05)  # What was sent is to arrive.
+            time.sleep(0.05)  # so that what was sent arrives
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self.server.abrupt.add(self.connection)
         self.close_connection = True
@@ -362,7 +362,7 @@ class _Server(ThreadingHTTPServer):
             super().shutdown_request(request)
 
     def handle_error(self, request: Any, address: Any) -> None:
-        if not isinstance(sys.exception(), OSError):  # Clients may go away.
+        if not isinstance(sys.exception(), OSError):  # clients may disconnect
             super().handle_error(request, address)
 
     def stop(self) -> None:
@@ -421,13 +421,13 @@ class Hub:
         self.endpoint, self.storage = (f"http://127.0.0.1:{port}" for port in self._ports)
 
     def stop(self) -> None:
-        """End all connections at once; new ones are refused."""
+        """Close all connections and refuse new ones."""
         self._stopping.set()
         while self._servers:
             self._servers.pop().stop()
 
     def publish(self, repo: str, files: Mapping[str, bytes | Path]) -> str:
-        """Add or replace files; the commit. Earlier ones still have what this replaced."""
+        """Add or replace files and return the commit; earlier commits keep their files."""
         blobs = self.root / ".blobs"
         blobs.mkdir(parents=True, exist_ok=True)
         with self._lock:
@@ -459,7 +459,7 @@ class Hub:
             return self.commit(repo)
 
     def commit(self, repo: str) -> str:
-        """The present commit of a repository: a digest over its files."""
+        """The latest commit of a repository: a digest over its files."""
         with self._lock:
             files = dict(self._virtual.get(repo, {}))
             folder = self.root / repo
@@ -472,11 +472,11 @@ class Hub:
             return commit
 
     def url(self, path: str) -> str:
-        """Address of a file below `root/plain`: no hub, no signature."""
+        """Address of a file below `root/plain`, which has no signature."""
         return f"{self.storage}/plain/{quote(path)}"
 
     def environment(self, home: Path) -> dict[str, str]:
-        """For a client in a process of its own, with an empty cache in `home`."""
+        """Environment of a client in a process of its own, with an empty cache in `home`."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
         direct = {"NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
         return kept | direct | {"HF_ENDPOINT": self.endpoint, "HF_HOME": str(home)}
@@ -525,7 +525,7 @@ class Hub:
         known = self._files.get(path)
         if known and known[0] == key:
             return known[1]
-        if known:  # Edited in place: what commits had is gone.
+        if known:  # edited in place: earlier commits cannot be served
             commits = self._commits.items()
             self._commits = {k: files for k, files in commits if known[1] not in files.values()}
         with path.open("rb") as file:
@@ -535,7 +535,7 @@ class Hub:
         return blob
 
     def _reply(self, record: Record, query: str) -> Reply:
-        if record.path == "/_requests":  # For those who run the hub as a program.
+        if record.path == "/_requests":  # for clients of the hub as a program
             return json_reply([asdict(r) for r in self.requests])
         with self._lock:
             self._records.append(record)
@@ -557,7 +557,7 @@ class Hub:
     def _answer(self, record: Record, query: str) -> Reply:
         resolve, api = RESOLVE.fullmatch(record.path), API.fullmatch(record.path)
         match = resolve or api
-        if record.path == "/api/agent-harnesses":  # Asked for once for each HF_HOME.
+        if record.path == "/api/agent-harnesses":  # requested once for each HF_HOME
             return json_reply({"standardEnvVars": [], "harnesses": {}})
         if match is None:
             raise Refused(404, "", "Sorry, we can't find the page you are looking for.")

@@ -1,4 +1,4 @@
-"""What fails for a while is survived with the same bytes; what lasts ends in one clear error."""
+"""Faults that pass change no byte of a table; faults that last end in one clear error."""
 
 import errno
 import math
@@ -47,7 +47,7 @@ REPOS = {
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Hub, dict[str, bytes]]]:
-    """A hub, and the tables that are made of it while nothing fails."""
+    """A hub, and the tables that are read from it while nothing fails."""
     folder = tmp_path_factory.mktemp("faults")
     with Hub(folder / "hub", token=TOKEN) as hub:
         for name, files in REPOS.items():
@@ -84,7 +84,7 @@ def busy(code: int, **headers: Any) -> dict[str, Any]:
     return {"code": code, "headers": {k.replace("_", "-"): str(v) for k, v in headers.items()}}
 
 
-# --- what passes -------------------------------------------------------------------------
+# --- faults that pass -------------------------------------------------------------------------
 
 LIMIT = '"resolvers";r=0;t={}'
 
@@ -247,8 +247,8 @@ def test_a_client_that_another_thread_has_closed_is_survived(world, here, hub, m
     assert here.waits == [1]
 
 
-def test_a_line_that_breaks_again_and_again_gets_on(here, hub, monkeypatch):
-    """Only attempts that bring nothing count; and nothing is fetched twice."""
+def test_a_connection_that_breaks_often_makes_progress(here, hub, monkeypatch):
+    """Only attempts that bring no bytes count; and no byte is fetched twice."""
     monkeypatch.setattr(ranges, "GAP", 4 << 10)
     fault = hub.fault("ranges", "cut", times=20, at=8 << 10)
     assert here.table("safe", hub="owner/safe")
@@ -282,12 +282,12 @@ def test_ranges_that_are_not_what_was_asked_for_lead_to_a_whole_download(
     assert (here.folder / "home/hub/models--owner--safe").is_dir()
 
 
-# --- what lasts --------------------------------------------------------------------------
+# --- faults that last --------------------------------------------------------------------------
 
 
 @dataclass
 class Lasting:
-    """A fault for ever and what the error must say."""
+    """A fault that lasts, and the words of the error."""
 
     kind: str
     text: str
@@ -356,8 +356,8 @@ def test_a_fault_that_lasts_ends_in_one_error(here, hub, caplog, fault, step, af
     [
         ("status", busy(503), "answers 503: run again later"),
         ("status", busy(429, Retry_After=600), "answers 429: too many requests"),
-        ("status", busy(401), "answers 401: get the file by yourself and name it with `file:`"),
-        ("status", busy(403), "answers 403: get the file by yourself"),
+        ("status", busy(401), "answers 401: download the file yourself and name it with `file:`"),
+        ("status", busy(403), "answers 403: download the file yourself"),
         ("status", busy(404, X_Error_Code="EntryNotFound"), "answers 404: check the address"),
         ("status", busy(404, X_Error_Code="RepoNotFound"), "answers 404: check the address"),
         ("status", busy(404, X_Error_Code="RevisionNotFound"), "answers 404: check the address"),
@@ -374,7 +374,7 @@ def test_lasting_faults_of_addresses(here, hub, tmp_path, monkeypatch, name, kin
     hub.fault("ranges", kind, math.inf, **options)
     url = hub.url(name).replace("://", "://someone:hidden@") + "?key=hidden"
     if kind == "wrong_total":
-        # What the address says of the size is all that is known of it.
+        # The size is known from the address alone.
         message = here.error("net", url=url) if name == "safe" else f"{hub.url(name)}another range"
         text = "bytes where its header needs" if name == "safe" else text
     else:
@@ -416,14 +416,14 @@ def test_what_is_not_there_or_not_open_is_named_with_a_remedy(here, hub, monkeyp
     assert "{name: net, hub: owner/other, filename: …}" in message
     assert "has no x.bin" in error("owner/safe", filenames=["x.bin"])
     assert "has no model-1.safetensors, which its index names" in error("owner/lacking")
-    # Names that are none.
+    # Names that are not valid.
     assert "check its entry in the zoo" in error("owner/a/b")
     assert "check its entry in the zoo" in error("owner/safe", filenames=["../x"])
     assert "check its entry in the zoo" in error("owner/safe", filenames=["C:/x\0"])
-    # A token that no header can hold; the client would quote it.
+    # A token that is not valid in a header; the client's error would quote it.
     for token in ("hf_a\x0bb", "hf_ä"):
         assert "HF_TOKEN" in error("owner/safe", token)
-    # A private repository whose storage is not.
+    # A private repository with a public storage.
     monkeypatch.setenv("HF_TOKEN", TOKEN)
     assert here.table("net", hub="owner/private")
 
@@ -456,7 +456,7 @@ def test_another_length_than_announced_is_told_without_the_signature(here, hub):
     hub.fault("ranges", "ignore_range", math.inf)
     hub.fault("metadata", "wrong_size", math.inf)
     message = here.error("net", hub="owner/safe")
-    assert "has not the announced length" in message
+    assert "is not as long as announced" in message
     for record in hub.requests:
         assert record.path[-20:] not in message
 
@@ -531,7 +531,7 @@ def test_the_output_is_not_touched_by_a_failure(here, hub):
 
 
 def test_with_real_waiting(world, hub, tmp_path):
-    """One process in which nothing is replaced; a hang, a busy server, and one that stays so."""
+    """With the real clock, in a process of its own: a hang, a busy server, one that stays busy."""
     patience = {"HF_HUB_DOWNLOAD_TIMEOUT": "1", "HF_HUB_ETAG_TIMEOUT": "1"}
     hub.publish("owner/busy", REPOS["safe"])
     faults = [

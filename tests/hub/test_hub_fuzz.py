@@ -1,4 +1,4 @@
-"""Whatever a server answers, only `KernelAtlasError` comes out, soon, and in little memory."""
+"""Whatever a server answers: only `KernelAtlasError` is raised, soon, and in little memory."""
 
 import gzip
 import json
@@ -160,7 +160,7 @@ def here(server, tmp_path, monkeypatch) -> Iterator[Here]:
 
 
 def outcome(read: Callable[[], Any]) -> Reading | str:
-    """What is read, or the message of a KernelAtlasError; nothing else may be raised."""
+    """Return what is read, or the message of a KernelAtlasError; nothing else may be raised."""
     begin = time.monotonic()
     try:
         found = read()
@@ -184,7 +184,7 @@ def same(one: Reading, other: Reading) -> None:
 
 # --- files -------------------------------------------------------------------------------
 
-# With little data, so that most of what is changed matters.
+# With little data, so that most changes are of headers.
 LITTLE = {
     "a.weight": torch.zeros(3),
     "b.dw.weight": torch.randn(2, 1, 3, 3, generator=torch.Generator().manual_seed(0)),
@@ -204,7 +204,7 @@ def damaged(draw: st.DrawFn) -> bytes:
     data = bytearray(SEEDS[draw(st.sampled_from(sorted(SEEDS)))])
     for _ in range(draw(st.integers(0, 3))):
         at = draw(st.integers(0, max(len(data) - 1, 0)))
-        # The structures are at both ends.
+        # Headers and tables of contents are at both ends.
         at = draw(st.sampled_from([at, min(at, 300), max(len(data) - 1 - at % 300, 0)]))
         stop = at + draw(st.sampled_from([0, 1, 1, 1, 4, 1000]))
         data[at:stop] = draw(st.binary(max_size=4))
@@ -294,7 +294,7 @@ TEXTS = st.text(st.characters(min_codepoint=0x20, max_codepoint=0xFF, exclude_ch
 
 @st.composite
 def lies(draw: st.DrawFn) -> dict[str, Any]:
-    """What one answer has in place of what is true."""
+    """False values in one answer."""
     kinds = ("status", "first", "last", "total", "length", "etag", "encoding", "form", "body")
     kinds = (*kinds, "moved")
     lie: dict[str, Any] = {}
@@ -320,7 +320,7 @@ def lies(draw: st.DrawFn) -> dict[str, Any]:
 @FUZZ
 @given(told=st.lists(lies(), max_size=6), after=lies())
 def test_what_is_read_despite_false_answers_is_true(here, server, told, after):
-    """Lies are in headers, and in how much is sent: other bytes cannot be known to be wrong."""
+    """Headers and lengths are false; wrong bytes of the right length cannot be noticed."""
     left = list(told)
 
     def answer(handler: Handler) -> None:

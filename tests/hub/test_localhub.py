@@ -1,4 +1,4 @@
-"""The hub that other tests rely on: clients as they are find it real, faults are what they say."""
+"""The hub of the other tests: real clients can use it, and each fault does what its name says."""
 
 import gzip
 import hashlib
@@ -30,7 +30,7 @@ def hub(tmp_path: Path):
 
 
 def client(hub: Hub, home: Path, code: str, **environment: str) -> list:
-    """Run code in a process of its own (HF_ENDPOINT is read at import); what it has shown."""
+    """Run code in a process of its own (HF_ENDPOINT is read at import); return what it printed."""
     done = subprocess.run(
         [sys.executable, "-c", f"import json\nshow = lambda x: print(json.dumps(x))\n{code}"],
         env=hub.environment(home) | environment,
@@ -157,7 +157,7 @@ for repo, name, revision, token in [
 
 
 def test_timm_loads_published_weights(hub, tmp_path):
-    # The weights are put there by hand, from the process that has timm.
+    # The process that has timm writes the weights to the hub's folder.
     code = """
 import os, pathlib, timm, torch
 from safetensors.torch import save_file

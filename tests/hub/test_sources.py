@@ -1,4 +1,4 @@
-"""Every source gives the layers that were published, and moves no more than it must."""
+"""Every source gives the layers that were published, and moves few other bytes."""
 
 import hashlib
 import http.client
@@ -32,7 +32,7 @@ TOKEN = "hf_kernelatlas_secret"
 
 
 def of_repo(repo: str):
-    """Whether a request is about a file of a repository."""
+    """Tell whether a request is about a file of a repository."""
     return lambda record: f"/{repo}/" in record.path
 
 
@@ -45,7 +45,7 @@ def long_header() -> bytes:
 
 
 def many_tensors() -> dict[str, torch.Tensor]:
-    """So many that the archive's table of contents is longer than what is read of it first."""
+    """So many tensors that the archive's table of contents is longer than the first read."""
     small = {f"norm.{i}.weight": torch.zeros(1) for i in range(3000)}
     return {**state_dict(seed=12), **small}
 
@@ -86,7 +86,7 @@ PICKLED = {
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory):
-    """A hub, what a client has read from it, and the requests, by their repository or file."""
+    """A hub, what a client has read from it, and its requests by repository or file."""
     folder = tmp_path_factory.mktemp("sources")
     with Hub(folder / "hub", token=TOKEN) as hub:
         remotes = publish(hub)
@@ -98,7 +98,7 @@ def world(tmp_path_factory: pytest.TempPathFactory):
 
 
 def publish(hub: Hub) -> dict[str, dict[str, str]]:
-    """Publish everything; what clients need to know of each model."""
+    """Publish everything; return the parameter `remote` of each model."""
     safe = "model.safetensors"
     files = {
         name: {safe: safetensors_bytes(PUBLISHED[name])}
@@ -301,7 +301,7 @@ def test_the_cache_comes_first_and_gives_the_same_tables(world, tmp_path):
 
 
 def cache(home: Path, hub: Hub, repo: str) -> None:
-    """Lay files down as huggingface_hub does."""
+    """Write files into a cache as huggingface_hub does."""
     folder = home / "hub" / f"models--{repo.replace('/', '--')}"
     commit = hub.commit(repo)
     for path in (hub.root / repo).iterdir():
@@ -355,7 +355,7 @@ def test_a_revision_pins_the_kernels(world, tmp_path):
 
 
 def test_shards_come_from_the_commit_of_their_index(world, tmp_path):
-    """A second publication in between must not be mixed in."""
+    """A second publication in between must not be mixed with the first."""
     old = {"model-1.safetensors": {"dw.weight": torch.randn(2, 1, 3, 3)}}
     new = {"model-1.safetensors": {"dw.weight": torch.randn(2, 1, 3, 3)}}
     world.hub.publish("owner/moving", sharded(old))
@@ -373,7 +373,7 @@ def test_shards_come_from_the_commit_of_their_index(world, tmp_path):
     assert_holds(done.table("net"), old["model-1.safetensors"])
 
 
-# --- the way there -----------------------------------------------------------------------
+# --- proxies, large files, settings ------------------------------------------------------
 
 
 def test_a_proxy_is_used_and_given_no_more_than_the_servers(world, tmp_path):
@@ -391,7 +391,7 @@ def test_a_proxy_is_used_and_given_no_more_than_the_servers(world, tmp_path):
 
 
 class proxy:
-    """A proxy on 127.0.0.1; the addresses that it is asked for, each with the token."""
+    """A proxy on 127.0.0.1, and the addresses and tokens of the requests that it gets."""
 
     def __enter__(self) -> tuple[str, list[tuple[str, str | None]]]:
         seen: list[tuple[str, str | None]] = []
@@ -464,7 +464,7 @@ def convnext() -> tuple[bytes, int, int]:
 
 
 def test_settings_that_cannot_work_are_named(world, tmp_path):
-    """Each of them where it is first used: in the making of the client."""
+    """They are first used when the client is made."""
     remotes = {"net": world.remotes["float32"], "plain": world.remotes["plain_zip"]}
 
     def errors(number: int, **variables: str) -> dict[str, str | None]:
@@ -478,4 +478,4 @@ def test_settings_that_cannot_work_are_named(world, tmp_path):
         assert "SSL_CERT_FILE" in error
     found = errors(3, HF_ENDPOINT="localhost")
     assert "HF_ENDPOINT" in found["net"]
-    assert found["plain"] is None  # it needs no hub
+    assert found["plain"] is None  # an address, not a hub

@@ -176,4 +176,4 @@ def test_other_names_leave_the_strides_unknown(extracted):
     for name in ("stride", "dilation"):
         assert {layer[name] for layer in layers} == {None}
     (warning,) = timm["warnings"].splitlines()
-    assert warning.startswith(f"{OTHER_NAMES}: names its layers otherwise than timm")
+    assert warning.startswith(f"{OTHER_NAMES}: does not name its layers as timm does")

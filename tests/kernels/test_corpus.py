@@ -17,10 +17,10 @@ SIZES = {"b": [(4, 3, 3), (2, 1, 3), (5, 5, 5), (3, 3, 3)], "a": [(2, 5, 5), (6,
 
 @pytest.fixture
 def layers():
-    random = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     return {
         model: [
-            Layer(f"{model}.{i}", random.normal(size=size).astype(np.float32))
+            Layer(f"{model}.{i}", rng.normal(size=size).astype(np.float32))
             for i, size in enumerate(sizes)
         ]
         for model, sizes in SIZES.items()

@@ -1,4 +1,4 @@
-"""Which kernel sizes are studied."""
+"""The counts of kernels by size, and which sizes are studied."""
 
 import numpy as np
 import pytest
@@ -23,11 +23,11 @@ SIZES = {
 
 @pytest.fixture
 def paths(tmp_path):
-    random = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     paths = []
     for model, sizes in SIZES.items():
         layers = [
-            Layer(f"dw{i}", random.normal(size=size).astype(np.float32))
+            Layer(f"dw{i}", rng.normal(size=size).astype(np.float32))
             for i, size in enumerate(sizes)
         ]
         if model == "b":
@@ -91,7 +91,7 @@ def test_doubtful_layers_do_not_decide(paths):
         size_table(paths, MODELS, [3, 7], 3)
 
 
-def test_sizes_passed_over_are_told(paths, caplog):
+def test_sizes_passed_over_are_logged(paths, caplog):
     size_table(paths, MODELS, [3, 7, 9], 6)
     assert caplog.messages == [
         "7x7: 5 usable kernels, 6 needed: passed over",
@@ -116,7 +116,7 @@ def test_no_square_kernels_at_all(tmp_path):
         size_table(paths, [MODELS[0], MODELS[2]], [7], 1)
 
 
-def test_a_model_without_kernels_does_not_disturb(paths, tmp_path):
+def test_a_model_without_kernels_changes_nothing(paths, tmp_path):
     write_kernels(tmp_path / "none.parquet", "none", [], {})
     models = [["none", "first", True, ""], *MODELS]
     table = size_table([tmp_path / "none.parquet", *paths], models, [3, 7], 5)

@@ -1,4 +1,4 @@
-"""Depthwise kernels out of checkpoints: every format read exactly, every bad file refused."""
+"""Checkpoints of every format: read exactly, or refused in one line."""
 
 import os
 import pickle

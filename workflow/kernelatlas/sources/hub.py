@@ -1,7 +1,7 @@
-"""Checkpoints from a hub's repository or from any URL: the hub's cache, ranges, or whole.
+"""Checkpoints from a hub's repository or from any URL: from the hub's cache, in ranges, or whole.
 
-HF_ENDPOINT, HF_HOME, HF_HUB_CACHE, HF_TOKEN, HF_HUB_OFFLINE and the usual proxy variables
-hold, because huggingface_hub obeys them. A token goes to the hub's origin only.
+HF_ENDPOINT, HF_HOME, HF_HUB_CACHE, HF_TOKEN, HF_HUB_OFFLINE and the usual proxy variables are
+obeyed, because huggingface_hub obeys them. A token is sent to the hub's origin only.
 """
 
 import contextlib
@@ -64,14 +64,14 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, eq=False)
 class Remote:
-    """A checkpoint that was read and where it came from.
+    """A checkpoint that was read, and its origin.
 
     Attributes
     ----------
     reading
         Its layers.
     origin
-        What a table's metadata says: source, commit, etag.
+        Metadata of its table: source, commit, etag.
     """
 
     reading: Reading
@@ -90,9 +90,9 @@ def read_hub(
     model
         Its name, for messages.
     filenames
-        The first that the repository has is read.
+        Names of files; the first that the repository has is read.
     revision
-        A commit, branch or tag; without it, what `main` is now, or was when it was cached.
+        A commit, branch or tag; the default is `main` as it is now, or was when it was cached.
 
     Raises
     ------
@@ -167,7 +167,7 @@ def _read_repository(
         nonlocal pinned
         with sending():
             found = _locate(repo, filename, pinned)
-        pinned = found.commit or pinned  # another commit must not slip in between
+        pinned = found.commit or pinned  # all requests must be for one commit
         return found
 
     def sibling(name: str) -> Reading:
@@ -182,7 +182,7 @@ def _read_repository(
             return Remote(reading, _origin(f"{repo}/{filename}", found.commit, found.etag))
         except RangesIgnoredError as reason:
             log.info("%s: %s; downloading it whole into the hub's cache", label, reason)
-        # By its revision, not its commit, or the cache would not know what `main` was.
+        # By revision, not by commit, so that the cache keeps what `main` was.
         download = partial(hf_hub_download, repo, filename, revision=revision, **LIBRARY)
         path = Path(_patiently(label, download))
         return _read_cached(model, repo, filename, path, part)
@@ -213,7 +213,7 @@ def read_url(model: str, url: str, sha256: str | None = None, part: bool = False
     model
         Its name, for messages.
     sha256
-        Digest of the file, which is downloaded whole then, checked, read and removed.
+        Digest that the file must have; it is downloaded whole, checked, read and removed.
     part
         Whether it is a shard.
 
@@ -337,14 +337,14 @@ def _answered(
         remedies[401] = "set HF_TOKEN to a valid token, or unset a wrong one"
         remedies[403] = "check that the token gives access"
     else:
-        remedies[401] = remedies[403] = "get the file by yourself and name it with `file:`"
+        remedies[401] = remedies[403] = "download the file yourself and name it with `file:`"
     remedy = remedies.get(status, "run again later" if status >= 500 else "check the address")
     return f"{public(str(error.response.url))} answers {status}: {remedy}"
 
 
 def _failed(error: OSError) -> str:
-    if error.errno is None:  # huggingface_hub's, with a part of a signed URL in its text
-        return "the download failed or has not the announced length: run again"
+    if error.errno is None:  # of huggingface_hub; its text has a part of a signed URL
+        return "the download failed or is not as long as announced: run again"
     where = f": {error.filename}" if error.filename else ""
     remedy = "check HF_HOME, TMPDIR and SSL_CERT_FILE, and run again"
     if error.errno in (errno.ENOSPC, errno.EDQUOT):

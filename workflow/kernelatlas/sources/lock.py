@@ -1,4 +1,4 @@
-"""The lock file of a zoo: which commits its kernel tables were read from."""
+"""The lock file of a zoo: the commits that its kernel tables were read from."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -17,7 +17,7 @@ HEADER = """\
 # read as they were then. To take newer files, remove their lines, or this file.
 """
 
-# How a model asks for what, by the name that it has in a table's metadata, the best first.
+# What can be locked, the best first: key in a table's metadata, attribute of a model.
 PINS = {"commit": "revision", "etag": "etag", "sha256": "sha256"}
 
 
@@ -42,10 +42,9 @@ def write_lock(path: str | Path, tables: Sequence[str | Path]) -> None:
 
 
 def settled(model: Model, table: str | Path) -> Model:
-    """Return the model as its table was asked for, if that is what the lock file says.
+    """Return the model with the pins that its table was made with, if the lock agrees with it.
 
-    So a lock changes no job's parameters, and makes nothing again, where it agrees with what
-    is there.
+    A lock file that agrees with the tables so changes no job's parameters: nothing is made again.
     """
     if not model.locked or not Path(table).exists():
         return model

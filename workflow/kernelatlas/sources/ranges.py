@@ -75,9 +75,9 @@ class Location:
     url, headers
         Of the request; an authorization is among the headers for the hub's origin only.
     size, etag, commit
-        What the hub says of the file; None where it says nothing.
+        The file's, as far as the hub tells; else None.
     signed
-        Whether the URL is valid for a time only.
+        Whether the URL is valid for a limited time.
     """
 
     url: str
@@ -112,7 +112,7 @@ def chunks(body: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def public(url: str) -> str:
-    """Return a URL without user, password and query, which may be secrets."""
+    """Return a URL without user, password and query, which may be secret."""
     try:
         parts = urlsplit(url)
     except ValueError:
@@ -121,9 +121,9 @@ def public(url: str) -> str:
 
 
 def brief(error: Exception) -> str:
-    """Return what an error says in one line, without secrets."""
+    """Return an error's type and text in one line, without secrets."""
     if isinstance(error, httpx2.LocalProtocolError):
-        return type(error).__name__  # it quotes the header that is wrong, perhaps the token
+        return type(error).__name__  # its text quotes the header, perhaps the token
     text = " ".join(f"{type(error).__name__}: {error}".split())
     return re.sub(r"https?://[^\s'\"]+", lambda match: public(match[0]), text)[:200]
 
@@ -198,7 +198,7 @@ def _limit(response: httpx2.Response) -> None:
         if response.request.url.scheme == "https" and target.startswith("http:"):
             raise httpx2.UnsupportedProtocol("redirected from https to http")
     elif response.status_code in (408, 429) or response.status_code >= 500:
-        _cap_wait(response)
+        _limit_wait(response)
 
 
 def _emptied(stream: httpx2.SyncByteStream) -> httpx2.ByteStream:
@@ -212,8 +212,8 @@ def _emptied(stream: httpx2.SyncByteStream) -> httpx2.ByteStream:
     return httpx2.ByteStream(b"")
 
 
-def _cap_wait(response: httpx2.Response) -> None:
-    """Cap what a busy server asks to wait, in the headers that huggingface_hub obeys."""
+def _limit_wait(response: httpx2.Response) -> None:
+    """Limit the time that a busy server asks to wait, in the headers that huggingface_hub obeys."""
     headers = response.headers
     limit = RATE_LIMIT.search(headers.get("ratelimit", ""))
     told = limit[1] if limit and response.status_code == 429 else headers.get("retry-after", "")
@@ -405,7 +405,7 @@ class RangeSource(Source):
             advanced = part.filled - before >= GAP
             failures = int(bool(trouble)) if advanced else failures + 1
             if not failures:
-                continue  # a server may cap its answers
+                continue  # a server may limit the length of its answers
             trouble = trouble or "sends less than it was asked for"
             if failures == ATTEMPTS:
                 raise KernelAtlasError(
@@ -462,10 +462,10 @@ class RangeSource(Source):
                 raise KernelAtlasError(f"{self.label}: changed while it was read: run again")
 
     def _renew(self, expired: Location) -> bool:
-        """Resolve the file again if its URL was signed for a time that is over."""
+        """Resolve the file again if its signed URL has expired. Return whether to ask again."""
         with self._renewing:
             if self.location is not expired:
-                return True  # another thread did it
+                return True  # another thread has renewed it
             if not expired.signed or self._renewals == RENEWALS:
                 return False
             self._renewals += 1

@@ -1,6 +1,6 @@
 """The registry of timm's networks: their names, where their weights are, their layers.
 
-Made from timm by `make registry`; reading it needs neither timm nor torch.
+Written from timm by `make registry`; reading it needs neither timm nor torch.
 """
 
 import fnmatch
@@ -35,16 +35,16 @@ class Tag:
     Attributes
     ----------
     name
-        With its tag, as in timm.list_pretrained().
+        Name with its tag, as in timm.list_pretrained().
     default
         Whether the architecture's bare name stands for it.
     hub, filename, url
-        Where its weights are: a repository, with a file name if it is an unusual one, or
+        Where its weights are: a repository, with a file name if it is not the usual one, or
         an address.
     kernels
         Number of depthwise kernels.
     digest
-        Of the architecture's depthwise layers.
+        Digest of the architecture's depthwise layers.
     """
 
     name: str
@@ -79,7 +79,7 @@ def _by_architecture() -> dict[str, list[Tag]]:
 
 def _read(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
     try:
-        # Without what pq.read_table imports; a registry is read whenever Snakemake starts.
+        # pq.read_table would import pandas; a registry is read whenever Snakemake starts.
         with pq.ParquetFile(path) as file:
             return file.read(columns)
     except (OSError, ValueError, LookupError) as error:
@@ -142,7 +142,7 @@ def architectures() -> set[str]:
 
 
 def digest(architecture: str) -> str:
-    """Return a digest of an architecture's layers: what `conform` makes depends on them."""
+    """Return a digest of an architecture's layers, on which the result of `conform` depends."""
     return _by_architecture()[architecture][0].digest
 
 
@@ -161,7 +161,7 @@ def expected_layers(architecture: str) -> list[dict[str, Any]]:
     Raises
     ------
     KernelAtlasError
-        If the registry has none of it.
+        If the registry does not have the architecture.
     """
     table = _read(LAYERS)
     names = table["architecture"].chunk(0)
@@ -183,8 +183,8 @@ def conform(model: str, layers: Sequence[Layer], architecture: str) -> list[Laye
     Layers come in the order of definition, with stride and dilation, and tied ones once. A
     checkpoint may hold the network under a prefix, beside others (a text tower). One layer more is
     left out if it may be the first of a network for grey images, which has the shape of a depthwise
-    one: not wider than the others, and not in the same part of the network. Where the names are
-    others altogether, the shapes must agree, and neither order nor stride is known.
+    one: not wider than the others, and not in the same part of the network. If no name is known,
+    the number of layers of each shape must agree, and neither order nor stride is known.
 
     Raises
     ------
@@ -215,7 +215,7 @@ def conform(model: str, layers: Sequence[Layer], architecture: str) -> list[Laye
     wanted: Counter[Any] = Counter((row["channels"], row["kh"], row["kw"]) for row in rows)
     if shapes == wanted:
         log.warning(
-            "%s: names its layers otherwise than timm: their order and strides are unknown", model
+            "%s: does not name its layers as timm does: their order and strides are unknown", model
         )
         return [replace(layer, inferred=False) for layer in layers]
     differing = sorted((shapes - wanted) + (wanted - shapes))[:3]
@@ -228,7 +228,7 @@ def conform(model: str, layers: Sequence[Layer], architecture: str) -> list[Laye
 
 
 def _find(by_name: dict[str, Layer], prefix: str, row: dict[str, Any]) -> Layer | None:
-    """Return a row's layer, completed; None if there is none of this name and shape."""
+    """Return the layer of a row's name and shape, completed from the row; None if there is none."""
     for name in (row["layer"], *row["aliases"]):
         layer = by_name.get(prefix + name)
         if layer and _shape(layer) == (row["channels"], row["kh"], row["kw"]):

@@ -1,4 +1,4 @@
-"""The registry of timm's depthwise networks, made ahead so that reading needs no timm.
+"""How the registry of timm's depthwise networks is written, so that reading needs no timm.
 
 Networks are built on the meta device: a network of gigabytes takes a fraction of a second
 and no memory, and nothing is downloaded. `make registry` writes the files.
@@ -22,13 +22,13 @@ from kernelatlas.running.files import FIRST_VERSION, whole, write_parquet
 
 logger = logging.getLogger(__name__)
 
-# A row per pretrained tag, depthwise or not: a name that is unknown can be told from one
+# A row for each pretrained tag, depthwise or not, so that an unknown name is not confused with one
 # without depthwise layers.
 TAGS = pa.schema(
     {
         "name": pa.string(),
         "architecture": pa.string(),
-        "family": pa.string(),  # timm's module
+        "family": pa.string(),  # module of timm
         "default": pa.bool_(),  # whether the bare architecture name stands for this tag
         "hub": pa.string(),  # owner/repository
         "filename": pa.string(),  # where it is not the hub's usual one
@@ -68,7 +68,7 @@ families:
 
 
 def source(name: str) -> dict[str, Any]:
-    """Return what timm says of a pretrained tag, the first columns of `TAGS`; builds nothing.
+    """Return what timm knows of a pretrained tag without building it: the first columns of `TAGS`.
 
     Raises
     ------
@@ -110,7 +110,7 @@ def build(name: str) -> torch.nn.Module:
     try:
         with torch.device("meta"):
             return timm.create_model(name, pretrained=False)
-    except Exception as error:  # of some hundreds of classes, each with ways of its own
+    except Exception as error:  # hundreds of classes, each with errors of its own
         raise KernelAtlasError(
             f"timm {timm.__version__} cannot build {name} without memory for its weights "
             f"({type(error).__name__}: {error}): build it on the CPU in "
@@ -126,7 +126,7 @@ def depthwise_layers(model: torch.nn.Module) -> list[dict[str, Any]]:
     hence of definition. A parameter under several names is one layer of the first name. A
     stride or dilation that differs between the directions is None.
     """
-    # CoaT's stages share modules: each name of a module is wanted.
+    # CoaT's stages share modules, and every name of a module is needed.
     modules = dict(model.named_modules(remove_duplicate=False))
     layers: dict[int, dict[str, Any]] = {}
     for parameter, weight in model.state_dict(keep_vars=True).items():
@@ -160,16 +160,16 @@ def _same(values: tuple[int, ...]) -> int | None:
 def tables(names: Iterable[str]) -> tuple[pa.Table, pa.Table]:
     """Build the networks of pretrained tags and describe them.
 
-    Every tag is built: its classes and input size change the bytes of a network, and none of
-    them may change the depthwise layers, which are those of the architecture.
+    Every tag is built: the number of classes and the input size change the bytes of a network, but
+    must not change the depthwise layers, which are stored once for an architecture.
 
     Returns
     -------
     tags : Table with the schema `TAGS`, sorted by name
-        `bytes` counts the whole state dict, in its dtypes and tied parameters under each of
-        their names; `depthwise_bytes` counts the kernels, as float32 and once.
+        `bytes` counts the whole state dict in its dtypes, tied parameters once for each name;
+        `depthwise_bytes` counts each kernel once, as float32.
     layers : Table with the schema `LAYERS`, sorted by architecture and index
-        Of the architectures with depthwise layers.
+        Layers of the architectures that have depthwise ones.
 
     Raises
     ------
@@ -228,7 +228,7 @@ def zoo(tags: pa.Table, version: str) -> str:
     Parameters
     ----------
     version
-        Of timm, for the heading.
+        Version of timm, for the heading.
     """
     depthwise = tags.filter(pc.greater(tags["kernels"], 0))
     default = depthwise.filter(depthwise["default"])
@@ -250,12 +250,12 @@ def zoo(tags: pa.Table, version: str) -> str:
 
 
 def write_registry(folder: str | Path, zoos: str | Path) -> None:
-    """Write timm.parquet, timm_layers.parquet and a zoo of them all, for the timm installed.
+    """Write timm.parquet, timm_layers.parquet and a zoo of all networks, from the installed timm.
 
     Parameters
     ----------
     folder, zoos
-        Where the two tables, and timm.yaml, are written.
+        Folders of the two tables and of timm.yaml.
 
     Raises
     ------

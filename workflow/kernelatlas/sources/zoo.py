@@ -22,27 +22,27 @@ class Model:
     Attributes
     ----------
     name, family
-        Both are parts of file names.
+        Parts of file names.
     file
         Path of a local checkpoint.
     hub, filenames, revision
-        Repository, the files of which the first found is read (none: the usual ones), and
+        Repository; names of files, the first of which that exists is read (empty: the usual names);
         commit, branch or tag.
     url, sha256
-        An address, and the digest to be checked.
+        An address, and the digest that the file must have.
     etag, locked
-        The ETag that the file at an address must have; whether it, or the revision or the
-        digest, is of the lock file.
+        The ETag that the file at an address must have; whether ETag, revision or digest come
+        from the lock file.
     architecture
-        timm's, whose layers the checkpoint must have.
+        Architecture of timm whose layers the checkpoint must have.
     init
-        timm architecture, or path of a recipe (.yaml), of an untrained control.
+        Of an untrained control: an architecture of timm, or the path of a recipe (.yaml).
     seed, arguments
-        Of `init`; a recipe brings its own.
+        Seed and arguments of `init`; a recipe has its own.
     trained_on
-        Words for titles: the data, or empty.
+        Training data, in words for titles; may be empty.
     network, step
-        Of a state on the way of a training: which run it is of, and after how many steps.
+        Of a checkpoint of a training: the network that is trained, and the number of steps.
     """
 
     name: str
@@ -73,14 +73,14 @@ class Model:
 
     @property
     def remote(self) -> dict[str, Any]:
-        """What `extract` needs to know of a hub or an address; empty for files."""
+        """The parameter `remote` of `extract`: a hub or an address; empty for files."""
         keys = ("hub", "filenames", "revision", "url", "sha256", "etag")
         given = {key: getattr(self, key) for key in keys if getattr(self, key)}
         return given if self.hub or self.url else {}
 
 
 class _Loader(yaml.CSafeLoader):
-    """YAML that refuses a key twice: the last would silently win."""
+    """YAML that refuses a key that stands twice; PyYAML would silently take the last."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         keys = [self.construct_object(key, deep=True) for key, _ in node.value]
@@ -91,7 +91,7 @@ class _Loader(yaml.CSafeLoader):
 
 
 def lock_of(path: str | Path) -> Path:
-    """Return where the commits of a zoo's models are locked."""
+    """Return the path of a zoo's lock file."""
     return Path(path).with_suffix(".lock.yaml")
 
 
@@ -112,7 +112,7 @@ def load_zoo(path: str | Path, every_tag: bool = False) -> list[Model]:
     Raises
     ------
     KernelAtlasError
-        If the file is missing, malformed or empty, or an entry of it is wrong.
+        If the file is missing, malformed or empty, or one of its entries is not valid.
     """
     path = str(path)
     data = _yaml(path, "zoo")
@@ -133,7 +133,7 @@ def load_zoo(path: str | Path, every_tag: bool = False) -> list[Model]:
     for entry, family in (item for item in entries if _is_open(item[0])):
         for tag in _tags(entry["name"], path, every_tag):
             if tag.name.lower() in explicit:
-                continue  # it stands by its own name, perhaps with a revision
+                continue  # it also has an entry of its own, perhaps with a revision
             if models.get(tag.name.lower(), Model("", "")).family != family:
                 _add(models, _of_tag(tag, family, {**entry, "name": tag.name}), path)
     pinned = [
@@ -164,18 +164,18 @@ def _yaml(path: str, schema: str) -> dict[str, Any]:
 
 
 def load_dynamics(path: str | Path, zoo: list[Model]) -> list[Model]:
-    """Read and check a zoo of states on the way of trainings.
+    """Read and check a zoo of checkpoints of trainings.
 
     Parameters
     ----------
     zoo
-        Models whose names are taken.
+        Models of the other zoo, whose names cannot be used again.
 
     Raises
     ------
     KernelAtlasError
-        As `load_zoo`; if an entry does not say its `network` and `step`, if a network is of two
-        families or has a step twice, or if a name is taken.
+        As `load_zoo`; if an entry has no `network` and `step`, if a network is in two families or
+        has a step twice, or if a name is in the other zoo.
     """
     taken = {model.name.lower(): model for model in zoo}
     states: dict[tuple[str, int], Model] = {}
@@ -183,7 +183,8 @@ def load_dynamics(path: str | Path, zoo: list[Model]) -> list[Model]:
     for model in load_zoo(path):
         if model.network is None or model.step is None:
             raise KernelAtlasError(
-                f"{path}: model '{model.name}': a state of a training needs `network` and `step`"
+                f"{path}: model '{model.name}': a checkpoint of a training needs "
+                "`network` and `step`"
             )
         if model.name.lower() in taken:
             raise KernelAtlasError(
@@ -199,13 +200,13 @@ def load_dynamics(path: str | Path, zoo: list[Model]) -> list[Model]:
         if family != model.family:
             raise KernelAtlasError(
                 f"{path}: network '{model.network}' is of the families '{family}' and "
-                f"'{model.family}': list its states in one"
+                f"'{model.family}': list its checkpoints in one"
             )
     return sorted(states.values(), key=lambda model: (model.family, model.network, model.step))
 
 
 def _is_open(entry: dict[str, Any]) -> bool:
-    """Whether the entry may stand for several of timm's networks."""
+    """Tell whether an entry may stand for several of timm's networks."""
     name = entry["name"]
     return not SOURCES & entry.keys() and ("." not in name or is_pattern(name))
 
@@ -227,7 +228,7 @@ def _tags(name: str, path: str, every_tag: bool) -> list[Tag]:
 
 
 def _of_tag(tag: Tag, family: str, fields: dict[str, Any]) -> Model:
-    """Return a network of timm; `fields` may hold its revision and its training data."""
+    """Return the model of a network of timm; `fields` are further attributes of it."""
     if tag.hub is None:
         return Model(family=family, url=tag.url, architecture=tag.architecture, **fields)
     filenames = (tag.filename,) if tag.filename else ()
@@ -249,7 +250,7 @@ def _model(entry: dict[str, Any], family: str, path: str) -> Model:
     if source is not None and not Path(source).is_file():
         raise KernelAtlasError(
             f"{path}: model '{name}': no file '{source}' (seen from the working folder): "
-            "mend the path or remove the entry"
+            "correct the path or remove the entry"
         )
     if model.architecture:
         try:
