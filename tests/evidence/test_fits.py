@@ -226,10 +226,10 @@ def test_planted_parameters_are_found(recovered, name: str) -> None:
     _, truth, found = recovered
     truth, found = _same(truth, found, name)
     length = "width" if name == "square" else "sigma"
-    second = name in ("dog", "elongated", "cross")
-    # Of a cross on 25 pixels the bars' width is told by little but the pixels beside them.
-    median = 0.08 if name == "cross" else 0.06
-    _within((found[length] / truth[length] - 1).abs(), median, 0.2 if second else 0.1)
+    # The width of a cross is told by the few pixels beside its bars, that of one function of two
+    # widths less well than that of one.
+    bounds = {"cross": (0.08, 0.25), "dog": (0.06, 0.2), "elongated": (0.06, 0.2)}
+    _within((found[length] / truth[length] - 1).abs(), *bounds.get(name, (0.06, 0.1)))
     for axis in ("x", "y"):
         if axis in PLANTED[name]:
             _within((found[axis] - truth[axis]).abs(), 0.05, 0.1)
