@@ -135,15 +135,12 @@ def results(tmp_path_factory):
 
 
 def build(results: Path, folder: Path, dictionary: Path | None = None) -> Path:
-    files = [
-        path
-        for part in ("autoencoders", "clusters", "labels", "fits", "tables")
-        for path in (results / part).iterdir()
-    ]
+    files = []
+    for part in ("autoencoders", "clusters", "labels", "fits", "tables"):
+        shutil.copytree(results / part, folder / part, dirs_exist_ok=True)
+        files += [folder / part / path.name for path in (results / part).iterdir()]
     kernels = [results / f"kernels/{name}.parquet" for name, *_ in MODELS]
-    write_release(
-        folder, results, files, kernels, MODELS, SETTINGS, dictionary or results / "README.md"
-    )
+    write_release(folder, files, kernels, MODELS, SETTINGS, dictionary or results / "README.md")
     return folder
 
 
@@ -202,15 +199,13 @@ def test_what_an_earlier_release_left_is_gone(results, whole_release, folder):
 
 
 def test_a_release_that_is_not_finished_is_none(results, folder):
-    shutil.copytree(results, folder.parent / "broken")
     kernels = [results / f"kernels/{name}.parquet" for name, *_ in MODELS]
-    missing = folder.parent / "broken/clusters/gone.parquet"
-    tables = folder.parent / "broken/tables/models.parquet"
-    fitted = folder.parent / "broken/fits/net.untrained.parquet"
+    missing = folder / "clusters/gone.parquet"
+    tables = folder / "tables/models.parquet"
+    fitted = folder / "fits/net.untrained.parquet"
     with pytest.raises(FileNotFoundError):
         write_release(
             folder,
-            folder.parent / "broken",
             [missing, tables, fitted],
             kernels,
             MODELS,
