@@ -37,7 +37,7 @@ use rule short_job as tables_family with:
             EXPERIMENT.of_family(wildcards.family)
         ),
     message:
-        "Clusters and members of the family {wildcards.family}"
+        "Counting the clusters of the family {wildcards.family}"
 
 
 use rule short_job as tables_spectrum with:
@@ -55,7 +55,7 @@ use rule short_job as tables_spectrum with:
         **runs("tables/tables_spectrum"),
         minimum_cosine=config["clusters"]["minimum_cosine"],
     message:
-        "The decoded curve of {wildcards.k}x{wildcards.k} kernels"
+        "Decoding the curve of {wildcards.k}x{wildcards.k} kernels"
 
 
 use rule short_job as tables_pca with:
@@ -72,7 +72,7 @@ use rule short_job as tables_pca with:
     params:
         **runs("tables/tables_pca"),
     message:
-        "Principal components of {wildcards.k}x{wildcards.k} kernels"
+        "Computing the principal components of {wildcards.k}x{wildcards.k} kernels"
 
 
 use rule short_job as tables_weightsum with:
@@ -89,7 +89,7 @@ use rule short_job as tables_weightsum with:
     params:
         **runs("tables/tables_weightsum"),
     message:
-        "Sums of weights of {wildcards.k}x{wildcards.k} kernels"
+        "Summing the weights of {wildcards.k}x{wildcards.k} kernels"
 
 
 use rule short_job as tables_training with:
@@ -109,7 +109,7 @@ use rule short_job as tables_training with:
         **runs("tables/tables_training"),
         seeds=config["seeds"],
     message:
-        "Training curves of the {wildcards.k}x{wildcards.k} autoencoders"
+        "Gathering the training curves of the {wildcards.k}x{wildcards.k} autoencoders"
 
 
 use rule short_job as tables_emergence with:
@@ -132,7 +132,7 @@ use rule short_job as tables_emergence with:
         **runs("tables/tables_emergence"),
         models=EXPERIMENT.describe_dynamics(),
     message:
-        "Following the kernels through their trainings"
+        "Counting labels by training step"
 
 
 use rule short_job as tables_networks with:
@@ -154,7 +154,7 @@ use rule short_job as tables_networks with:
         **runs("tables/tables_networks"),
         networks=[[m.network, m.family, m.trained_on] for m in DOCUMENTED],
     message:
-        "Gathering how the networks were trained and how well they do"
+        "Gathering the recipes and accuracies of the networks trained here"
 
 
 use rule short_job as tables_data with:
@@ -177,10 +177,10 @@ use rule short_job as tables_data with:
         **runs("tables/tables_data"),
         recipes=[list(pair) for pair in RECIPES_BY_DATA.items()],
     message:
-        "Sampling the pictures that the networks were trained on"
+        "Sampling the training pictures"
 
 
-# Not in a group: on a cluster it may take a GPU, as `autoencoder` does.
+# Not a short job: on a cluster it may use a GPU, as `autoencoder` does.
 use rule job as tables_stability with:
     input:
         corpus="results/corpora/k{k}.parquet",
@@ -255,7 +255,7 @@ use rule short_job as tables_nulls with:
         rate=config["evidence"]["false_positives"],
         resamples=config["evidence"]["resamples"],
     message:
-        "Comparing {wildcards.k}x{wildcards.k} kernels with chance"
+        "Comparing {wildcards.k}x{wildcards.k} kernels with the null models"
 
 
 use rule short_job as tables_baselines with:
@@ -284,7 +284,7 @@ use rule short_job as tables_baselines with:
         thresholds=config["thresholds"],
         minimum_cosine=config["clusters"]["minimum_cosine"],
     message:
-        "Other methods on {wildcards.k}x{wildcards.k} kernels"
+        "Running the baselines on {wildcards.k}x{wildcards.k} kernels"
 
 
 use rule short_job as tables_masterkeys with:
@@ -310,7 +310,7 @@ use rule short_job as tables_masterkeys with:
         models=EXPERIMENT.describe(MODELS),
         sample=config["evidence"]["sample"],
     message:
-        "What the master keys of {wildcards.k}x{wildcards.k} kernels explain"
+        "Measuring what the master keys of {wildcards.k}x{wildcards.k} kernels explain"
 
 
 use rule short_job as tables_replacements with:
@@ -347,7 +347,7 @@ use rule short_job as tables_distances with:
         **runs("tables/tables_distances"),
         models=EXPERIMENT.describe(MODELS),
     message:
-        "Distances between sets of {wildcards.k}x{wildcards.k} kernels"
+        "Measuring the distances between sets of {wildcards.k}x{wildcards.k} kernels"
 
 
 use rule short_job as tables_layer_statistics with:
@@ -364,7 +364,7 @@ use rule short_job as tables_layer_statistics with:
         **runs("tables/tables_layer_statistics"),
         models=EXPERIMENT.describe(MODELS),
     message:
-        "Variety of the kernels of each layer"
+        "Measuring the variety of the kernels of each layer"
 
 
 use rule short_job as tables_accuracy with:
@@ -411,4 +411,4 @@ use rule short_job as tables_offsets with:
         models=EXPERIMENT.describe(TRAINED),
         r2=config["evidence"]["r2"],
     message:
-        "Offsets of the centres of kernels"
+        "Measuring the offsets of the centres of kernels"
