@@ -1,5 +1,6 @@
 """A tiny release, and the results that it is made of."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -114,13 +115,10 @@ def make_results(folder: Path) -> Path:
 
 
 def build(results: Path, folder: Path, dictionary: Path | None = None) -> Path:
-    files = [
-        path
-        for part in ("autoencoders", "clusters", "labels", "fits", "tables")
-        for path in (results / part).iterdir()
-    ]
+    files = []
+    for part in ("autoencoders", "clusters", "labels", "fits", "tables"):
+        shutil.copytree(results / part, folder / part, dirs_exist_ok=True)
+        files += [folder / part / path.name for path in (results / part).iterdir()]
     kernels = [results / f"kernels/{name}.parquet" for name, *_ in MODELS]
-    write_release(
-        folder, results, files, kernels, MODELS, SETTINGS, dictionary or results / "README.md"
-    )
+    write_release(folder, files, kernels, MODELS, SETTINGS, dictionary or results / "README.md")
     return folder

@@ -86,15 +86,13 @@ def test_what_an_earlier_release_left_is_gone(results, whole_release, folder):
 
 
 def test_a_release_that_is_not_finished_is_none(results, folder):
-    shutil.copytree(results, folder.parent / "broken")
     kernels = [results / f"kernels/{name}.parquet" for name, *_ in MODELS]
-    missing = folder.parent / "broken/clusters/gone.parquet"
-    tables = folder.parent / "broken/tables/models.parquet"
-    fitted = folder.parent / "broken/fits/net.untrained.parquet"
+    missing = folder / "clusters/gone.parquet"
+    tables = folder / "tables/models.parquet"
+    fitted = folder / "fits/net.untrained.parquet"
     with pytest.raises(FileNotFoundError):
         write_release(
             folder,
-            folder.parent / "broken",
             [missing, tables, fitted],
             kernels,
             MODELS,

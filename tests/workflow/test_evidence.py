@@ -43,6 +43,17 @@ def test_evidence_and_release_of_a_tiny_zoo(finished):
     assert list(found["label"]) == list(labels["label"])
     assert list(found["function"]) == list(fits["function"])
 
+    # What is deleted of the release is made again, and nothing else.
+    release = finished.path / "results/release"
+    before = finished.digests()
+    for name in ("labels/a.parquet", "tables/sizes.csv", "README.md"):
+        (release / name).unlink()
+        run = finished.snakemake("release")
+        assert run.code == 0, run.text
+        assert not {"labels", "sizes", "autoencoder", "fits"} & set(run.jobs)
+        assert finished.digests() == before
+        assert nothing_to_do(finished.snakemake("release"))
+
     # A formula of the fits changes fits, and what is made of them, and nothing before.
     finished.edit("workflow/kernelatlas/evidence/fits.py", "FREE = 3", "FREE = 4")
     jobs = finished.snakemake("evidence", "release", "--dry-run").jobs

@@ -122,4 +122,4 @@ def test_a_rule_that_others_are_made_of_is_no_target(fresh):
     run = fresh.snakemake("short_job")
     assert run.code != 0
     assert len(run.errors) == 1, run.text
-    assert re.match(r"ERROR this is no target: ask for all", run.errors[0])
+    assert "no targets: ask for all" in run.errors[0]

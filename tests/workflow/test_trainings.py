@@ -166,7 +166,7 @@ def test_without_trainings_dynamics_says_so(fresh):
     run = fresh.snakemake("dynamics")
     assert run.code != 0
     assert run.errors == [
-        "ERROR config.yaml: dynamics: none: name a zoo of states on the way of trainings"
+        "ERROR config.yaml: dynamics is null: name a zoo of checkpoints of trainings"
     ]
 
 

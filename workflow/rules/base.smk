@@ -1,5 +1,5 @@
-# What rules with a script share. The others are made of these: `use rule … as … with` their input,
-# output, resources, params and message, and <name> of their log and benchmark.
+# Rules that others inherit from: `use rule … as … with` their own input, output, resources, params
+# and message, and the <name> of their log and benchmark.
 rule unmeasured_job:
     input:
         no_target,
@@ -21,7 +21,7 @@ use rule unmeasured_job as job with:
         "results/benchmarks/<name>.tsv"
 
 
-# For `--cache`: Snakemake's cache between workflows takes no rule that has a benchmark.
+# Snakemake's cache between workflows (`--cache`) takes no rule that has a benchmark.
 if "SNAKEMAKE_OUTPUT_CACHE" in os.environ:
 
     use rule unmeasured_job as cacheable_job
@@ -31,7 +31,7 @@ else:
     use rule job as cacheable_job
 
 
-# On a cluster, jobs of these rules are submitted together.
+# On a cluster, short jobs are submitted together.
 use rule job as short_job with:
     group:
         "results"

@@ -38,7 +38,7 @@ use rule short_job as nulls with:
         minimum_cosine=config["clusters"]["minimum_cosine"],
         sample=config["evidence"]["sample"],
     message:
-        "Looking at {wildcards.k}x{wildcards.k} kernels without structure"
+        "Labelling {wildcards.k}x{wildcards.k} kernels of the null models"
 
 
 use rule short_job as masterkeys with:

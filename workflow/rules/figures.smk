@@ -124,7 +124,7 @@ use rule figure as figure_emergence with:
         **draws("emergence"),
         seed=FIRST_SEED,
     message:
-        "Drawing when shapes emerge"
+        "Drawing the shapes at each training step"
 
 
 use rule figure as figure_seeds with:
@@ -138,7 +138,7 @@ use rule figure as figure_seeds with:
         **draws("seeds"),
         seed=FIRST_SEED,
     message:
-        "Drawing how networks of different seeds differ"
+        "Drawing the shapes in networks of different seeds"
 
 
 use rule figure as figure_data with:
@@ -155,7 +155,7 @@ use rule figure as figure_data with:
         **draws("data"),
         seed=FIRST_SEED,
     message:
-        "Drawing what the training data change"
+        "Drawing the shapes learnt from each kind of training data"
 
 
 use rule figure as figure_stability with:
@@ -169,7 +169,7 @@ use rule figure as figure_stability with:
         **draws("stability"),
         k=size_of,
     message:
-        "Drawing how the labels of {wildcards.k}x{wildcards.k} kernels come out again"
+        "Drawing the stability of the labels of {wildcards.k}x{wildcards.k} kernels"
 
 
 use rule figure as figure_fits with:
@@ -208,7 +208,7 @@ use rule figure as figure_nulls with:
         k=size_of,
         rate=config["evidence"]["false_positives"],
     message:
-        "Drawing {wildcards.k}x{wildcards.k} kernels beside chance"
+        "Drawing the shares of {wildcards.k}x{wildcards.k} kernels beside the null models"
 
 
 use rule figure as figure_baselines with:

@@ -22,7 +22,7 @@ use rule cacheable_job as kernels with:
         "Extracting the depthwise kernels of {wildcards.model}"
 
 
-# A checkpoint cannot be made of a rule.
+# Snakemake makes checkpoints of no other rule, so that all is said here.
 checkpoint sizes:
     input:
         expand("results/kernels/{model}.parquet", model=MODELS),

@@ -1,9 +1,28 @@
-# The other files of the folder are known only when the kernel sizes are.
+# Each file is an output of its own, so that a deleted one is made again.
+rule release_file:
+    input:
+        "results/{file}",
+    output:
+        "results/release/{file}",
+    log:
+        "results/logs/release/{file}.log",
+    wildcard_constraints:
+        file="(autoencoders|clusters|fits|labels|masterkeys|tables)/[^/]+",
+    localrule: True
+    conda:
+        ENVIRONMENT
+    message:
+        "Copying {input} to the release"
+    shell:
+        "(cp {input:q} {output:q}.partial && mv {output:q}.partial {output:q}) 2> {log:q}"
 
 
 use rule short_job as release with:
     input:
-        files=lambda wildcards: TARGETS.files("release"),
+        files=lambda wildcards: [
+            file.replace("results/", "results/release/", 1)
+            for file in TARGETS.files("release")
+        ],
         kernels=expand("results/kernels/{model}.parquet", model=MODELS),
         dictionary=str(Path(workflow.basedir) / "results" / "README.md"),
     output:
@@ -20,4 +39,4 @@ use rule short_job as release with:
         models=EXPERIMENT.describe(MODELS),
         settings=release_settings,
     message:
-        "Gathering the release in results/release"
+        "Describing the release in results/release"

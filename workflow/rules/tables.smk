@@ -37,7 +37,7 @@ use rule short_job as tables_family with:
             EXPERIMENT.of_family(wildcards.family)
         ),
     message:
-        "Clusters and members of the family {wildcards.family}"
+        "Counting the clusters of the family {wildcards.family}"
 
 
 use rule short_job as tables_spectrum with:
@@ -56,7 +56,7 @@ use rule short_job as tables_spectrum with:
         corpus=corpus_digest,
         minimum_cosine=config["clusters"]["minimum_cosine"],
     message:
-        "The decoded curve of {wildcards.k}x{wildcards.k} kernels"
+        "Decoding the curve of {wildcards.k}x{wildcards.k} kernels"
 
 
 use rule short_job as tables_pca with:
@@ -74,7 +74,7 @@ use rule short_job as tables_pca with:
         **runs("tables/tables_pca"),
         corpus=corpus_digest,
     message:
-        "Principal components of {wildcards.k}x{wildcards.k} kernels"
+        "Computing the principal components of {wildcards.k}x{wildcards.k} kernels"
 
 
 use rule short_job as tables_weightsum with:
@@ -91,7 +91,7 @@ use rule short_job as tables_weightsum with:
     params:
         **runs("tables/tables_weightsum"),
     message:
-        "Sums of weights of {wildcards.k}x{wildcards.k} kernels"
+        "Summing the weights of {wildcards.k}x{wildcards.k} kernels"
 
 
 use rule short_job as tables_training with:
@@ -111,7 +111,7 @@ use rule short_job as tables_training with:
         **runs("tables/tables_training"),
         seeds=config["seeds"],
     message:
-        "Training curves of the {wildcards.k}x{wildcards.k} autoencoders"
+        "Gathering the training curves of the {wildcards.k}x{wildcards.k} autoencoders"
 
 
 use rule short_job as tables_emergence with:
@@ -134,7 +134,7 @@ use rule short_job as tables_emergence with:
         **runs("tables/tables_emergence"),
         models=EXPERIMENT.describe_dynamics(),
     message:
-        "Following the kernels through their trainings"
+        "Counting labels by training step"
 
 
 use rule short_job as tables_networks with:
@@ -156,7 +156,7 @@ use rule short_job as tables_networks with:
         **runs("tables/tables_networks"),
         networks=[[m.network, m.family, m.trained_on] for m in DOCUMENTED],
     message:
-        "Gathering how the networks were trained and how well they do"
+        "Gathering the recipes and accuracies of the networks trained here"
 
 
 use rule short_job as tables_data with:
@@ -179,10 +179,10 @@ use rule short_job as tables_data with:
         **runs("tables/tables_data"),
         recipes=[list(pair) for pair in RECIPES_BY_DATA.items()],
     message:
-        "Sampling the pictures that the networks were trained on"
+        "Sampling the training pictures"
 
 
-# Not in a group: on a cluster it may take a GPU, as `autoencoder` does.
+# Not a short job: on a cluster it may use a GPU, as `autoencoder` does.
 use rule job as tables_stability with:
     input:
         corpus=corpus_of,
@@ -256,7 +256,7 @@ use rule short_job as tables_nulls with:
         r2=config["evidence"]["r2"],
         rate=config["evidence"]["false_positives"],
     message:
-        "Comparing {wildcards.k}x{wildcards.k} kernels with chance"
+        "Comparing {wildcards.k}x{wildcards.k} kernels with the null models"
 
 
 use rule short_job as tables_baselines with:
@@ -286,7 +286,7 @@ use rule short_job as tables_baselines with:
         thresholds=config["thresholds"],
         minimum_cosine=config["clusters"]["minimum_cosine"],
     message:
-        "Other methods on {wildcards.k}x{wildcards.k} kernels"
+        "Running the baselines on {wildcards.k}x{wildcards.k} kernels"
 
 
 use rule short_job as tables_masterkeys with:
@@ -313,7 +313,7 @@ use rule short_job as tables_masterkeys with:
         models=EXPERIMENT.describe(MODELS),
         sample=config["evidence"]["sample"],
     message:
-        "What the master keys of {wildcards.k}x{wildcards.k} kernels explain"
+        "Measuring what the master keys of {wildcards.k}x{wildcards.k} kernels explain"
 
 
 use rule short_job as tables_replacements with:
@@ -351,7 +351,7 @@ use rule short_job as tables_distances with:
         corpus=corpus_digest,
         models=EXPERIMENT.describe(MODELS),
     message:
-        "Distances between sets of {wildcards.k}x{wildcards.k} kernels"
+        "Measuring the distances between sets of {wildcards.k}x{wildcards.k} kernels"
 
 
 use rule short_job as tables_layer_statistics with:
@@ -368,7 +368,7 @@ use rule short_job as tables_layer_statistics with:
         **runs("tables/tables_layer_statistics"),
         models=EXPERIMENT.describe(MODELS),
     message:
-        "Variety of the kernels of each layer"
+        "Measuring the variety of the kernels of each layer"
 
 
 use rule short_job as tables_accuracy with:
@@ -415,4 +415,4 @@ use rule short_job as tables_offsets with:
         models=EXPERIMENT.describe(TRAINED),
         r2=config["evidence"]["r2"],
     message:
-        "Offsets of the centres of kernels"
+        "Measuring the offsets of the centres of kernels"

@@ -23,10 +23,10 @@ use rule job as network with:
         gpu=GPU,
     params:
         **runs("training/network"),
-        # Not an output: it outlives a job that was killed.
+        # Not an output: it must outlive a job that was killed.
         resume="results/networks/{network}.resume",
     message:
-        "Training the network {wildcards.network}; its progress is told in {log}"
+        "Training the network {wildcards.network}; its progress is in {log}"
 
 
 rule dynamics:
@@ -34,7 +34,7 @@ rule dynamics:
         dynamics_results,
 
 
-# A checkpoint cannot be made of a rule.
+# Snakemake makes checkpoints of no other rule, so that all is said here.
 checkpoint dynamics_sizes:
     input:
         kernels=expand("results/kernels/{model}.parquet", model=DYNAMICS),
@@ -56,6 +56,6 @@ checkpoint dynamics_sizes:
         **runs("training/dynamics_sizes"),
         models=EXPERIMENT.describe_dynamics(),
     message:
-        "Counting the kernels of the states of trainings by size"
+        "Counting the kernels of the checkpoints of trainings by size"
     script:
         "../scripts/{params.script}.py"

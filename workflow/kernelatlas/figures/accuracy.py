@@ -1,4 +1,4 @@
-"""Share of identified kernels against accuracy, a point a network and kernel size."""
+"""Share of identified kernels against accuracy: a point for each network and kernel size."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from kernelatlas.figures import style
 from kernelatlas.figures.style import spread
 
-NAMED = 36  # points, whose names still fit beside the panel
+NAMED = 36  # maximal number of points whose names fit beside the panel
 LEFT, SIDE, GAP = 0.65, 3.6, 0.45  # inches
 LINE = 0.13
 MARKERS = "osD^vP*X"
@@ -100,7 +100,7 @@ def _panel(ax: Axes, rows: pd.DataFrame, colours: dict[int, tuple], names: list[
 
 
 def _names(rows: pd.DataFrame) -> list[str]:
-    """Return the text beside each point; none where there are too many."""
+    """Return the text beside each point; none if there are more than `NAMED`."""
     if len(rows) > NAMED:
         return []
     return [f"{row.model}, {row.k}×{row.k}" for row in style.rows_of(rows[["model", "k"]])]
@@ -109,7 +109,7 @@ def _names(rows: pd.DataFrame) -> list[str]:
 def _lines(correlations: pd.DataFrame, measure: str) -> list[str]:
     texts = []
     for row in style.rows_of(correlations[correlations["measure"] == measure]):
-        # An integer column with blanks comes back from Parquet as one of floats.
+        # pandas reads an integer column with missing values as floats.
         size = "all sizes" if pd.isna(row.k) else f"{row.k:.0f}×{row.k:.0f}"
         networks = style.count(int(row.networks), "network")
         if pd.isna(row.rho):

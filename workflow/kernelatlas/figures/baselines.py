@@ -17,7 +17,7 @@ ACROSS = 25  # prototypes in a row
 LEFT, WIDTH, RIGHT = 1.9, 10.0, 1.85  # inches
 HEAD, PITCH, GAP = 0.45, WIDTH / ACROSS, 0.1  # inches
 PANEL, BELOW, BETWEEN = 2.9, 1.35, 0.5  # inches: panels, space for their axes, and over them
-# After Okabe and Ito; markers tell them apart without colours too.
+# Colours after Okabe and Ito; the markers distinguish the methods without colours.
 METHODS: dict[str, dict[str, Any]] = {
     "k-means": {"color": "#0072B2", "marker": "o", "linestyle": "-"},
     "Gaussian mixture": {"color": "#009E73", "marker": "s"},
@@ -44,7 +44,7 @@ def draw(baselines: pd.DataFrame, agreement: pd.DataFrame, prototypes: pd.DataFr
         Columns method, label, template_cosine, members, prototype.
     """
     k = style.kernel_size(prototypes["prototype"].iloc[0])
-    # Of most methods every kernel is a member.
+    # With most methods every kernel is in a cluster.
     kernels = int(prototypes.groupby("method")["members"].sum().max())
     methods = list(prototypes["method"].unique())
     lines = {m: -(-int((prototypes["method"] == m).sum()) // ACROSS) for m in methods}

@@ -18,9 +18,9 @@ from kernelatlas.names import FIRST, LABELS, SECOND, SHAPES, shape_of
 PITCH, WIDEST = 0.15, 0.22  # inches from bar to bar, at least and at most
 BARS = 3.4  # width of the stacked bars
 NAMES = 1.9  # width of the names of layers
-TEXT = 1.6  # width of a shape's description
+TEXT = 1.6  # width of the description of a shape
 TILE = 0.44  # inches, side of a kernel's image
-ACROSS = 0.74  # inches from kernel to kernel: room for what is written under it
+ACROSS = 0.74  # inches from kernel to kernel, with room for the text under each
 DOWN = 0.76  # inches from shape to shape
 HEAD = 0.52  # inches over a block's bars
 FOOT = 0.5
@@ -83,7 +83,7 @@ def _depth(table: pd.DataFrame, typical: pd.DataFrame) -> float:
 
 
 def _shapes(typical: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
-    """Return the shapes that occur, with the kernels that are shown of each.
+    """Return the shapes that occur, and for each the kernels that are shown.
 
     Of a derivative that is the first kernel of each direction: of a second, + and then −.
     """
@@ -172,7 +172,7 @@ def _layers(
 
 
 def _from_the_end(name: str, width: float) -> str:
-    """Cut a layer's name at its beginning: networks tell their layers apart at the end."""
+    """Cut the name of a layer at its beginning: the names of layers differ at the end."""
     return style.shorten(name[::-1], width, style.SMALL)[::-1]
 
 
@@ -205,7 +205,7 @@ def _typical(
 
 
 def _describe(page: Axes, shape: str, rows: pd.DataFrame, upper: float) -> None:
-    """Write how many kernels have a shape, and how they are fitted."""
+    """Write how many kernels have a shape, and which functions fit them."""
     share = 100 * len(rows) / max(int(rows["all"].max()), 1)
     texts = [
         (shape, style.NORMAL, "bold"),

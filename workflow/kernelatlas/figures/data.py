@@ -1,4 +1,4 @@
-"""What the training data change: pictures, their spectra, and the shapes learnt from them."""
+"""Training pictures of each kind, their power spectra, and the shapes learnt from them."""
 
 import numpy as np
 import pandas as pd
@@ -72,7 +72,7 @@ def _caption(pictures: bool, seed: int | None) -> str:
 
 
 def _rows(seeds: pd.DataFrame, emergence: pd.DataFrame) -> pd.DataFrame:
-    """Return a row per bar: family and size, what is identified at the end and at step 0."""
+    """Return a row per bar: family, size, share identified after the last step and at step 0."""
     last = seeds[["network", "step"]].drop_duplicates()
     by = ["trained_on", "family", "k"]
     ends = emergence.merge(last, on=["network", "step"]).groupby(by)["share_identified"]
@@ -90,7 +90,7 @@ def _samples(figure: Figure, cell: SubplotSpec, samples: pd.DataFrame, kinds: li
             ax.imshow(np.asarray(crop.pixels, np.uint8).reshape(crop.side, crop.side, 3))
             ax.set(xticks=[], yticks=[])
             ax.set_title(" ")
-            if column == 0:  # no title, which would widen the first column
+            if column == 0:  # a title would widen the first column
                 ax.text(0, 1.06, kind, transform=ax.transAxes, weight="bold", in_layout=False)
             sns.despine(ax=ax, left=True, bottom=True)
 
@@ -110,7 +110,7 @@ def _spectra(ax: Axes, spectra: pd.DataFrame, kinds: list[str]) -> None:
 
 
 def _bars(ax: Axes, rows: pd.DataFrame, seeds: pd.DataFrame) -> list[str]:
-    """Draw a bar per family and size, under a heading per kind of data; return the parts."""
+    """Draw a bar per family and size, under a heading per kind of data; return the parts shown."""
     heading = (rows["trained_on"] != rows["trained_on"].shift()).cumsum()
     places = np.arange(len(rows)) + 1.2 * heading.to_numpy()
     means = seeds.drop_duplicates(["trained_on", "family", "k", "shape"])

@@ -1,4 +1,4 @@
-"""How far the kernels of models and families are from each other: a heat map."""
+"""Heat map of the divergences between the kernels of models and of families."""
 
 from collections.abc import Sequence
 
@@ -10,13 +10,13 @@ from matplotlib.figure import Figure
 
 from kernelatlas.figures import style
 
-MOST = 36  # sets, with numbers one can read; of more, each family's first is shown
+MOST = 36  # maximal number of sets; of more, only the first of each family is shown
 CELL, BAR, GAP, LEAST = 0.42, 0.16, 0.14, 1.2  # inches
 COLOURS = "mako_r"
 
 
 def draw(distances: pd.DataFrame, k: int) -> Figure:
-    """Draw the divergence of every two sets; on the diagonal the noise floor of each.
+    """Draw the divergence of each pair of sets, and on the diagonal the noise floor of each set.
 
     Parameters
     ----------
@@ -82,7 +82,7 @@ def _numbers(ax: Axes, matrix: np.ndarray, norm: LogNorm) -> None:
 
 
 def _frames(ax: Axes, families: Sequence[str]) -> None:
-    """Separate families by white lines."""
+    """Draw white lines between families."""
     for place in range(1, len(families)):
         if families[place] != families[place - 1]:
             ax.axhline(place - 0.5, color="white", linewidth=2.5)

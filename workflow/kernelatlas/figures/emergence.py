@@ -1,4 +1,4 @@
-"""When shapes emerge: networks followed through their training."""
+"""Networks during their training: when their kernels get shapes."""
 
 from collections.abc import Sequence
 
@@ -13,8 +13,8 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator, PercentFor
 from kernelatlas.clustering.shares import shares_by_shape
 from kernelatlas.figures import style
 
-FEWEST = 3  # states of a network that is drawn
-# After Okabe and Ito, apart from the shapes' colours by being lines.
+FEWEST = 3  # minimal number of checkpoints of a network that is drawn
+# Colours of lines after Okabe and Ito; the same colours in bars are shapes.
 COLOURS = ("#333333", "#009E73", "#D55E00", "#0072B2", "#CC79A7", "#E69F00")
 ACROSS = 3
 
@@ -31,7 +31,7 @@ def draw(
     ----------
     emergence
         Columns family, network, step, k, kernels, share_identified and initial_energy (in
-        [0, 1]), initial_energy_chance. Networks of fewer than three states are drawn only if
+        [0, 1]), initial_energy_chance. Networks of fewer than three checkpoints are drawn only if
         there are no others.
     composition
         Columns network, step, k, label, kernels, identified.
@@ -125,7 +125,7 @@ def _lines(ax: Axes, states: pd.DataFrame | None, column: str, colours: dict[str
 
 
 def _step_axis(ax: Axes, steps: Sequence[int]) -> None:
-    """Make x logarithmic from the first step on, with 0 to the left of it."""
+    """Make x logarithmic from the first step on, with step 0 to the left of it."""
     first = max(next((step for step in steps if step), 1), 1)
     ax.set_xscale("symlog", linthresh=first, linscale=0.4)
     last = max(max(steps), first)
@@ -137,7 +137,7 @@ def _step_axis(ax: Axes, steps: Sequence[int]) -> None:
 
 
 def _shapes(ax: Axes, composition: pd.DataFrame) -> list[str]:
-    """Draw a stacked bar a step; return the parts shown."""
+    """Draw a stacked bar for each step; return the parts shown."""
     shares = shares_by_shape(composition, ["step"]).sort_index()
     style.stacked_bars(ax, list(range(len(shares))), shares)
     names = [f"{int(step):,}" for step in shares.index]

@@ -17,22 +17,22 @@ from kernelatlas.figures import style
 from kernelatlas.names import FIRST, LABELS, OTHER, SECOND, SHAPES, SQUARES, shape_of
 
 MEMBERS = 12
-UNNAMED = 4  # prototypes of what has no name, at most
-THIN = 8  # networks whose bars are drawn one by one, at most
+UNNAMED = 4  # maximal number of prototypes of kernels without a name
+THIN = 8  # maximal number of networks with a bar each
 
-# Inches from the page's left edge.
+# Inches from the left edge of the page.
 COLOUR, TEXT, COSINE, PROTOTYPES, MEMBER, BARS = style.MARGIN, 0.3, 1.98, 2.15, 4.62, 8.72
 SMALL_TILE, SMALL_STEP, TILE, STEP = 0.265, 0.295, 0.29, 0.325
 BAR, NUMBERS, WIDTH = 1.3, (10.42, 10.85), 11.0
 
 ROW, DIRECTED = 0.325, 0.42  # heights of rows, without and with directions
-HEAD, FOOT = 0.54, 0.28  # inches over and under a block's rows
+HEAD, FOOT = 0.54, 0.28  # inches above and below the rows of a block
 LINE = style.SMALL * style.LINE / 72
 
 
 @dataclass(frozen=True)
 class Row:
-    """A shape, or a prototype of what has no name.
+    """A row of the figure: a shape, or a prototype of kernels without a name.
 
     Attributes
     ----------
@@ -63,7 +63,7 @@ def draw(
     family: str,
     seeds: Sequence[int],
 ) -> Figure:
-    """Draw a block per kernel size, in it a row per shape and up to four of what has no name.
+    """Draw a block per kernel size: a row per shape, and up to four of kernels without a name.
 
     Parameters
     ----------
@@ -124,7 +124,7 @@ def draw(
 
 
 def _counts(shares: pd.DataFrame, networks: pd.DataFrame) -> pd.DataFrame:
-    """Count kernels and identified ones of each cluster, in trained networks if there are any."""
+    """Count all and identified kernels of each cluster, in trained networks if there are any."""
     chosen = networks[networks["trained"]] if networks["trained"].any() else networks
     here = shares[shares["k"].isin(chosen["k"]) & shares["model"].isin(chosen["model"])]
     return here.groupby("cluster")[["kernels", "identified"]].sum()
@@ -160,7 +160,7 @@ def _looks(trained: bool) -> dict[str, Any]:
 
 
 def _order(networks: pd.DataFrame) -> list[str]:
-    """Say what each bar is, in lines of text."""
+    """Return the lines of text that say which network each bar is."""
     if networks.groupby("k")["model"].nunique().max() > THIN:
         text = (
             "Bars are the mean of the networks, lines go from the lowest to the highest; the "
@@ -293,7 +293,7 @@ def _block(
 
 
 def _describe(page: Axes, row: Row, upper: float, k: int, counts: pd.DataFrame, total: int) -> None:
-    """Write name, numbers and cosine, and show prototypes with directions or the template."""
+    """Write name, numbers and cosine; show the prototypes with directions or with the template."""
     middle = upper + row.height / 2
     label = str(row.clusters["label"].iloc[0])
     page.add_patch(
@@ -352,7 +352,7 @@ def _describe(page: Axes, row: Row, upper: float, k: int, counts: pd.DataFrame, 
 
 
 def chosen(members: pd.DataFrame, directed: bool) -> pd.DataFrame:
-    """Choose the members of a row: identified ones first, of derivatives from each direction.
+    """Choose the members of a row: identified ones first, and for derivatives every direction.
 
     Parameters
     ----------

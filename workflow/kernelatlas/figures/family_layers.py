@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from kernelatlas.clustering.shares import shares_by_shape
 from kernelatlas.figures import style
 
-LONGEST = 16  # characters of a layer's short name that fit under a bar
+LONGEST = 16  # maximal number of characters of a short name under a bar
 
 
 def draw(composition: pd.DataFrame, family: str) -> Figure:
@@ -64,10 +64,10 @@ def _caption(composition: pd.DataFrame, mixed: bool) -> str:
 
 
 def _short_names(layers: list[str]) -> list[str]:
-    """Leave out the parts of dotted names that all layers share, in whatever place."""
+    """Leave out the parts of dotted names that all layers share, at any position."""
     words = [layer.split(".") for layer in layers]
     shared = set(words[0]).intersection(*words) if len(words) > 1 else set()
-    # A number can be shared by chance, and then tells the place of a block all the same.
+    # Numbers stay: they say which block it is, even if all layers share one by chance.
     return [".".join(w for w in name if w not in shared or w.isdigit()) for name in words]
 
 
@@ -86,7 +86,7 @@ def _panel(ax: Axes, composition: pd.DataFrame) -> list[str]:
     if len(set(sizes)) > 1:
         for place, k in zip(places.tolist(), sizes, strict=True):
             ax.text(place, 101, str(k), ha="center", va="bottom", size=style.SMALL)
-    # At least ten places, so that few layers do not give clumsy bars.
+    # At least ten places, so that the bars of few layers are not too wide.
     ax.set(ylim=(0, 100), xlim=(-0.6, max(len(shares), 10) - 0.4))
     ax.tick_params(axis="x", length=0, pad=2)
     sns.despine(ax=ax)

@@ -1,4 +1,4 @@
-"""Analytic functions beside the prototypes that they were fitted to, and what kernels are."""
+"""Prototypes beside the analytic functions fitted to them, and functions by label."""
 
 from typing import Any
 
@@ -12,19 +12,23 @@ from kernelatlas.figures import style
 from kernelatlas.names import FUNCTIONS, LABELS, OTHER
 
 COLUMNS = 10  # prototypes in a row
-CELL, GAP, TEXT = 0.72, 0.22, 0.5  # inches: a kernel's side, between kernels, of three lines
+CELL, GAP, TEXT = (
+    0.72,
+    0.22,
+    0.5,
+)  # inches: side of a kernel, space between kernels, three lines of text
 LEFT, RIGHT = 1.0, 0.3
 
 
 def draw(functions: pd.DataFrame, prototypes: pd.DataFrame, bound: float) -> Figure:
-    """Draw prototypes over their fits, and which functions each label's kernels are.
+    """Draw prototypes over their fits, and the functions that are selected for each label.
 
     Parameters
     ----------
     functions, prototypes
         Tables functions_k{k} and prototype_fits_k{k}.
     bound
-        R² at which a kernel counts as described.
+        Minimum R² of a function that describes a kernel.
     """
     shown = prototypes.reset_index(drop=True)
     k = int(shown["k"].iloc[0])
@@ -98,7 +102,7 @@ def _heat(ax: Axes, shares: pd.DataFrame) -> None:
         ax=ax,
         cmap="Greys",
         vmin=0,
-        vmax=130,  # numbers stay readable
+        vmax=130,  # so that black numbers are readable in every cell
         cbar=False,
         annot=shares.map(lambda share: f"{share:.0f}" if share >= 0.5 else ""),
         fmt="",

@@ -1,4 +1,4 @@
-"""Master keys beside the idealised eight, and how much of the kernels each set explains."""
+"""Master keys beside the eight idealised filters, and the kernels that each set explains."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ LEFT, WIDTH, RIGHT = 0.65, 10.0, 1.75  # inches
 HEAD, ROW, IMAGE = 0.5, 2.65, 0.9  # inches
 CURVES, GAP, AXIS = 2.4, 0.7, 0.4  # inches
 PITCH = 0.2  # inches from model to model
-# After Okabe and Ito; lines and markers tell them apart without colours too.
+# Colours after Okabe and Ito; lines and markers distinguish the sets without colours.
 SETS: dict[str, dict[str, Any]] = {
     "master keys": {"color": "#333333", "marker": "o"},
     "prototypes": {"color": "#0072B2", "marker": "^"},
@@ -31,11 +31,11 @@ SOURCES: dict[str, dict[str, Any]] = {
     "random": {"color": "#9A9A9A", "linestyle": "-."},
 }
 BOUNDS = {"share_r2_50": "0.5", "share_r2_70": "0.7", "share_r2_80": "0.8", "share_r2_90": "0.9"}
-SHOWN = "share_r2_80"  # of each network
+SHOWN = "share_r2_80"  # the column that is drawn of each network
 
 
 def draw(search: pd.DataFrame, filters: pd.DataFrame, models: pd.DataFrame, k: int) -> Figure:
-    """Draw the keys over their idealised partners, the search, and the models.
+    """Draw the keys over the idealised filters matched to them, the search, and the models.
 
     Parameters
     ----------
@@ -108,7 +108,7 @@ def _caption(keys: pd.DataFrame, models: pd.DataFrame, k: int) -> str:
 
 
 def _key(figure: Figure, key: Any, partners: pd.Series, k: int, left: float, upper: float) -> None:
-    """Show a key and its partner, from `upper` inches downwards."""
+    """Show a key and the filter matched to it, from `upper` inches downwards."""
     width, height = figure.get_size_inches()
     middle = left + IMAGE / 2
 

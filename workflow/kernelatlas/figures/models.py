@@ -1,4 +1,4 @@
-"""All networks of the zoo beside each other, trained ones with their untrained controls."""
+"""All networks of the zoo, trained ones beside their untrained controls."""
 
 from typing import Any
 
@@ -67,7 +67,7 @@ def _caption(models: pd.DataFrame, seed: int | None) -> str:
 
 
 def _places(models: pd.DataFrame) -> pd.DataFrame:
-    """Add the place of each bar: a family's name takes a row above its bars."""
+    """Add the place of each bar; the name of a family takes a row above its bars."""
     ordered = models.sort_values("trained", ascending=False, kind="stable")
     family = pd.Categorical(ordered["family"], models["family"].unique())
     ordered = ordered.assign(family=family).sort_values("family", kind="stable")

@@ -1,4 +1,4 @@
-"""Shares of kernels that pass a rule at every threshold, trained ones beside nulls."""
+"""Shares of kernels that pass a rule at each threshold: trained kernels beside null models."""
 
 from typing import Any
 

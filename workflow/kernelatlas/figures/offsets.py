@@ -1,4 +1,4 @@
-"""Where the centres of kernels are, label by label, with the half-pixel lattice."""
+"""Fitted offsets of the centres of kernels by label, with the half-pixel lattice."""
 
 import itertools
 
@@ -68,7 +68,7 @@ def _panel(ax: Axes, bins: pd.DataFrame) -> None:
     )
     extent = (EDGES[0], EDGES[-1], EDGES[0], EDGES[-1])
     limit = max(float(counts.max()), 1.0)
-    image = np.sqrt(counts.T / limit)  # else the fullest bin leaves the others white
+    image = np.sqrt(counts.T / limit)  # linear colours would leave all but the fullest bin white
     ax.imshow(image, cmap="Greys", vmin=0, vmax=1.15, origin="lower", extent=extent)
     for x, y in itertools.product((-0.5, 0.0, 0.5), repeat=2):
         colour = ("#0072B2", "#EFA02A", "#C44E00")[(x != 0) + (y != 0)]
@@ -80,12 +80,12 @@ def _panel(ax: Axes, bins: pd.DataFrame) -> None:
 
 
 def _numbers(ax: Axes, counted: pd.DataFrame, kernels: int) -> None:
-    """Write beneath how many kernels are on the lattice, and how many would be by chance."""
+    """Write below the panel how many kernels are on the lattice, and how many by chance."""
     near = int(counted["near"].sum())
     lines = [(f"{style.count(kernels, 'kernel')}, {near:,} near", style.INK)]
     colours = dict(zip(SHARES, ("#0072B2", "#B87400", "#C44E00"), strict=True))
     for share in SHARES if near else ():
-        # Of the strides together.
+        # All strides together.
         found = (counted[f"share_{share}"].fillna(0) * counted["near"]).sum() / near
         by_chance = counted[f"chance_{share}"].iloc[0]
         text = f"{WORDS[share]}: {100 * found:.0f} %"

@@ -1,4 +1,4 @@
-"""Principal components of the normalised kernels: a look at the data before any model."""
+"""Principal components of the normalised kernels, which need no model."""
 
 import numpy as np
 import pandas as pd
@@ -13,7 +13,7 @@ from kernelatlas.names import shape_of
 SIDE = 5.0  # inches of the scatter
 TILE = 0.5
 LEFT, BOTTOM = 1.35, 0.95
-SHOWN = 10  # components in the scree
+SHOWN = 10  # components in the scree plot
 
 
 def draw(scores: pd.DataFrame, components: pd.DataFrame, kernels: int | None = None) -> Figure:
@@ -88,7 +88,7 @@ def _caption(k: int, scores: pd.DataFrame, kernels: int | None) -> str:
 
 
 def _scatter(ax: Axes, scores: pd.DataFrame) -> list[str]:
-    """Draw the kernels in a random order, so that none hides the rest; return the parts shown."""
+    """Draw the kernels in a random order, so that no label hides others; return the parts shown."""
     order = np.random.default_rng(0).permutation(len(scores))
     shuffled = scores.iloc[order]
     identified = shuffled["identified"].to_numpy(dtype=bool)

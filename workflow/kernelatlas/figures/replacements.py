@@ -1,4 +1,4 @@
-"""Networks tested with their depthwise kernels replaced, without retraining."""
+"""Accuracies of networks whose depthwise kernels were replaced, without retraining."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ from kernelatlas.figures import style
 ACROSS = 3  # networks in a row
 PITCH = 0.23  # inches from bar to bar
 REPLACED: dict[str, Any] = {"facecolor": "#0072B2"}
-# Looks of each variant's bar, from top to bottom.
+# The bar of each variant, from top to bottom.
 VARIANTS: dict[str, dict[str, Any]] = {
     "untouched": {"facecolor": style.INK},
     "fits": REPLACED,

@@ -1,4 +1,4 @@
-"""How much networks of one recipe and different seeds differ."""
+"""Shapes in networks of one recipe and different seeds."""
 
 import numpy as np
 import pandas as pd
@@ -10,7 +10,7 @@ from kernelatlas.figures import style
 
 
 def draw(seeds: pd.DataFrame, seed: int | None = None) -> Figure:
-    """Draw each shape's share in each network, with mean and spread, a panel per family and size.
+    """Draw the share of each shape in each network, with mean and spread, by family and size.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The decoded spectrum: what the autoencoder's curve draws along its one code."""
+"""The decoded spectrum: the kernels that the autoencoder decodes along its one code."""
 
 import numpy as np
 import pandas as pd
@@ -10,12 +10,12 @@ from kernelatlas.figures import style
 from kernelatlas.names import FIRST, OTHER, SECOND, SHAPES, shape_of
 
 LINES = 8  # of the page
-IMAGES = 32  # decoded kernels in a line, at most
+IMAGES = 32  # maximal number of decoded kernels in a line
 LEFT, WIDTH, RIGHT = 0.5, 10.08, 0.42  # inches
 DENSITY, BAND, GAP, BETWEEN = 0.2, 0.16, 0.03, 0.13  # inches
 HEAD, KEY = 0.5, 0.62  # inches of the title and of the key to the shapes
 
-# What stands on a stretch of the band: the first that is narrow enough.
+# Texts on a stretch of the band: the first that is narrow enough is written.
 SHORT = {
     "on-centre": ("on-centre", "●"),
     "off-centre": ("off-centre", "○"),
@@ -28,11 +28,11 @@ SHORT = {
 SYMBOLS = {FIRST: "→ ↗ …", SECOND: "│ ╱ …"}
 ARROWS = {0: "→", 45: "↗", 90: "↑", 135: "↖", 180: "←", 225: "↙", 270: "↓", 315: "↘"}
 RIDGES = {0: "│", 45: "╲", 90: "─", 135: "╱"}  # across the direction
-DARK = ("on-centre", "on-cross", "on-square", FIRST)  # colours that white can be read on
+DARK = ("on-centre", "on-cross", "on-square", FIRST)  # colours on which white is readable
 
 
 def draw(spectrum: pd.DataFrame, seed: int | None = None) -> Figure:
-    """Draw the code like lines of text: decoded kernels over a band in the colours of shapes.
+    """Draw the code in lines, as of text: decoded kernels over a band in the colours of shapes.
 
     Parameters
     ----------
@@ -185,7 +185,7 @@ def _line(
 
 
 def _typical(labels: np.ndarray, places: np.ndarray, middle: float, tile: float) -> int:
-    """Return which point a square over `middle` shows: the middle one of the commonest label."""
+    """Return the point that a square over `middle` shows: the middle one of the commonest label."""
     under = np.flatnonzero(np.abs(places - middle) <= tile / 2 + 1e-9)
     if not len(under):
         return int(np.abs(places - middle).argmin())

@@ -1,4 +1,4 @@
-"""How stable names are: between seeds of the autoencoder, by vote, and on kernels not learned."""
+"""Stability of labels: between seeds, by vote, and in networks not used for fitting."""
 
 import numpy as np
 import pandas as pd
@@ -12,11 +12,11 @@ from kernelatlas.figures import style
 ALONE, VOTE = "#56B4E9", "#0072B2"
 INDEX = "#D55E00"
 PITCH = 0.2  # inches from network to network
-NAMES = 2.6  # width of the names of networks, at most
+NAMES = 2.6  # maximal width of the names of networks
 
 
 def draw(stability: pd.DataFrame, k: int) -> Figure:
-    """Draw shares by seed and by vote, pairs of seeds, and networks that a curve did not see.
+    """Draw shares by seed and by vote, pairs of seeds, and networks not used for fitting.
 
     Parameters
     ----------
@@ -88,7 +88,7 @@ def _seeds(ax: Axes, seeds: pd.DataFrame, vote: pd.DataFrame) -> None:
     seeds = seeds.sort_values("seed")
     values = [*seeds["share_identified"], *vote["share_identified"]]
     texts = [f"seed {int(seed)}" for seed in seeds["seed"]] + ["vote"] * len(vote)
-    # The vote stands apart.
+    # The bar of the vote is set apart.
     places = np.arange(len(values)) + 0.5 * (np.arange(len(values)) >= len(seeds))
     colours = [ALONE] * len(seeds) + [VOTE] * len(vote)
     percent = 100 * np.array(values, dtype=float)

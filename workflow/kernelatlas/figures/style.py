@@ -1,4 +1,4 @@
-"""What all figures share: theme, colours, kernels as images, stacked shares, captions, saving."""
+"""Shared by all figures: theme, colours, kernels as images, stacked bars, captions, saving."""
 
 import os
 from collections.abc import Iterable, Sequence
@@ -23,8 +23,8 @@ from kernelatlas.names import DEGENERATE, shape_of
 from kernelatlas.running.files import whole
 
 SMALL, NORMAL, LARGE = 6.5, 7.5, 10.0  # points
-LINE = 1.35  # distance of lines in heights of the font
-MARGIN = 0.15  # inches between the page's edge and what stands on it
+LINE = 1.35  # distance of lines, in font sizes
+MARGIN = 0.15  # inches between the edge of the page and its content
 CANVAS = 300  # pixels an inch of images that are put together from kernels
 INK, FAINT, CONTROL = "#333333", "#9A9A9A", "#BDBDBD"
 
@@ -60,7 +60,7 @@ sns.set_theme(
     },
 )
 
-# Red is positive, blue negative: told apart by all common kinds of colour blindness.
+# Red is positive, blue negative: distinct with all common kinds of colour blindness.
 KERNEL_MAP = matplotlib.colormaps["RdBu_r"]
 
 # After Okabe and Ito: the "on" kind of a shape is dark, the "off" kind light.
@@ -81,7 +81,7 @@ _HATCHES = {DEGENERATE: "////"}
 
 
 def palette(labels: Iterable[str]) -> dict[str, str]:
-    """Return the colour of each label: that of its shape, in every figure the same."""
+    """Return the colour of each label: that of its shape, the same in every figure."""
     return {label: _COLOURS[shape_of(label)] for label in labels}
 
 
@@ -101,7 +101,7 @@ def control_style() -> dict[str, Any]:
 
 
 def new_figure(width: float, height: float, title: str, fixed: bool = False) -> Figure:
-    """Return an empty page, in inches; `fixed` leaves the placing of axes to `axes_at`."""
+    """Return an empty page of a size in inches; on a `fixed` one, axes are placed by `axes_at`."""
     figure = Figure(figsize=(width, height), layout=None if fixed else "constrained")
     if fixed:
         figure.text(MARGIN / width, 1 - MARGIN / height, title, va="top", size=LARGE, weight="bold")
@@ -152,7 +152,7 @@ def caption(figure: Figure, text: str) -> float:
     width, height = figure.get_size_inches()
     lines = wrap(text, width - 2 * MARGIN, NORMAL)
     added = len(lines) * NORMAL * LINE / 72 + 2 * MARGIN
-    for other in figure.texts:  # what hangs from the upper edge stays there
+    for other in figure.texts:  # texts at the upper edge stay there
         other.set_y(1 - (1 - other.get_position()[1]) * height / (height + added))
     figure.set_size_inches(width, height + added)
     height += added
@@ -269,7 +269,7 @@ def show_kernels(
     tile: float,
     faint: Sequence[bool] | None = None,
 ) -> None:
-    """Show a row of kernels as one image, with frames as one or two lines: few artists are fast.
+    """Show a row of kernels as one image, with frames as one or two lines: few artists, for speed.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""How the autoencoder's training went."""
+"""Training curves of the autoencoders."""
 
 from collections.abc import Mapping
 from typing import Any, Literal
@@ -15,7 +15,7 @@ from kernelatlas.figures import style
 Line = Literal["-", "--"]
 ANSWERS: dict[Line, str] = {"-": "best point of the curve", "--": "encoder’s answer"}
 
-# Of each stage: its panel's title, what its steps are, and what is drawn below.
+# For each stage: the title of its panel, the name of its steps, and the lower panel.
 STAGES = {
     "curve": ("1. curve of points", "round", "width"),
     "decoder": ("2. decoder", "step", "learning_rate"),
@@ -98,7 +98,7 @@ def _lines(
 
 
 def _scale(ax: Axes, values: pd.Series, logarithmic: bool = True) -> None:
-    """Choose a logarithmic axis, if one is apt, for values that span more than a factor of five."""
+    """Make the axis logarithmic if positive values span more than a factor of five."""
     if values.empty:
         ax.set_yticks([])
         ax.text(0.5, 0.5, "not recorded", transform=ax.transAxes, ha="center", color="#6B6B6B")

@@ -1,4 +1,4 @@
-"""The sum of a kernel's raw weights, label by label."""
+"""Sums of the raw weights of kernels, by label."""
 
 import pandas as pd
 import seaborn as sns
@@ -23,7 +23,7 @@ def draw(weightsum: pd.DataFrame, k: int | None = None) -> Figure:
         Size of the kernels, for title and caption.
     """
     rows = weightsum.sort_values("label", key=lambda labels: labels.map(LABELS.index))
-    places = max(len(rows), 6)  # room for the axis's name beside few boxes too
+    places = max(len(rows), 6)  # room for the axis label, even beside few boxes
     size = "" if k is None else f" of {k}×{k}"
     figure = style.new_figure(
         10.5, 1.25 + PITCH * places, f"Sum of the weights of kernels{size}, by label"

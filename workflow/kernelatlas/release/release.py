@@ -7,7 +7,6 @@ a manifest. The manifest is written last: a folder without one is not a release.
 import hashlib
 import json
 import re
-import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -37,23 +36,22 @@ def sha256(path: str | Path) -> str:
 
 def write_release(
     folder: str | Path,
-    results: str | Path,
     files: Iterable[str | Path],
     kernels: Sequence[str | Path],
     models: Sequence[Sequence[Any]],
     settings: Mapping[str, Any],
     dictionary: str | Path,
 ) -> None:
-    """Write a release. Equal results give equal bytes.
+    """Write the card, the checksums and the manifest of a release. Equal files give equal bytes.
 
     Other files in the folders of `FOLDERS`, from an earlier release, are removed.
 
     Parameters
     ----------
-    results
-        The folder of all results.
+    folder
+        Of the release.
     files
-        The files in `results` to release; they include tables/models.parquet.
+        Those that are released, in `folder`; tables/models.parquet is one of them.
     kernels
         The kernel table of each model, of which only the metadata is used: kernels are not
         released.
@@ -69,8 +67,8 @@ def write_release(
     KernelAtlasError
         If `dictionary` has no section about a released folder, or a file cannot be written.
     """
-    folder, results = Path(folder), Path(results)
-    sources = {Path(file).relative_to(results).as_posix(): Path(file) for file in files}
+    folder = Path(folder)
+    sources = {Path(file).relative_to(folder).as_posix(): Path(file) for file in files}
     sources = dict(sorted(sources.items()))
     zoo = [
         {"name": name, "family": family, "trained": bool(trained), "trained_on": data}
@@ -81,9 +79,6 @@ def write_release(
 
     (folder / MANIFEST).unlink(missing_ok=True)
     _remove_others(folder, sources)
-    for name, source in sources.items():
-        with whole(folder / name) as partial:
-            shutil.copyfile(source, partial)
     _write(folder / CARD, card)
     entries = {
         name: {"bytes": (folder / name).stat().st_size, "sha256": sha256(folder / name)}

@@ -10,7 +10,7 @@ from snakemake.logging import logger
 WORKFLOW = Path(workflow.basedir) / "workflow"
 ENVIRONMENT = str(Path(workflow.basedir) / "envs" / "environment.yaml")
 
-# Scripts find the library in whatever environment or on whatever node they run.
+# So that scripts find the library in every environment and on every node.
 sys.path.insert(0, str(WORKFLOW))
 os.environ.update(
     PYTHONPATH=os.pathsep.join(filter(None, [str(WORKFLOW), os.getenv("PYTHONPATH")]))
@@ -46,7 +46,7 @@ if old := outdated("results"):
 STARTED = time.time()
 
 
-# Snakemake holds the folder's lock by then, and nothing has been submitted.
+# By then Snakemake holds the lock of the folder, and has submitted nothing.
 onstart:
     try:
         refuse_orphans(
@@ -56,7 +56,7 @@ onstart:
         stop(error)
 
 
-# Where jobs run here, their errors have been told.
+# Jobs on this machine have already printed their errors.
 onerror:
     if not workflow.executor_plugin.common_settings.local_exec:
         for line in errors_in("results/logs", STARTED):

@@ -6,7 +6,8 @@ from kernelatlas.sources.registry import digest as registry_digest
 from kernelatlas.training.histories import history_of, with_history
 from kernelatlas.training.recipes import recipe_files
 
-# Networks of trainings of which it is known how they were trained; and of the zoo.
+# Networks that were trained here, of which the history is known: last checkpoints of trainings,
+# and models of the zoo.
 DOCUMENTED = with_history(EXPERIMENT.last_checkpoints)
 OF_KNOWN_ACCURACY = with_history(EXPERIMENT.zoo.values())
 RECIPES_BY_DATA = EXPERIMENT.recipes_by_data()
@@ -23,7 +24,7 @@ def size_of(wildcards):
 
 
 def checkpoint_of(wildcards):
-    """The files that hold the weights of {model}; none of what comes from a hub."""
+    """The files that hold the weights of {model}; none if it comes from a hub or an address."""
     model = model_of(wildcards)
     if not model.trained:
         return f"results/untrained/{model.name}.safetensors"
@@ -47,7 +48,7 @@ def layers_of(wildcards):
 def studied(models=None):
     """Sorted kernel sizes under study that these models (the zoo's without it) have.
 
-    They are either all of the zoo or all checkpoints of trainings.
+    The models are either all of the zoo or all checkpoints of trainings.
     """
     names = list(MODELS if models is None else models)
     of_zoo = not set(names) & set(DYNAMICS)
@@ -101,11 +102,11 @@ def of_family(pattern):
 
 
 def kernels_to_fit(wildcards):
-    """The kernels of {model}; its sizes, a parameter, are known after the checkpoint only."""
+    """The kernels of {model}, once the kernel sizes are known, which are a parameter."""
     fitted_sizes([wildcards.model])
     return f"results/kernels/{wildcards.model}.parquet"
 
 
 def evaluated():
-    """Networks that can be tested with other kernels; asks for the studied sizes."""
+    """Networks of known accuracy that have kernels to which functions are fitted."""
     return [model.name for model in OF_KNOWN_ACCURACY if fitted_sizes([model.name])]

@@ -4,8 +4,8 @@ from kernelatlas.running.fingerprint import fingerprint
 def runs(script, *modules):
     """Params of a rule that runs workflow/scripts/{script}.py.
 
-    `code` is a digest of what the script and all that it imports mean; `modules` are what it
-    imports by a name that is a parameter.
+    `code` is a digest of the script and of all modules that it imports; `modules` are those that
+    it imports by a name that is a parameter.
     """
     path = WORKFLOW / "scripts" / f"{script}.py"
     return {"script": script, "code": fingerprint(path, modules)}
@@ -20,5 +20,7 @@ def draws(figure):
 
 
 def no_target(wildcards):
-    """Input function of the rules that others are made of."""
-    stop("this is no target: ask for all, dynamics, evidence, release or a file")
+    """Input function of rules that only others inherit from."""
+    stop(
+        "rules of workflow/rules/base.smk are no targets: ask for all, dynamics, evidence, release or a file"
+    )

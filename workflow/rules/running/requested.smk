@@ -1,4 +1,4 @@
-# A name that is not in the zoo is told as such; Snakemake would know of no rule.
+# Snakemake itself would only say that no rule makes the file.
 try:
     TARGETS.refuse_unknown(
         sys.argv[1:],

@@ -1,13 +1,13 @@
 from kernelatlas.running.resources import memory_mb, runtime_minutes
 
-# A job takes one GPU, unless there is nothing for it to do there. A profile that limits `gpu`
-# to none, as profiles/default does where there is none, makes this 0.
+# GPUs of a job that trains. Where a profile limits `gpu` to 0, as profiles/default does on a
+# machine without one, Snakemake reduces this to 0.
 GPU = 0 if config["device"] in ("cpu", "mps") else 1
 
 
 # The numbers in the rules are what `benchmarks/resources.py` found for the paper's zoo, rounded up.
 def memory(mb, per_mb=0, of=None):
-    """`mem_mb` of a rule: `mb`, and `per_mb` for each MB of its input, or of other files.
+    """`mem_mb` of a rule: `mb`, and `per_mb` for each MB of its input, or of the files `of`.
 
     `mb` may be a function of the wildcards.
     """
@@ -20,7 +20,7 @@ def memory(mb, per_mb=0, of=None):
 
 
 def minutes(fixed, per_mb=0):
-    """`runtime` of a rule, likewise, with a margin for slow disks and nodes."""
+    """`runtime` of a rule, likewise; the numbers leave a margin for slow disks and nodes."""
     return lambda wildcards, input, attempt: runtime_minutes(
         fixed, per_mb, input, attempt
     )

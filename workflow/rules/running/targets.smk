@@ -1,6 +1,6 @@
 from kernelatlas.running.targets import Targets
 
-# What wildcards of results stand for in each target.
+# The values of wildcards in each target.
 OF_ZOO = {
     "model": lambda: MODELS,
     "family": lambda: [f for f in FAMILIES if studied(EXPERIMENT.of_family(f))],
@@ -17,11 +17,11 @@ TARGETS = Targets(
 )
 
 
-# An output says which targets it is of. `over` maps a wildcard to a function that returns its
-# values, where they are not those above; `when` is a function that returns nothing if there is
-# nothing to be made.
+# Outputs name the targets `of` which they are. `over` maps a wildcard to a function that returns
+# its values, where these differ from those above. The output is left out if the function `when`
+# returns an empty list.
 def result(path, of, over=None, when=None):
-    """An output of the targets `of`."""
+    """One output."""
     TARGETS.add(path, of, over, when)
     return path
 
@@ -64,9 +64,7 @@ def figures(name, category, title, of, over=None, when=None):
 def dynamics_results(wildcards):
     """Everything that `dynamics` makes."""
     if not DYNAMICS:
-        stop(
-            "config.yaml: dynamics: none: name a zoo of states on the way of trainings"
-        )
+        stop("config.yaml: dynamics is null: name a zoo of checkpoints of trainings")
     return TARGETS.files("dynamics")
 
 

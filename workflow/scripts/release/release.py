@@ -5,10 +5,8 @@ from kernelatlas.running.job import logged
 
 with logged(snakemake.log[0]):
     inputs, params = snakemake.input, snakemake.params
-    folder = Path(snakemake.output.manifest).parent
     write_release(
-        folder,
-        folder.parent,
+        Path(snakemake.output.manifest).parent,
         inputs.files,
         inputs.kernels,
         params.models,
