@@ -13,8 +13,8 @@ from scipy.stats import permutation_test, rankdata
 from kernelatlas.errors import KernelAtlasError
 
 HELD_OUT, IMAGENET = "held-out subject accuracy", "ImageNet top-1"
-FEWEST = 4  # networks worth a correlation
-PERMUTATIONS = 9999  # all of them where there are no more
+FEWEST = 4  # networks, for a correlation
+PERMUTATIONS = 9999  # at most; all of them if there are fewer
 COLUMNS = ("model", "family", "k", "kernels", "share_identified", "accuracy", "measure")
 
 
@@ -38,13 +38,12 @@ def accuracy_table(
     Returns
     -------
     DataFrame
-        The columns of `COLUMNS`, accuracy from 0 to 1; no row for a network whose accuracy is not
-        known.
+        The columns of `COLUMNS`, accuracy from 0 to 1; without networks of unknown accuracy.
 
     Raises
     ------
     KernelAtlasError
-        If a file does not tell an accuracy, or is not such a table.
+        If a file has no accuracy, or is not such a table.
     """
     held_out = {name: _held_out(path) for name, path in zip(networks, weights, strict=True)}
     known = [(HELD_OUT, held_out), (IMAGENET, _imagenet(imagenet))]
@@ -64,7 +63,7 @@ def _held_out(path: str | Path) -> float:
         return float(metadata["held_out"]["accuracy_subject"])
     except (SafetensorError, OSError, KeyError, ValueError) as error:
         raise KernelAtlasError(
-            f"{path}: does not tell its held-out accuracy ({error!r}): it must be a network that "
+            f"{path}: has no held-out accuracy ({error!r}): it must be a network that "
             f"`snakemake zoo` trained; without {Path(path).stem}_history.parquet beside it, it is "
             "not taken for one"
         ) from error
