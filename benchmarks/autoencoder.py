@@ -48,15 +48,15 @@ def peak_mib() -> float:
 def kernels_of(path: Path, n: int) -> np.ndarray:
     """Return n kernels: the first of a corpus in random order, or more made of them."""
     _, corpus = read_corpus(path)
-    random = np.random.default_rng(SEED)
+    rng = np.random.default_rng(SEED)
     if n <= len(corpus):
-        return corpus[np.sort(random.choice(len(corpus), n, replace=False))]
+        return corpus[np.sort(rng.choice(len(corpus), n, replace=False))]
     made = np.empty((n, corpus.shape[1]), np.float32)
     for begin in range(0, n, SEEN):
         rows = min(SEEN, n - begin)
-        one, other = (corpus[random.integers(len(corpus), size=rows)] for _ in range(2))
-        share = random.random((rows, 1), np.float32)
-        noise = random.normal(0, 0.1 / corpus.shape[1] ** 0.5, one.shape)
+        one, other = (corpus[rng.integers(len(corpus), size=rows)] for _ in range(2))
+        share = rng.random((rows, 1), np.float32)
+        noise = rng.normal(0, 0.1 / corpus.shape[1] ** 0.5, one.shape)
         made[begin : begin + rows] = normalise(share * one + (1 - share) * other + noise)
     return made
 

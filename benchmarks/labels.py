@@ -149,10 +149,10 @@ def main() -> None:
                     "dissimilarity": other.dissimilarity.mean(),
                 }
             )
-        random = np.random.default_rng(0)
+        rng = np.random.default_rng(0)
         for null, values in (
-            ("shuffled", random.permuted(kernels, axis=1)),
-            ("white", random.standard_normal(kernels.shape)),
+            ("shuffled", rng.permuted(kernels, axis=1)),
+            ("white", rng.standard_normal(kernels.shape)),
         ):
             votes = vote(normalise(values), curves, minimum)
             nulls.append(

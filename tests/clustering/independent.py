@@ -131,7 +131,7 @@ def sigmas(k: int) -> np.ndarray:
 
 def every(k: int, angles: int = 24, seed: int = 0) -> Planted:
     """Return kernels of all shapes; the directions of derivatives are drawn at random."""
-    random = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed)
     kernels, shapes, directions = [], [], []
 
     def add(shape: str, kernel: np.ndarray, degrees: float = np.nan) -> None:
@@ -144,9 +144,9 @@ def every(k: int, angles: int = 24, seed: int = 0) -> Planted:
             add(f"on-{name}", kernel)
             add(f"off-{name}", -kernel)
     for sigma in sigmas(k):
-        for degrees in random.uniform(0, 360, angles):
+        for degrees in rng.uniform(0, 360, angles):
             add("first-derivative", steered(k, sigma, degrees, 1), degrees)
-            sign = random.choice([-1, 1])
+            sign = rng.choice([-1, 1])
             add("second-derivative", sign * steered(k, sigma, degrees, 2), degrees % 180)
     return Planted(unit(np.stack(kernels)), np.array(shapes), np.array(directions))
 
@@ -164,13 +164,13 @@ def plant(known: Planted, n: int, noise: float, seed: int) -> tuple[Planted, np.
 
     Returns the kernels as drawn and the rows of `known` that they come from.
     """
-    random = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed)
     shapes = np.unique(known.shapes)
     rows = np.array(
-        [random.choice(np.flatnonzero(known.shapes == shape)) for shape in random.choice(shapes, n)]
+        [rng.choice(np.flatnonzero(known.shapes == shape)) for shape in rng.choice(shapes, n)]
     )
     d = known.kernels.shape[1]
-    noisy = known.kernels[rows] + random.normal(0, noise / d**0.5, (n, d))
+    noisy = known.kernels[rows] + rng.normal(0, noise / d**0.5, (n, d))
     return Planted(noisy, known.shapes[rows], known.degrees[rows]), rows
 
 

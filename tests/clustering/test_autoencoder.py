@@ -40,10 +40,10 @@ def noise(n, k=3, seed=0):
 
 
 def planted(n=600, sigma=0.05, seed=0):
-    random = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed)
     weights = bank(7).weights
-    kernels = weights[random.integers(len(weights), size=n)]
-    return normalise(kernels + random.normal(0, sigma, kernels.shape))
+    kernels = weights[rng.integers(len(weights), size=n)]
+    return normalise(kernels + rng.normal(0, sigma, kernels.shape))
 
 
 @pytest.fixture
@@ -213,7 +213,7 @@ def test_the_decoder_is_laid_on_the_curve():
     torch.manual_seed(0)
     model = Autoencoder(5, QUICK)
     rows = []
-    module.lay_on(model, torch.from_numpy(curve), lambda step, row: rows.append(row))
+    module.fit_decoder(model, torch.from_numpy(curve), lambda step, row: rows.append(row))
     cosines = (model.curve().numpy() * curve).sum(axis=1)
     assert cosines.min() > 0.99
     assert rows[-1]["dissimilarity"] < rows[0]["dissimilarity"]

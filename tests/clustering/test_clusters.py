@@ -44,11 +44,11 @@ EACH = 20 + np.arange(len(PLANTED))
 def planted():
     """Kernels around the planted ones, and curves of two seeds with all of them as points."""
     points = normalise(np.stack([w.ravel() for w in PLANTED.values()]))
-    random = np.random.default_rng(1)
+    rng = np.random.default_rng(1)
     kernels = np.repeat(points, EACH, axis=0)
-    kernels = normalise(kernels + random.normal(0, 0.02, kernels.shape))
+    kernels = normalise(kernels + rng.normal(0, 0.02, kernels.shape))
     curve = np.repeat(points, 3, axis=0)
-    shuffled = points[random.permutation(len(points))]
+    shuffled = points[rng.permutation(len(points))]
     return kernels, [Curve(7, 4, curve, 100.0), Curve(7, 9, shuffled, 100.0)]
 
 
@@ -88,9 +88,9 @@ def test_squares_at_all_corners_have_a_square_for_their_prototype():
             kernel[2 + dy : 4 + dy, 2 + dx : 4 + dx] = 1
             corners.append(kernel.ravel())
     corners = normalise(np.stack(corners))
-    random = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     kernels = np.repeat(corners, (40, 60, 30, 30), axis=0)
-    kernels = normalise(kernels + random.normal(0, 0.02, kernels.shape))
+    kernels = normalise(kernels + rng.normal(0, 0.02, kernels.shape))
     row = cluster_table(kernels, [Curve(7, 0, corners, 100.0)], 0.3, 0.8).iloc[0]
     assert (row["label"], row["members"], row["identified"]) == ("on-square", 160, 160)
     assert row["template_label"] == "on-square"
@@ -151,11 +151,11 @@ def test_the_places_of_each_seed_tile_the_code_once(planted, minimum):
 
 
 def test_what_has_no_name_is_split_the_most_frequent_first():
-    random = np.random.default_rng(0)
-    directions = normalise(random.normal(size=(3, 49)))
+    rng = np.random.default_rng(0)
+    directions = normalise(rng.normal(size=(3, 49)))
     each = (30, 90, 60)
     kernels = np.repeat(directions, each, axis=0)
-    kernels = normalise(kernels + random.normal(0, 0.01, kernels.shape))
+    kernels = normalise(kernels + rng.normal(0, 0.01, kernels.shape))
     curves = [Curve(7, 0, directions, 100.0)]
     table = cluster_table(kernels, curves, 0.3, 1.01)
     assert set(table["label"]) == {names.OTHER}

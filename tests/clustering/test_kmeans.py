@@ -9,10 +9,10 @@ from kernelatlas.kernels.normalise import normalise
 
 
 def planted(n=6, d=25, each=40, noise=0.03):
-    random = np.random.default_rng(1)
-    directions = normalise(random.normal(size=(n, d)))
+    rng = np.random.default_rng(1)
+    directions = normalise(rng.normal(size=(n, d)))
     kernels = np.repeat(directions, each, axis=0)
-    return directions, normalise(kernels + random.normal(0, noise, kernels.shape))
+    return directions, normalise(kernels + rng.normal(0, noise, kernels.shape))
 
 
 def test_planted_directions_are_found():
@@ -26,9 +26,9 @@ def test_planted_directions_are_found():
 
 
 def test_each_centroid_is_the_mean_direction_of_its_kernels():
-    random = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     # Uneven clusters, for which the rounds on the sphere move something.
-    kernels = normalise(random.normal(size=(600, 25)) * np.linspace(1, 3, 25) + np.arange(25) / 12)
+    kernels = normalise(rng.normal(size=(600, 25)) * np.linspace(1, 3, 25) + np.arange(25) / 12)
     centroids = spherical_kmeans(kernels, 12, seed=0)
     nearest = (kernels @ centroids.T).argmax(axis=1)
     for i in range(12):

@@ -140,10 +140,10 @@ def test_blocks_do_not_matter(monkeypatch):
 
 @pytest.fixture
 def layers():
-    random = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     sizes = [(6, 3, 3), (2, 5, 5), (3, 1, 3), (80, 3, 3)]
     layers = [
-        Layer(f"dw{i}", random.normal(size=size).astype(np.float32)) for i, size in enumerate(sizes)
+        Layer(f"dw{i}", rng.normal(size=size).astype(np.float32)) for i, size in enumerate(sizes)
     ]
     layers[0].weights[2] = 3
     layers[3].weights[0, 1, 1] = np.inf

@@ -115,10 +115,10 @@ def test_directions_of_planted_kernels_are_measured(worlds, k):
 @pytest.mark.parametrize("k", [5, 7])
 def test_kernels_without_structure_are_not_identified(worlds, k):
     world = worlds(k)
-    random = np.random.default_rng(3)
-    white = random.normal(size=(4000, k * k))
+    rng = np.random.default_rng(3)
+    white = rng.normal(size=(4000, k * k))
     assert world.vote(white).identified(world.below).mean() < 0.01
-    shuffled = random.permuted(world.planted.kernels, axis=1)
+    shuffled = rng.permuted(world.planted.kernels, axis=1)
     identified = world.vote(shuffled).identified(world.below)
     # One of 25 kernels with one bright pixel comes out as a centre again: that is no null.
     chance = (normalise(shuffled) @ independent.every(k).kernels.T).max(axis=1) >= 0.8

@@ -37,8 +37,8 @@ def loop(phases: np.ndarray) -> np.ndarray:
 
 def noisy(points: np.ndarray, noise: float, seed: int = 0) -> np.ndarray:
     """Add noise of this expected length."""
-    random = np.random.default_rng(seed)
-    return normalise((points + random.normal(0, noise / 5, points.shape)).astype(np.float32))
+    rng = np.random.default_rng(seed)
+    return normalise((points + rng.normal(0, noise / 5, points.shape)).astype(np.float32))
 
 
 def phases(n: int, seed: int = 1) -> np.ndarray:

@@ -91,9 +91,9 @@ def test_blocks_do_not_matter(monkeypatch):
 @pytest.mark.parametrize("sigma", [0.8, 1.2, 1.7])
 def test_directions_are_measured_continuously(order, sigma):
     """Differences of blurred impulses, averaged over pixels, at any angle."""
-    random = np.random.default_rng(order)
-    degrees = random.uniform(0, 360, 40)
-    signs = np.ones(40, int) if order == 1 else random.choice([-1, 1], 40)
+    rng = np.random.default_rng(order)
+    degrees = rng.uniform(0, 360, 40)
+    signs = np.ones(40, int) if order == 1 else rng.choice([-1, 1], 40)
     drawn = [s * steered(7, sigma, d, order) for s, d in zip(signs, degrees, strict=True)]
     turn = 360 if order == 1 else 180
     expected = degrees % turn
@@ -155,9 +155,9 @@ def test_directions_count_from_the_right_anticlockwise():
 
 
 def test_planted_kernels_with_noise_get_their_label():
-    random = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     bank = templates.bank(7)
-    noisy = normalise(bank.weights + random.normal(0, 0.02, bank.weights.shape))
+    noisy = normalise(bank.weights + rng.normal(0, 0.02, bank.weights.shape))
     found = bank.name(noisy, 0.75)
     assert (found.shape == bank.shapes).mean() > 0.97
     assert (found.label == np.array(bank.labels)).mean() > 0.9

@@ -57,10 +57,10 @@ def planted_rows(k: int, n: int = 8) -> list[int]:
 
 def planted(k: int, n: int = 8, each: int = 40, noise: float = 0.02, seed: int = 0):
     """Return kernels near n templates, and which of them each is near."""
-    random = np.random.default_rng(seed)
-    labels = random.permutation(np.repeat(np.arange(n), each))
+    rng = np.random.default_rng(seed)
+    labels = rng.permutation(np.repeat(np.arange(n), each))
     kernels = bank(k).weights[planted_rows(k, n)][labels]
-    return normalise(kernels + random.normal(0, noise, kernels.shape)), labels
+    return normalise(kernels + rng.normal(0, noise, kernels.shape)), labels
 
 
 def noise(k: int, n: int, seed: int = 0) -> np.ndarray:
@@ -167,8 +167,8 @@ def test_scores_by_hand():
 
 
 def test_agreement_of_equal_and_of_random_clusters():
-    random = np.random.default_rng(0)
-    one, two, three = (random.integers(0, 8, 4000) for _ in range(3))
+    rng = np.random.default_rng(0)
+    one, two, three = (rng.integers(0, 8, 4000) for _ in range(3))
 
     def outcome(method, seed, clusters):
         return Outcome(method, seed, None, np.ones(4000), clusters, np.ones((8, 25)))
@@ -223,8 +223,8 @@ def test_white_noise_has_neither_clusters_nor_names():
 def test_two_codes_learn_a_surface_that_a_component_does_not():
     axis = np.arange(7) - 3
     x, y = np.meshgrid(axis, -axis)
-    random = np.random.default_rng(0)
-    places = random.uniform(-1.5, 1.5, (600, 2))
+    rng = np.random.default_rng(0)
+    places = rng.uniform(-1.5, 1.5, (600, 2))
     kernels = normalise(np.stack([gaussian(x - a, y - b, 1.2).ravel() for a, b in places]))
     settings = Settings(widths=(64,), batch=64, learning_rate=5e-3)
     model = baselines.fit_wide(kernels, 2, settings, 0)

@@ -37,9 +37,9 @@ def test_divergence_of_gaussians_is_the_analytic_one() -> None:
 
 
 def test_divergence_weighs_components_by_their_variance() -> None:
-    random = RNG(0)
+    rng = RNG(0)
     scale = np.sqrt([9.0, 1.0])
-    corpus = (random.normal(size=(100_000, 2)) * scale).astype(np.float32)
+    corpus = (rng.normal(size=(100_000, 2)) * scale).astype(np.float32)
     plane = measures.Coordinates(corpus)
     assert plane.weights == pytest.approx([0.9, 0.1], abs=0.005)
     moved = [corpus + np.float32(d) * scale * axis for d, axis in ((1, [1, 0]), (1, [0, 1]))]
@@ -49,24 +49,24 @@ def test_divergence_weighs_components_by_their_variance() -> None:
 
 
 def test_a_set_is_at_no_distance_from_itself_nor_from_a_copy() -> None:
-    random = RNG(0)
-    space = measures.Coordinates(random.normal(size=(1000, 9)).astype(np.float32))
-    counts = space.histogram(random.normal(size=(500, 9)).astype(np.float32))
+    rng = RNG(0)
+    space = measures.Coordinates(rng.normal(size=(1000, 9)).astype(np.float32))
+    counts = space.histogram(rng.normal(size=(500, 9)).astype(np.float32))
     assert measures.divergence(counts, counts, space.weights) == 0
     assert counts.sum(axis=1) == pytest.approx(500)
 
 
 @pytest.mark.parametrize(("n_a", "n_b"), [(200, 200), (200, 3000), (1500, 1500)])
 def test_equal_distributions_come_to_the_noise_floor(n_a: int, n_b: int) -> None:
-    random = RNG(0)
-    space = measures.Coordinates(random.normal(size=(5000, 9)).astype(np.float32))
+    rng = RNG(0)
+    space = measures.Coordinates(rng.normal(size=(5000, 9)).astype(np.float32))
     found, floors = [], []
     for _ in range(15):
-        a, b = (space.histogram(random.normal(size=(n, 9)).astype(np.float32)) for n in (n_a, n_b))
+        a, b = (space.histogram(rng.normal(size=(n, 9)).astype(np.float32)) for n in (n_a, n_b))
         found.append(measures.divergence(a, b, space.weights))
-        floors.append(measures.noise_floor(a, b, space.weights, random))
+        floors.append(measures.noise_floor(a, b, space.weights, rng))
     assert np.mean(floors) == pytest.approx(np.mean(found), rel=0.1)
-    shifted = space.histogram(random.normal(1, 1, (n_b, 9)).astype(np.float32))
+    shifted = space.histogram(rng.normal(1, 1, (n_b, 9)).astype(np.float32))
     assert measures.divergence(a, shifted, space.weights) > 1.5 * np.mean(floors)
 
 
@@ -77,8 +77,8 @@ def test_kernels_beyond_the_corpus_are_counted() -> None:
 
 
 def test_variance_entropy_of_known_spectra() -> None:
-    random = RNG(0)
-    one = np.outer(random.normal(size=50), random.normal(size=9)).astype(np.float32)
+    rng = RNG(0)
+    one = np.outer(rng.normal(size=50), rng.normal(size=9)).astype(np.float32)
     assert measures.variance_entropy(one) == pytest.approx(0, abs=1e-6)
     # Orthogonal columns of mean zero and equal norm: as even as can be.
     even = np.concatenate([np.eye(9), -np.eye(9)])
@@ -91,7 +91,7 @@ def test_variance_entropy_of_known_spectra() -> None:
     assert measures.variance_entropy(1e-30 * uneven.astype(np.float32)) == pytest.approx(
         0.4515, 1e-3
     )
-    noise = measures.variance_entropy(random.normal(size=(5000, 9)))
+    noise = measures.variance_entropy(rng.normal(size=(5000, 9)))
     assert noise > 0.999 * np.log10(9)
     assert measures.noise_entropy(5000, 9) == pytest.approx(noise, abs=1e-3)
     assert measures.noise_entropy(12, 49) < np.log10(11)
@@ -130,7 +130,7 @@ MODELS = [
 
 def write_models(tmp_path, k: int = 5, n: int = 300) -> list[str]:
     """Write kernel tables: a and c are draws of one distribution, b of another."""
-    random, templates = RNG(0), bank(k)
+    rng, templates = RNG(0), bank(k)
     centres, second = (
         templates.weights[templates.shapes < 2],
         templates.weights[templates.shapes == 7],
@@ -138,9 +138,9 @@ def write_models(tmp_path, k: int = 5, n: int = 300) -> list[str]:
     chosen = {"a": centres, "c": centres, "b": second}
     paths = []
     for name, *_ in MODELS:
-        weights = random.normal(0, 0.05, (n, k * k))
+        weights = rng.normal(0, 0.05, (n, k * k))
         if name in chosen:
-            weights += chosen[name][random.integers(len(chosen[name]), size=n)]
+            weights += chosen[name][rng.integers(len(chosen[name]), size=n)]
         weights[0] = 1.0  # degenerate
         kernels = weights.astype(np.float32).reshape(n, k, k)
         strip = Layer("strip", kernels[:, :1, :].copy(), None, None)
@@ -189,8 +189,8 @@ def test_distances_of_one_model_without_controls(tmp_path) -> None:
 
 
 def test_layer_table(tmp_path) -> None:
-    random = RNG(0)
-    dead = random.normal(size=(40, 3, 3)).astype(np.float32)
+    rng = RNG(0)
+    dead = rng.normal(size=(40, 3, 3)).astype(np.float32)
     dead[:10] = 0
     dead[10] = np.nan
     layers = [

@@ -52,11 +52,9 @@ from kernelatlas.tables.masterkeys import (
 
 def planted(filters: np.ndarray, n: int, seed: int = 0) -> np.ndarray:
     """Return raw kernels a·f + b, n of each filter, a of either sign."""
-    random = np.random.default_rng(seed)
-    a = random.uniform(0.5, 2, (len(filters) * n, 1)) * random.choice(
-        [-1, 1], (len(filters) * n, 1)
-    )
-    b = random.normal(size=(len(filters) * n, 1))
+    rng = np.random.default_rng(seed)
+    a = rng.uniform(0.5, 2, (len(filters) * n, 1)) * rng.choice([-1, 1], (len(filters) * n, 1))
+    b = rng.normal(size=(len(filters) * n, 1))
     return (a * np.repeat(filters, n, axis=0) + b).astype(np.float32)
 
 

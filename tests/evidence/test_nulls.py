@@ -39,12 +39,12 @@ def write_model(path, weights, layers=4):
 def world(tmp_path_factory):
     """A network of planted templates and its control of white noise, seen by the pipeline."""
     folder = tmp_path_factory.mktemp("world")
-    random = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     templates = bank(K).weights
-    planted = templates[random.integers(len(templates), size=600)]
-    planted = planted + random.normal(0, 0.02, planted.shape)
+    planted = templates[rng.integers(len(templates), size=600)]
+    planted = planted + rng.normal(0, 0.02, planted.shape)
     write_model(folder / "net.parquet", planted)
-    write_model(folder / "net.untrained.parquet", random.normal(size=(400, K * K)))
+    write_model(folder / "net.untrained.parquet", rng.normal(size=(400, K * K)))
     kernels = normalise(planted)
     curves = trained(kernels, QUICK, (0, 1))
     clusters = cluster_table(kernels, curves, 0.3, 0.75)
@@ -71,8 +71,8 @@ def test_shuffling_keeps_the_weights_of_each_kernel_and_moves_them():
 
 
 def test_noise_has_the_second_moments_of_the_kernels():
-    random = np.random.default_rng(2)
-    units = normalise(random.normal(size=(400, 9)) @ np.diag(np.arange(1, 10)))
+    rng = np.random.default_rng(2)
+    units = normalise(rng.normal(size=(400, 9)) @ np.diag(np.arange(1, 10)))
     moments = units.T @ units / len(units)
     drawn = nulls.generate("covariance", np.zeros((40_000, 9), np.float32), moments)
     assert np.allclose(drawn.T @ drawn / len(drawn), moments, atol=0.01)

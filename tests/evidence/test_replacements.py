@@ -47,8 +47,8 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a network that nobody trained, with smooth kernels and one without a shape."""
     path = tmp_path_factory.mktemp("net") / "net.safetensors"
     model = from_recipe(RECIPE)
-    random = np.random.default_rng(0)
-    noise = random.normal(size=(6, 7, 7))
+    rng = np.random.default_rng(0)
+    noise = rng.normal(size=(6, 7, 7))
     kernels = noise + np.roll(noise, 1, 1) + np.roll(noise, 1, 2)
     kernels[2] = 0.25
     put(model, {"stages.0.blocks.0.conv_dw": kernels.astype(np.float32)})
@@ -74,8 +74,8 @@ def table(kernels: dict[str, np.ndarray]) -> pd.DataFrame:
 
 
 def test_the_best_of_filters_is_that_of_least_squares() -> None:
-    random = np.random.default_rng(1)
-    weights = random.normal(1, 2, (20, 25)).astype(np.float32)
+    rng = np.random.default_rng(1)
+    weights = rng.normal(1, 2, (20, 25)).astype(np.float32)
     filters = random_filters(4, 5, 2)
     found = by_filters(weights, filters)
     for w, replaced in zip(weights.astype(float), found, strict=True):

@@ -107,8 +107,8 @@ def test_equal_seeds_agree():
 @pytest.mark.parametrize("networks", [2, 3, 4, 7])
 def test_no_network_is_on_curves_that_have_seen_it(monkeypatch, networks):
     models = np.repeat([f"net{i}" for i in range(networks)], 10)
-    random = np.random.default_rng(0)
-    order = random.permutation(len(models))
+    rng = np.random.default_rng(0)
+    order = rng.permutation(len(models))
     models, kernels = models[order], noise(len(models))
     own = {name: {bytes(kernel) for kernel in kernels[models == name]} for name in set(models)}
     asked = []
@@ -145,19 +145,19 @@ def test_no_network_is_on_curves_that_have_seen_it(monkeypatch, networks):
 
 
 def test_a_network_with_a_shape_of_its_own_is_not_described_by_the_others():
-    random = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     templates = bank(5)
     labels = np.array(templates.labels)
     common = templates.weights[np.isin(labels, ["on-centre", "first-derivative 0°"])]
     lonely = templates.weights[labels == "off-cross"]
     parts = {
-        "a": common[random.integers(len(common), size=150)],
-        "b": common[random.integers(len(common), size=150)],
-        "c": lonely[random.integers(len(lonely), size=150)],
+        "a": common[rng.integers(len(common), size=150)],
+        "b": common[rng.integers(len(common), size=150)],
+        "c": lonely[rng.integers(len(lonely), size=150)],
     }
     models = np.repeat(list(parts), 150)
     kernels = np.concatenate(list(parts.values()))
-    kernels = normalise(kernels + random.normal(0, 0.03, kernels.shape))
+    kernels = normalise(kernels + rng.normal(0, 0.03, kernels.shape))
     curves = trained(kernels, QUICK, (0,))
     table = stability_table(models, kernels, curves, QUICK, 0.2, MINIMUM, "cpu")
     rows = table[table["kind"] == "network"].set_index("model")

@@ -49,9 +49,9 @@ def test_rho_and_exact_p_of_five() -> None:
 
 
 def test_interval_covers_the_truth() -> None:
-    random, covered = np.random.default_rng(0), 0
+    rng, covered = np.random.default_rng(0), 0
     for _ in range(40):
-        found = correlate(*random.normal(size=(2, 30)), 200)
+        found = correlate(*rng.normal(size=(2, 30)), 200)
         covered += found["low"] <= 0 <= found["high"]
         assert -1 <= found["low"] <= found["high"] <= 1
     assert covered >= 34
@@ -131,9 +131,9 @@ def test_no_known_accuracy_gives_empty_tables_and_words(tmp_path) -> None:
 
 @pytest.mark.parametrize("networks", [1, 5, 200])
 def test_figure_names_points_and_tells_correlations(tmp_path, networks: int) -> None:
-    random = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     rows = [
-        ("m", f"network_of_the_zoo_{i}", True, k, 100, random.uniform())
+        ("m", f"network_of_the_zoo_{i}", True, k, 100, rng.uniform())
         for i in range(networks)
         for k in (3, 5)
     ]

@@ -57,12 +57,10 @@ def labels(tmp_path):
 
 @pytest.fixture
 def kernels(tmp_path):
-    random = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     (tmp_path / "kernels").mkdir()
     return [
-        kernel_table(
-            tmp_path / "kernels" / f"{name}.parquet", random.normal(size=(len(rows), 7, 7))
-        )
+        kernel_table(tmp_path / "kernels" / f"{name}.parquet", rng.normal(size=(len(rows), 7, 7)))
         for name, rows in ROWS.items()
     ]
 
@@ -92,14 +90,14 @@ def test_a_training_whose_beginning_is_unknown_has_no_initial_energy(labels, ker
 
 
 def test_initial_energy_of_known_kernels(tmp_path):
-    random = np.random.default_rng(1)
-    begun = random.normal(size=(50, 7, 7))
+    rng = np.random.default_rng(1)
+    begun = rng.normal(size=(50, 7, 7))
     first = kernel_table(tmp_path / "begun.parquet", begun)
-    scaled = kernel_table(tmp_path / "scaled.parquet", begun * random.normal(size=(50, 1, 1)) + 3)
+    scaled = kernel_table(tmp_path / "scaled.parquet", begun * rng.normal(size=(50, 1, 1)) + 3)
     assert initial_energy(scaled, first, 7) == pytest.approx(1, abs=1e-6)
     # w = u + v with v orthogonal to u and of the same norm: half of the energy is u's.
     centred = begun - begun.mean((1, 2), keepdims=True)
-    other = random.normal(size=begun.shape)
+    other = rng.normal(size=begun.shape)
     other -= other.mean((1, 2), keepdims=True)
     norms = (centred**2).sum((1, 2), keepdims=True)
     other -= centred * (other * centred).sum((1, 2), keepdims=True) / norms
@@ -109,17 +107,15 @@ def test_initial_energy_of_known_kernels(tmp_path):
 
 
 def test_initial_energy_of_unrelated_kernels_is_chance(tmp_path):
-    random = np.random.default_rng(2)
-    paths = [
-        kernel_table(tmp_path / f"{i}.parquet", random.normal(size=(4000, 7, 7))) for i in "ab"
-    ]
+    rng = np.random.default_rng(2)
+    paths = [kernel_table(tmp_path / f"{i}.parquet", rng.normal(size=(4000, 7, 7))) for i in "ab"]
     assert initial_energy(*paths, 7) == pytest.approx(1 / 48, rel=0.1)
 
 
 def test_initial_kernels_are_found_by_layer_and_channel(tmp_path):
     """Also where the layers stand in another order, and where a kernel has no shape."""
-    random = np.random.default_rng(3)
-    p, q = random.normal(size=(2, 3, 7, 7)).astype(np.float32)
+    rng = np.random.default_rng(3)
+    p, q = rng.normal(size=(2, 3, 7, 7)).astype(np.float32)
     flat = p.copy()
     flat[1] = 1
     write_kernels(tmp_path / "a.parquet", "a", [Layer("p", p), Layer("q", q)], {})
@@ -149,8 +145,8 @@ def test_shares_of_shapes_at_the_last_step_and_their_spread(labels):
 
 
 def test_sizes_of_states_are_those_studied_of_the_zoo(tmp_path):
-    random = np.random.default_rng(0)
-    layers = [Layer(f"l{k}", random.normal(size=(2, k, k)).astype(np.float32)) for k in (3, 7)]
+    rng = np.random.default_rng(0)
+    layers = [Layer(f"l{k}", rng.normal(size=(2, k, k)).astype(np.float32)) for k in (3, 7)]
     write_kernels(tmp_path / "a.parquet", "a0", layers, {})
     write_frame(
         pd.DataFrame({"kh": [7, 9, 3], "studied": [True, True, False]}), tmp_path / "z.parquet"

@@ -29,14 +29,14 @@ MODELS = [["net", "fam", True, ""], ["net.untrained", "fam", False, ""]]
 @pytest.fixture(scope="module")
 def tables(tmp_path_factory):
     folder = tmp_path_factory.mktemp("fits")
-    random = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     labels, fits = [], []
     for model, scale in (("net", 0.01), ("net.untrained", 100.0)):
         planted = [weights for weights, _ in SHAPES.values() for _ in range(EACH)]
-        noisy = np.stack(planted) + random.normal(0, scale, (3 * EACH, 5, 5)) * 0.1
+        noisy = np.stack(planted) + rng.normal(0, scale, (3 * EACH, 5, 5)) * 0.1
         layers = [
             Layer("dw0", noisy.astype(np.float32), None, None),
-            Layer("small", random.normal(size=(4, 3, 3)).astype(np.float32), None, None),
+            Layer("small", rng.normal(size=(4, 3, 3)).astype(np.float32), None, None),
             Layer("flat", np.ones((2, 5, 5), np.float32), None, None),
         ]
         write_kernels(folder / f"{model}.parquet", model, layers, {})

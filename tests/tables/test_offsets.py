@@ -64,8 +64,8 @@ def test_points_of_the_lattice() -> None:
 
 
 def test_planted_half_pixels_are_found(tmp_path) -> None:
-    random = np.random.default_rng(0)
-    x, y = 0.5 * random.choice([-1, 1], (2, N)) + random.normal(0, 0.02, (2, N))
+    rng = np.random.default_rng(0)
+    x, y = 0.5 * rng.choice([-1, 1], (2, N)) + rng.normal(0, 0.02, (2, N))
     squares = write_model(tmp_path, "squares", 7, x, y, "on-square")
     centres = write_model(
         tmp_path, "centres", 7, x - np.sign(x) / 2, y - np.sign(y) / 2, "on-centre"
@@ -141,21 +141,21 @@ def test_fits_of_other_kernels_are_refused(tmp_path) -> None:
 
 
 def test_offsets_of_drawn_gaussians_are_recovered_by_the_fits() -> None:
-    random, axis = np.random.default_rng(0), np.arange(7) - 3
-    x, y = random.uniform(-0.5, 0.5, (2, 40))
+    rng, axis = np.random.default_rng(0), np.arange(7) - 3
+    x, y = rng.uniform(-0.5, 0.5, (2, 40))
     columns, rows = np.meshgrid(axis, -axis)
     weights = np.stack(
         [gaussian(columns - dx, rows - dy, 0.8).ravel() for dx, dy in zip(x, y, strict=True)]
     )
-    weights += random.normal(0, 0.002, weights.shape)
+    weights += rng.normal(0, 0.002, weights.shape)
     found = fit(weights.astype(np.float32))
     assert found["shifted_x"].to_numpy() == pytest.approx(x, abs=0.05)
     assert found["shifted_y"].to_numpy() == pytest.approx(y, abs=0.05)
 
 
 def test_figure_shows_shares_beside_chance(tmp_path) -> None:
-    random = np.random.default_rng(0)
-    x, y = 0.5 * random.choice([-1, 1], (2, N))
+    rng = np.random.default_rng(0)
+    x, y = 0.5 * rng.choice([-1, 1], (2, N))
     squares = write_model(tmp_path, "squares", 7, x, y, "on-square")
     crosses = write_model(tmp_path, "crosses", 3, 0 * x, 0 * y, "off-cross", stride=None)
     offsets, _, histogram = tables(squares, crosses)

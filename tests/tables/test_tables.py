@@ -262,9 +262,9 @@ def test_members_of_named_clusters_are_identified_as_long_as_there_are_any(clust
 
 
 def test_spectrum(tmp_path):
-    random = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     write_kernels(
-        tmp_path / "kernels", "b", [Layer("dw", random.normal(size=(200, 3, 3)).astype("f4"))], {}
+        tmp_path / "kernels", "b", [Layer("dw", rng.normal(size=(200, 3, 3)).astype("f4"))], {}
     )
     write_corpus(build_corpus([tmp_path / "kernels"], 3, 1), tmp_path / "k3.parquet", 3)
     torch.manual_seed(0)
@@ -294,10 +294,10 @@ def test_spectrum(tmp_path):
 @pytest.fixture
 def corpus(tmp_path, tables):
     """A corpus of 3×3 kernels of distinct spread, and labels for it."""
-    random = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     kernels, labels = [], []
     for model, n in (("b", 70), ("a", 50)):
-        weights = random.normal(size=(n, 9)) * np.arange(1, 10)
+        weights = rng.normal(size=(n, 9)) * np.arange(1, 10)
         rows = [
             (i, c, 3, 0, f"{'on' if model == 'a' else 'off'}-centre", 0.1, c % 3 == 0)
             for i in (0, 1)
@@ -351,10 +351,10 @@ def test_scores_stand_beside_the_labels_of_their_kernels(corpus, monkeypatch):
 
 
 def test_sums_of_weights(tmp_path):
-    random = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     kernels, labels, expected = [], [], {}
     for model, n in (("b", 40), ("a", 25)):
-        weights = random.normal(0.3, 1, size=(n, 9)).astype(np.float32)
+        weights = rng.normal(0.3, 1, size=(n, 9)).astype(np.float32)
         other = Layer("first", np.ones((7, 5, 5), np.float32))  # of another size, before
         kernels.append(tmp_path / f"{model}.kernels")
         write_kernels(kernels[-1], model, [other, Layer("dw", weights.reshape(n, 3, 3))], {})

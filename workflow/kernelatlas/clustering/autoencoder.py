@@ -1,12 +1,12 @@
 """An autoencoder with a one-dimensional code and cosine loss (arXiv 2401.14469).
 
-The decoder draws a curve of kernels, one for each code in [0, 1]. Trained from nothing, a plain
-network collapses onto a few codes, so it is trained in three stages (our choices, as are all
+The decoder maps each code in [0, 1] to a kernel: a curve of kernels. Trained from random weights, a
+plain network collapses onto a few codes, so training has three stages (our choices, as are all
 widths): a principal curve is fitted to the kernels (`kernelatlas.clustering.principal`); the
-decoder, which sees Fourier features of the code, is laid on it; then encoder and decoder train
-together. The encoder answers with a distribution over the points of the curve and learns, by
-cross-entropy, the one that `kernelatlas.clustering.curve` defines; its code is the most probable
-point's.
+decoder, which takes Fourier features of the code, is fitted to that curve; then encoder and
+decoder are trained together. The encoder returns a distribution over the points of the curve and
+learns, by cross-entropy, the one that `kernelatlas.clustering.curve` defines; its code is that of
+the most probable point.
 """
 
 import itertools
@@ -30,9 +30,9 @@ from kernelatlas.running.tensors import read_tensors, write_tensors
 
 log = logging.getLogger(__name__)
 
-LAID = 256  # points in a step that lays the decoder on the curve
-REFRESH = 50  # steps after which the decoded curve is drawn anew, and a row of history written
-RISE = 0.1  # share of the steps in which the learning rate rises
+POINTS = 256  # of the curve, in a step that fits the decoder to it
+REFRESH = 50  # steps after which the curve is decoded again and a row of history is written
+RISE = 0.1  # share of the steps during which the learning rate rises
 
 
 @dataclass(frozen=True)
@@ -44,9 +44,9 @@ class Settings(CurveSettings):
     widths
         Neurons of the encoder's hidden layers; the decoder has them in reverse.
     fourier
-        Number of frequencies: the decoder sees sin and cos of πjz, j = 1 … fourier.
+        Number of frequencies: the decoder takes sin and cos of πjz, j = 1 … fourier.
     decoder_steps
-        Steps that lay the decoder on the curve.
+        Steps that fit the decoder to the curve.
     steps, batch
         Of the training of encoder and decoder.
     learning_rate, weight_decay
@@ -76,7 +76,7 @@ class Autoencoder(nn.Module):
     Attributes
     ----------
     points
-        Of the curve; fewer than the settings ask for where there were fewer kernels.
+        Of the curve; fewer than in the settings if there were fewer kernels.
     concentration
         Of `kernelatlas.clustering.curve`; NaN before training.
     """
@@ -97,7 +97,7 @@ class Autoencoder(nn.Module):
 
     def scores(self, kernels: Tensor) -> Tensor:
         """Return the encoder's log-odds of each point of the curve, (n, points)."""
-        # Unit vectors have entries of about 1/k; the network wants about 1.
+        # Entries of unit vectors are about 1/k; inputs should be about 1.
         return self.encoder(kernels * self.k)
 
     def encode(self, kernels: Tensor) -> Tensor:
@@ -121,7 +121,7 @@ class Autoencoder(nn.Module):
         return codes, torch.cat([cosine_loss(self.decode(c), x) for c, x in blocks])
 
     def save(self, path: str | Path, metadata: dict[str, Any]) -> None:
-        """Write weights and curve as safetensors, everything else as one JSON text beside them."""
+        """Write weights and curve as safetensors, everything else as JSON text in the metadata."""
         content = {
             "k": self.k,
             "settings": asdict(self.settings),
@@ -171,7 +171,7 @@ def fit(
     model : Autoencoder
         On the device.
     history : list of dict
-        A row a round of the curve, and one for `REFRESH` steps of the decoder and of the training:
+        A row for each round of the curve, and for every `REFRESH` steps of decoder and training:
         stage, step, width (of the curve's Gaussian, in points), learning_rate, dissimilarity (mean:
         of kernels to their best point, or of the decoder to the curve) and, of the training,
         dissimilarity_encoder (of kernels to what the encoder's codes decode to) and
@@ -182,8 +182,8 @@ def fit(
     KernelAtlasError
         If training diverges.
     """
-    place = resolve(device)
-    torch.set_flush_denormal(True)  # shares of far points are denormal: ten times slower
+    on = resolve(device)
+    torch.set_flush_denormal(True)  # denormal weights of distant points are ten times slower
     torch.manual_seed(seed)
     k = side(kernels)
     history: list[dict[str, Any]] = []
@@ -199,17 +199,17 @@ def fit(
 
     rounds = itertools.count(1)
     curve = principal_curve(
-        kernels, settings, seed, place, lambda row: note("curve", next(rounds), row)
+        kernels, settings, seed, on, lambda row: note("curve", next(rounds), row)
     )
     model = Autoencoder(k, settings, len(curve))
-    model.concentration = concentration(kernels, settings, seed, place)
-    model.to(place)
-    lay_on(model, torch.from_numpy(curve).to(place), lambda *row: note("decoder", *row))
+    model.concentration = concentration(kernels, settings, seed, on)
+    model.to(on)
+    fit_decoder(model, torch.from_numpy(curve).to(on), lambda *row: note("decoder", *row))
     train(model, torch.from_numpy(kernels), seed, lambda *row: note("training", *row))
     return model.eval(), history
 
 
-def lay_on(
+def fit_decoder(
     model: Autoencoder, curve: Tensor, note: Callable[[int, dict[str, float]], None]
 ) -> None:
     """Fit the decoder to a curve, (points, k * k)."""
@@ -217,7 +217,7 @@ def lay_on(
     optimiser = torch.optim.Adam(model.decoder.parameters())
     rates = one_cycle(optimiser, settings.learning_rate, settings.decoder_steps)
     for step in range(1, settings.decoder_steps + 1):
-        rows = torch.randint(len(curve), (LAID,)).to(curve.device)
+        rows = torch.randint(len(curve), (POINTS,)).to(curve.device)
         loss = cosine_loss(model.decode(model.codes[rows]), curve[rows]).mean()
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
@@ -235,17 +235,17 @@ def train(
     note: Callable[[int, dict[str, float]], None],
 ) -> None:
     """Train encoder and decoder on kernels, (n, k * k), that stay on the model's device."""
-    settings, place = model.settings, model.codes.device
-    kernels = kernels.to(place)
+    settings, device = model.settings, model.codes.device
+    kernels = kernels.to(device)
     generator = torch.Generator().manual_seed(seed)
     optimiser = torch.optim.AdamW(model.parameters(), weight_decay=settings.weight_decay)
     rates = one_cycle(optimiser, settings.learning_rate, settings.steps)
-    sums, since = torch.zeros(3, device=place), 0
+    sums, since = torch.zeros(3, device=device), 0
     for step in range(1, settings.steps + 1):
         if (step - 1) % REFRESH == 0:
             curve = model.curve()
         rows = torch.randint(len(kernels), (settings.batch,), generator=generator)
-        batch = kernels[rows.to(place)]
+        batch = kernels[rows.to(device)]
         cosines = batch @ curve.T
         best = cosines.argmax(dim=1)
         scores = model.scores(batch)
@@ -269,7 +269,7 @@ def train(
 def one_cycle(
     optimiser: torch.optim.Optimizer, rate: float, steps: int
 ) -> torch.optim.lr_scheduler.LRScheduler:
-    """Return a schedule that rises to the rate and falls to nothing over the steps."""
+    """Return a learning rate that rises to `rate` and falls to almost zero over the steps."""
     return torch.optim.lr_scheduler.OneCycleLR(
         optimiser,
         rate,

@@ -1,8 +1,8 @@
-"""The shapes that the kernels of one size fall into, and prototypes of what has no name.
+"""The clusters of the kernels of one size, and prototypes of kernels without a name.
 
-A cluster is a label: all kernels of a corpus that are named so, wherever on the curves they lie.
-Its prototype is their mean direction, of squares after mirroring them to one corner.
-Kernels without a name are split by spherical k-means, so that what they look like can be seen.
+A cluster is a label: all kernels of a corpus with that name, wherever they lie on the curves.
+Its prototype is their mean direction; squares are mirrored to one corner first.
+Kernels without a name are split by spherical k-means, to show what they look like.
 """
 
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ SEED = 0
 
 
 def cluster_table(
-    kernels: np.ndarray, curves: Sequence[Curve], below: float, minimum_cosine: float
+    kernels: np.ndarray, curves: Sequence[Curve], threshold: float, minimum_cosine: float
 ) -> pd.DataFrame:
     """Return the clusters of a corpus.
 
@@ -33,19 +33,19 @@ def cluster_table(
     kernels : ndarray of shape (n, k * k), float32
         Normalised.
     curves
-        One a seed.
-    below, minimum_cosine
+        One for each seed.
+    threshold, minimum_cosine
         As `kernelatlas.clustering.labels.label_weights` takes them.
 
     Returns
     -------
     DataFrame
-        Columns as in results/README.md, in the order of `kernelatlas.names.LABELS`, then what has
-        no name, the most frequent first.
+        Columns as in results/README.md, in the order of `kernelatlas.names.LABELS`, then those
+        without a name, the most frequent first.
     """
     votes = vote(kernels, curves, minimum_cosine)
     label = votes.names.label.astype(str)
-    identified = votes.identified(below)
+    identified = votes.identified(threshold)
     groups = [(name, label == name) for name in names.LABELS if (label == name).any()]
     groups = [(name, rows) for name, rows in groups if name != names.OTHER]
     groups += [(names.OTHER, rows) for rows in _unnamed(kernels, label == names.OTHER)]
@@ -81,7 +81,7 @@ def cluster_table(
 
 
 def one_corner(kernels: np.ndarray, template: np.ndarray, k: int) -> np.ndarray:
-    """Mirror squares so that all stand at one place: their mean would be a centre else.
+    """Mirror squares to one corner: otherwise their mean would be a centre.
 
     Parameters
     ----------
@@ -93,17 +93,17 @@ def one_corner(kernels: np.ndarray, template: np.ndarray, k: int) -> np.ndarray:
     Returns
     -------
     ndarray of shape (n, k * k)
-        Of a kernel's four mirror images the one nearest to the commonest template.
+        The one of each kernel's four mirror images that is nearest to the most frequent template.
     """
-    commonest = bank(k).weights[np.bincount(template).argmax()]
+    most_frequent = bank(k).weights[np.bincount(template).argmax()]
     images = kernels.reshape(-1, k, k)
     mirrored = [images, images[:, ::-1], images[:, :, ::-1], images[:, ::-1, ::-1]]
     stack = np.stack([image.reshape(-1, k * k) for image in mirrored])
-    return stack[(stack @ commonest).argmax(axis=0), np.arange(len(kernels))]
+    return stack[(stack @ most_frequent).argmax(axis=0), np.arange(len(kernels))]
 
 
 def _unnamed(kernels: np.ndarray, rows: np.ndarray) -> list[np.ndarray]:
-    """Split the rows, (n,) bool, into those of each prototype, the most frequent first."""
+    """Split the rows, (n,) bool, by prototype, the most frequent first."""
     n = int(rows.sum())
     if not n:
         return []
@@ -123,22 +123,22 @@ def _unnamed(kernels: np.ndarray, rows: np.ndarray) -> list[np.ndarray]:
 
 
 def _places(curves: Sequence[Curve], minimum_cosine: float) -> dict[str, list[dict[str, float]]]:
-    """Return the stretches of each curve that carry a label: seed, code_low, code_high."""
+    """Return the intervals of each curve by label: seed, code_low, code_high."""
     found: dict[str, list[dict[str, float]]] = {}
     for curve in curves:
         labels = name_points(curve, minimum_cosine)
         begins = np.flatnonzero(np.append(True, labels[1:] != labels[:-1]))
         for begin, end in zip(begins, np.append(begins[1:], len(labels)), strict=True):
-            stretch = {
+            interval = {
                 "seed": curve.seed,
                 "code_low": begin / len(labels),
                 "code_high": end / len(labels),
             }
-            found.setdefault(labels[begin], []).append(stretch)
+            found.setdefault(labels[begin], []).append(interval)
     return found
 
 
 def name_points(curve: Curve, minimum_cosine: float) -> np.ndarray:
-    """Return the label that a seed alone gives a kernel at each point of its curve, (m,) str."""
+    """Return the label that one seed alone gives to each point of its curve, (m,) str."""
     drawn = curve.draw(curve.points).mean
     return bank(curve.k).name(drawn, minimum_cosine).label.astype(str)

@@ -1,11 +1,10 @@
-"""A decoded curve of kernels, and what it draws for a kernel.
+"""A decoded curve of kernels, and the reconstruction of a kernel from it.
 
-A kernel's code is that of the curve's best point. Which point that is depends on where the points
-of one training happen to lie, so that what the curve draws for a kernel is taken as a mean: the
-points near its code in cosine, each with the weight exp(κ cos), as in the posterior of a von
-Mises–Fisher mixture with equal weights (Banerjee et al., J. Mach. Learn. Res. 6, 2005). The
-concentration κ is the one that reconstructs kernels best that a curve has not seen
-(`kernelatlas.clustering.principal`).
+A kernel's code is that of the most similar point of the curve. Which point that is depends on
+where the points of one training happen to lie, so the reconstruction is a weighted mean of all
+points, with the weight exp(κ cos): the posterior of a von Mises–Fisher mixture with equal weights
+(Banerjee et al., J. Mach. Learn. Res. 6, 2005). The concentration κ is the one that best
+reconstructs held-out kernels (`kernelatlas.clustering.principal`).
 """
 
 from dataclasses import dataclass
@@ -20,16 +19,16 @@ BLOCK = 1024  # kernels per matrix product, so that a block of cosines stays in 
 
 @dataclass(frozen=True)
 class Drawn:
-    """What a curve draws for n kernels.
+    """The reconstructions of n kernels.
 
     Attributes
     ----------
     point : ndarray of shape (n,), int
-        Index of the best point.
+        Index of the most similar point.
     dissimilarity : ndarray of shape (n,), float32
         1 − cos to it.
     mean : ndarray of shape (n, k * k), float32
-        Mean direction of the points near it; unit vectors.
+        Weighted mean direction of the points; unit vectors.
     """
 
     point: np.ndarray
@@ -39,14 +38,14 @@ class Drawn:
 
 @dataclass(frozen=True)
 class Curve:
-    """What the decoder of one training draws at equally spaced codes.
+    """What the decoder of one training returns for equally spaced codes.
 
     Attributes
     ----------
     k, seed
         Of the training.
     points : ndarray of shape (m, k * k), float32
-        Unit vectors, at the middles of m equal stretches of the code.
+        Unit vectors, at the middles of m equal intervals of the code.
     concentration
         κ.
     """
@@ -62,7 +61,7 @@ class Curve:
         return middles(len(self.points))
 
     def draw(self, kernels: np.ndarray) -> Drawn:
-        """Return what the curve draws for normalised kernels, (n, k * k)."""
+        """Reconstruct normalised kernels, (n, k * k)."""
         point = np.empty(len(kernels), np.int64)
         dissimilarity = np.empty(len(kernels), np.float32)
         mean = np.empty((len(kernels), self.points.shape[1]), np.float32)
@@ -86,5 +85,5 @@ class Curve:
 
 
 def middles(m: int) -> np.ndarray:
-    """Return the middles of m equal stretches of [0, 1], float32."""
+    """Return the middles of m equal intervals of [0, 1], float32."""
     return ((np.arange(m) + 0.5) / m).astype(np.float32)

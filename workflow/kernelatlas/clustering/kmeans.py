@@ -45,16 +45,16 @@ def spherical_kmeans(kernels: np.ndarray, n: int, seed: int, n_init: int = 4) ->
 
 
 def dissimilarity(kernels: np.ndarray, prototypes: np.ndarray) -> np.ndarray:
-    """Return 1 − the cosine of each kernel, (m, d), to its best prototype of (n, d)."""
+    """Return 1 − the cosine of each kernel, (m, d), to the most similar prototype of (n, d)."""
     return 1 - (kernels @ prototypes.T).max(axis=1)
 
 
 def short_path(points: np.ndarray) -> np.ndarray:
-    """Return an order of unit vectors, (n, d), in which neighbours are alike.
+    """Return an order of unit vectors, (n, d), in which neighbours are similar.
 
     Nearest neighbours, then 2-opt on the open path's total dissimilarity.
     """
-    # float64, so that a reversal that gains nothing is never taken for a gain.
+    # In float64, so that rounding is never taken for an improvement.
     vectors = points.astype(np.float64)
     distance = 1 - vectors @ vectors.T
     n = len(vectors)

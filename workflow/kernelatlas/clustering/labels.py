@@ -1,8 +1,8 @@
 """Codes and a name for every kernel of a model, by vote of the autoencoders of all seeds.
 
-What the curve of each seed draws for a kernel (`kernelatlas.clustering.curve`) is averaged over
-the seeds, and the mean is named after its best template. `agreement` is the share of the seeds
-whose own drawing is closest to a template of the same shape.
+The reconstructions of a kernel by the curves of all seeds (`kernelatlas.clustering.curve`) are
+averaged, and the mean is named after its most similar template. `agreement` is the share of the
+seeds whose own reconstruction is closest to a template of the same shape.
 """
 
 from collections.abc import Mapping, Sequence
@@ -44,22 +44,22 @@ SCHEMA = pa.schema(
 
 @dataclass(frozen=True)
 class Votes:
-    """What the seeds say of n kernels.
+    """The votes of all seeds on n kernels.
 
     Attributes
     ----------
     names : Names
-        Of the mean of what the seeds draw.
+        Of the mean reconstruction.
     agreement : ndarray of shape (n,), float32
-        Share of the seeds with the same shape, that of the best template; "other" has one too.
+        Share of the seeds whose most similar template has the same shape; defined for "other" too.
     dissimilarities : ndarray of shape (n, seeds), float32
-        1 − cos to the best point of each seed's curve.
+        1 − cos to the most similar point of each seed's curve.
     codes : ndarray of shape (n, seeds), float32
-        Of the best points.
+        Of these points.
     one_seed_named : ndarray of shape (n,), bool
-        Whether the first seed's best point has a name other than "other".
+        Whether the first seed's point has a name other than "other".
     seed_shapes : ndarray of shape (n, seeds), int
-        Index into `kernelatlas.names.SHAPES` of the name that each seed gives alone.
+        Index into `kernelatlas.names.SHAPES` of each seed's own name.
     """
 
     names: Names
@@ -74,31 +74,31 @@ class Votes:
         """Mean over the seeds, (n,), float32."""
         return self.dissimilarities.mean(axis=1)
 
-    def identified(self, below: float) -> np.ndarray:
+    def identified(self, threshold: float) -> np.ndarray:
         """Tell which kernels are identified, (n,).
 
-        Their mean has a name, most seeds give its shape, and the dissimilarity is below the
-        threshold.
+        The mean reconstruction has a name, most seeds agree on its shape, and the dissimilarity is
+        below the threshold.
         """
         named = self.names.label != names.OTHER
-        return named & (self.agreement > 0.5) & (self.dissimilarity < below)
+        return named & (self.agreement > 0.5) & (self.dissimilarity < threshold)
 
-    def identified_one_seed(self, below: float) -> np.ndarray:
+    def identified_one_seed(self, threshold: float) -> np.ndarray:
         """Tell which kernels the paper's rule identifies with the first seed alone, (n,)."""
-        return self.one_seed_named & (self.dissimilarities[:, 0] < below)
+        return self.one_seed_named & (self.dissimilarities[:, 0] < threshold)
 
 
 def vote(kernels: np.ndarray, curves: Sequence[Curve], minimum_cosine: float) -> Votes:
-    """Let the curves of all seeds name kernels.
+    """Name kernels by the curves of all seeds.
 
     Parameters
     ----------
     kernels : ndarray of shape (n, k * k), float32
         Normalised.
     curves
-        Of the same kernel size, one a seed.
+        Of one kernel size, one for each seed.
     minimum_cosine
-        What is farther from every template is "other".
+        Reconstructions with a lower cosine to every template are "other".
     """
     templates = bank(curves[0].k)
     other = names.SHAPES.index(names.OTHER)
@@ -141,7 +141,7 @@ def _joined(parts: Sequence[Votes]) -> Votes:
 
 
 def threshold(k: int, thresholds: Mapping[str, float]) -> float:
-    """Return the largest dissimilarity that counts as identified, of the largest size ≤ k."""
+    """Return the dissimilarity below which kernels are identified: that of the largest size ≤ k."""
     sizes = [int(size) for size in thresholds]
     return thresholds[str(max((size for size in sizes if size <= k), default=min(sizes)))]
 
@@ -150,7 +150,7 @@ def label_kernels(
     kernels: str | Path,
     curves: Sequence[Curve],
     clusters: pd.DataFrame,
-    below: float,
+    threshold: float,
     minimum_cosine: float,
 ) -> pd.DataFrame:
     """Label the kernels of one model and of the curves' size, as `label_weights` does.
@@ -166,7 +166,7 @@ def label_kernels(
         With the columns of `SCHEMA`.
     """
     frame, weights = read_square(kernels, curves[0].k)
-    labels = label_weights(weights, curves, clusters, below, minimum_cosine)
+    labels = label_weights(weights, curves, clusters, threshold, minimum_cosine)
     return pd.concat([frame[KEY], labels], axis=1)
 
 
@@ -174,7 +174,7 @@ def label_weights(
     weights: np.ndarray,
     curves: Sequence[Curve],
     clusters: pd.DataFrame,
-    below: float,
+    threshold: float,
     minimum_cosine: float,
 ) -> pd.DataFrame:
     """Label kernels of the curves' size.
@@ -186,10 +186,10 @@ def label_weights(
     weights : ndarray of shape (n, k * k)
         Raw.
     curves
-        One a seed.
+        One for each seed.
     clusters
         As `kernelatlas.clustering.clusters.cluster_table` returns them, of the same curves.
-    below
+    threshold
         Threshold of the dissimilarity.
     minimum_cosine
         See `vote`.
@@ -219,8 +219,8 @@ def label_weights(
             "template_cosine": spread(votes.names.cosine, pd.NA, "Float32"),
             "agreement": spread(votes.agreement, pd.NA, "Float32"),
             "dissimilarity": spread(votes.dissimilarity, pd.NA, "Float32"),
-            "identified": spread(votes.identified(below), False, "bool"),
-            "identified_one_seed": spread(votes.identified_one_seed(below), False, "bool"),
+            "identified": spread(votes.identified(threshold), False, "bool"),
+            "identified_one_seed": spread(votes.identified_one_seed(threshold), False, "bool"),
             "degenerate": ~valid,
             "codes": codes,
         }
@@ -230,8 +230,8 @@ def label_weights(
 def assign(kernels: np.ndarray, labels: np.ndarray, clusters: pd.DataFrame) -> np.ndarray:
     """Return the cluster of each labelled kernel, (n,), int16.
 
-    It is the one of its label; of kernels without a name the one with the nearest prototype.
-    A label that no kernel of the corpus has is in no cluster: −1.
+    That of its label; for kernels without a name, that of the nearest prototype. −1 for a label
+    that no kernel of the corpus has.
     """
     unnamed = clusters[clusters["label"] == names.OTHER]
     known = clusters[clusters["label"] != names.OTHER].set_index("label")["cluster"]

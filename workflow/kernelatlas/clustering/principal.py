@@ -2,8 +2,8 @@
 
 A curve is a row of points, each a unit vector (Hastie & Stuetzle, J. Am. Stat. Assoc. 84, 1989, in
 the form of a self-organising map fitted in batches: Mulier & Cherkassky, Neural Computation 7,
-1995). In each round every kernel goes to its best point, and every point becomes the direction of
-the sum of the kernels near it along the curve, weighted by a Gaussian of that distance. The
+1995). In each round every kernel is assigned to its most similar point, and every point becomes the
+direction of a sum of kernels, weighted by a Gaussian of the distance along the curve. The
 Gaussian's width shrinks from half the distance of two centroids to one point (our choice), so that
 the curve follows first the short path through the centroids of k-means, then the kernels.
 """
@@ -51,7 +51,7 @@ def principal_curve(
     device: torch.device,
     on_round: Callable[[dict[str, float]], None] = lambda row: None,
 ) -> np.ndarray:
-    """Fit a curve to kernels; at most `SAMPLE` of them, drawn at random, are looked at.
+    """Fit a curve to kernels, or to `SAMPLE` of them, drawn at random, if there are more.
 
     Parameters
     ----------
@@ -75,7 +75,7 @@ def principal_curve(
         point, cosine = nearest(seen, curve)
         sums = torch.zeros_like(curve).index_add_(0, point, seen)
         sums = torch.exp(squared / (-2 * width**2)) @ sums
-        # A point without any kernel near it stays.
+        # A point with no kernel near it keeps its direction.
         curve = torch.where(sums.any(dim=1, keepdim=True), normalize(sums, dim=1), curve)
         on_round({"width": float(width), "dissimilarity": 1 - cosine.mean().item()})
     return curve.cpu().numpy()
@@ -85,15 +85,15 @@ def _path(kernels: np.ndarray, points: int, n: int, seed: int) -> np.ndarray:
     """Return equally spaced points on a short path through n centroids."""
     centroids = spherical_kmeans(kernels, n, seed, n_init=1)
     centroids = centroids[short_path(centroids)]
-    places = np.clip((np.arange(points) + 0.5) / points * n - 0.5, 0, n - 1)
-    before = np.minimum(places.astype(int), n - 2)
-    along = (places - before)[:, None]
+    position = np.clip((np.arange(points) + 0.5) / points * n - 0.5, 0, n - 1)
+    before = np.minimum(position.astype(int), n - 2)
+    along = (position - before)[:, None]
     path = (1 - along) * centroids[before] + along * centroids[before + 1]
     return (path / np.linalg.norm(path, axis=1, keepdims=True)).astype(np.float32)
 
 
 def nearest(kernels: Tensor, curve: Tensor) -> tuple[Tensor, Tensor]:
-    """Return each kernel's best point, (n,), and the cosine to it, (n,)."""
+    """Return each kernel's most similar point, (n,), and the cosine to it, (n,)."""
     best = [(block @ curve.T).max(dim=1) for block in kernels.split(BLOCK)]
     return torch.cat([b.indices for b in best]), torch.cat([b.values for b in best])
 
@@ -101,10 +101,10 @@ def nearest(kernels: Tensor, curve: Tensor) -> tuple[Tensor, Tensor]:
 def concentration(
     kernels: np.ndarray, settings: CurveSettings, seed: int, device: torch.device
 ) -> float:
-    """Return the κ with which a curve draws kernels best that it has not seen.
+    """Return the κ with which a curve best reconstructs held-out kernels.
 
-    A curve is fitted to half of the kernels. κ is where the mean dissimilarity of the other
-    half to what it draws (`Curve.draw`) is least, by a parabola in log κ through the best of
+    A curve is fitted to half of the kernels. κ minimises the mean dissimilarity of the other
+    half to its reconstruction (`Curve.draw`), by a parabola in log κ through the best of
     `CONCENTRATIONS` and its neighbours.
 
     Parameters
@@ -113,7 +113,7 @@ def concentration(
         As `principal_curve` takes them.
     """
     kernels = sample_of(kernels, SAMPLE, seed)
-    if len(kernels) < 4 * KERNELS_PER_CENTROID:  # too few for a choice
+    if len(kernels) < 4 * KERNELS_PER_CENTROID:  # too few to choose by
         return float(CONCENTRATIONS[len(CONCENTRATIONS) // 2])
     half = np.random.default_rng(seed).random(len(kernels)) < 0.5
     seen, held_out = kernels[half], sample_of(kernels[~half], TRIED, seed)

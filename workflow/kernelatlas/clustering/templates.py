@@ -20,9 +20,9 @@ first    the directional derivative (x cos θ + y sin θ)/σ² · g of a Gaussia
 second   ± ((x cos θ + y sin θ)²/σ⁴ − 1/σ²) · g, the second directional derivative.
 
 On few pixels functions of different shapes can be the same kernel: a second derivative with
-σ = 0.5 along a diagonal is one dark pixel, as an off-centre is. So a template that is closer
-than `APART` to a template of a shape before it in this list is left out, a cross if closer than
-`CROSS_APART`, since short arms are a centre's flanks: what is left names one shape each.
+σ = 0.5 along a diagonal is one dark pixel, like an off-centre. So a template is left out whose
+cosine to a template of an earlier shape in this list is above `APART`; for crosses, whose short
+arms resemble the flanks of a centre, above `CROSS_APART`. Each remaining template has one shape.
 """
 
 import functools
@@ -55,7 +55,7 @@ Template = tuple[str, str, float, float, np.ndarray]  # label, parameters, σ, d
 
 @dataclass(frozen=True)
 class Names:
-    """What kernels look like, arrays of n entries.
+    """Names of n kernels.
 
     Attributes
     ----------
@@ -64,14 +64,14 @@ class Names:
     shape : ndarray of int
         Index into `kernelatlas.names.SHAPES`, of which "other" is the last.
     template : ndarray of int
-        Index of the best template of all, whether it names the kernel or not.
+        Index of the most similar template, also of "other".
     cosine : ndarray of float32
-        To the best template.
+        To that template.
     margin : ndarray of float32
-        By how much that is more than the cosine to the best template of any other shape.
+        That cosine less the cosine to the most similar template of any other shape.
     direction : ndarray of float32
-        Degrees anticlockwise from +x, measured continuously: in which a first derivative
-        increases, in [0, 360), or along which a second is taken, in [0, 180). NaN else.
+        Degrees anticlockwise from +x, not rounded: in which a first derivative increases, in
+        [0, 360), or along which a second is taken, in [0, 180). NaN for other shapes.
     """
 
     label: np.ndarray
@@ -119,14 +119,14 @@ class Bank:
         return np.flatnonzero(np.diff(self.shapes, prepend=-1))
 
     def name(self, kernels: np.ndarray, minimum_cosine: float) -> Names:
-        """Name kernels after their best templates.
+        """Name kernels after their most similar templates.
 
         Parameters
         ----------
         kernels : ndarray of shape (m, k * k)
             Normalised.
         minimum_cosine
-            A kernel that is farther from every template is "other".
+            A kernel with a lower cosine to every template is "other".
         """
         found = [
             self._name(np.asarray(kernels[begin : begin + BLOCK], np.float32))
@@ -163,7 +163,7 @@ class Bank:
         return template, best, best - by_shape.max(axis=1)
 
     def _measure(self, kernels: np.ndarray, template: np.ndarray) -> np.ndarray:
-        """Return directions, steered at the scale of each kernel's template."""
+        """Measure directions by derivatives at the scale of each kernel's template."""
         direction = np.full(len(kernels), np.nan)
         k = side(self.weights)
         x, y = grid(k)
@@ -205,7 +205,7 @@ def grid(k: int) -> tuple[np.ndarray, np.ndarray]:
 
 @functools.cache
 def bank(k: int) -> Bank:
-    """Return the templates that a k×k kernel can tell from a constant and from each other."""
+    """Return the templates that differ from a constant and from each other on k×k pixels."""
     every = list(_templates(*grid(k)))
     stack = np.stack([weights for *_, weights in every]).reshape(len(every), -1)
     every = [every[i] for i in np.flatnonzero(~degenerate(stack))]
@@ -246,7 +246,7 @@ def _templates(x: np.ndarray, y: np.ndarray) -> Iterator[Template]:
                     yield cross_name, text, narrow, np.nan, sign * cross(x, y, narrow, wide)
         for width in SQUARE_WIDTHS:
             if width >= k:
-                continue  # it has no edge inside the kernel
+                continue  # its edges are outside the kernel
             # A square of odd (even) width is centred on a pixel (a corner) of an odd kernel.
             on_corner = (width % 2 == 0) == (k % 2 == 1)
             for dx in (-0.5, 0.5) if on_corner else (0.0,):

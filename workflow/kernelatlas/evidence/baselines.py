@@ -4,8 +4,8 @@ Spherical k-means on the kernels, a Gaussian mixture and HDBSCAN on their princi
 components, reconstructions from a few principal components, and autoencoders with codes
 of two and three dimensions, beside the project's own with one (which of these, and all
 numbers of clusters, are our choices; the reviewers of arXiv 2401.14469 asked for the first,
-the third and the last). Every method gives kernels a reconstruction or clusters or both,
-and all are scored alike (`kernelatlas.tables.baselines`).
+the third and the last). Every method gives kernels a reconstruction, or clusters, or both,
+and all are scored in the same way (`kernelatlas.tables.baselines`).
 """
 
 import logging
@@ -43,36 +43,38 @@ CENTROIDS = (8, 10, 20, 50)  # of k-means on the kernels
 CLUSTERS = 20  # of the mixture, and of k-means on codes: about as many as there are labels
 COMPONENTS = 10  # of PCA, at most
 DIMENSIONS = (2, 3)  # of codes
-VARIANCE = 0.8  # which the components keep that mixture and HDBSCAN see: in all, density is lost
+VARIANCE = (
+    0.8  # kept in the components for mixture and HDBSCAN: in all of them there are no dense regions
+)
 MINIMUM_SHARE = 0.01  # of the kernels, in the smallest cluster of HDBSCAN
-NEIGHBOURS = 5  # from which HDBSCAN takes densities
+NEIGHBOURS = 5  # by which HDBSCAN estimates densities
 WIDE_FOURIER = 24  # frequencies of each of several codes
-WIDE_STEPS = 4000  # of a training that does not start from a curve
+WIDE_STEPS = 4000  # of a training without a principal curve
 LOGGED = 200  # steps between two checks of the loss
 UNCLUSTERED = -1
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one method, from one seed, makes of n kernels.
+    """The result of one method and one seed for n kernels.
 
     Attributes
     ----------
     method
         With its number of centroids, components or dimensions.
     seed
-        None for a method without chance.
+        None for a deterministic method.
     dimensions
-        Numbers that stand for a kernel in its reconstruction; None where that is a prototype.
+        Numbers in the code of a kernel; None where its reconstruction is a prototype.
     dissimilarity : ndarray of shape (n,), float32
-        1 − cos of each kernel and its reconstruction: what its code decodes to, else the
-        prototype of its cluster; 1 without any.
+        1 − cos of each kernel and its reconstruction: the decoded code, otherwise the prototype
+        of its cluster; 1 without either.
     clusters : ndarray of shape (n,), int, or None
         `UNCLUSTERED` or a row of `prototypes`; None where the method has no clusters.
     prototypes : ndarray of shape (m, k * k), float32, or None
         Unit vectors: mean direction of each cluster.
     seconds
-        That it took.
+        Wall-clock time.
     """
 
     method: str
@@ -90,7 +92,7 @@ def outcomes(
     autoencoders: Mapping[int, str | Path],
     minimum_cosine: float,
 ) -> Iterator[Outcome]:
-    """Run every method, one after another: those with chance from each seed.
+    """Run every method, random ones once for each seed.
 
     Parameters
     ----------
@@ -102,12 +104,12 @@ def outcomes(
         By seed, the path of the trained one-dimensional autoencoder. These are the seeds of all
         methods.
     minimum_cosine
-        Of a point of the curve and its best template; with less it has no name.
+        Smallest cosine to the most similar template at which a kernel has a name.
 
     Yields
     ------
     Outcome
-        The seeds of a method follow each other.
+        Method by method, seed by seed.
 
     Raises
     ------
@@ -157,14 +159,14 @@ def mixture(kernels: np.ndarray, scores: np.ndarray, seed: int) -> Outcome:
 
 
 def hdbscan(kernels: np.ndarray, scores: np.ndarray) -> Outcome:
-    """Regions of high density (Campello et al., PAKDD 2013), with kernels between them left out."""
+    """Regions of high density (Campello et al., PAKDD 2013), other kernels are left unclustered."""
     smallest = max(NEIGHBOURS, int(MINIMUM_SHARE * len(kernels)))
     found = HDBSCAN(min_cluster_size=smallest, min_samples=NEIGHBOURS, copy=True)
     return clustering("HDBSCAN", None, kernels, found.fit_predict(scores))
 
 
 def clustering(method: str, seed: int | None, kernels: np.ndarray, clusters: np.ndarray) -> Outcome:
-    """Return the outcome of a method that has clusters alone."""
+    """Return the outcome of a method without a reconstruction of its own."""
     clusters, prototypes = mean_directions(kernels, clusters)
     dissimilarity = to_prototypes(kernels, clusters, prototypes)
     return Outcome(method, seed, None, dissimilarity, clusters, prototypes)
@@ -200,7 +202,7 @@ def components(kernels: np.ndarray, pca: PCA, n: int) -> Outcome:
 
 
 def curve(kernels: np.ndarray, autoencoder: str | Path, minimum_cosine: float) -> Outcome:
-    """The project's autoencoder with the best codes; a cluster is what a seed alone names alike."""
+    """The project's autoencoder with the best codes; a cluster is a label by this seed alone."""
     known = Curve.load(autoencoder)
     drawn = known.draw(kernels)
     labels = bank(known.k).name(drawn.mean, minimum_cosine).label
@@ -208,7 +210,7 @@ def curve(kernels: np.ndarray, autoencoder: str | Path, minimum_cosine: float) -
 
 
 def encoded(kernels: np.ndarray, autoencoder: str | Path, minimum_cosine: float) -> Outcome:
-    """The same with the encoder's codes; a cluster is what they decode to."""
+    """The same with the encoder's codes; a cluster is the label of the decoded kernel."""
     known, model = Curve.load(autoencoder), Autoencoder.load(autoencoder)
     codes, dissimilarity = (v.numpy() for v in model.reconstruct(torch.from_numpy(kernels)))
     points = bank(known.k).name(known.points, minimum_cosine).label

@@ -1,8 +1,8 @@
 """How far sets of kernels are from each other, and how varied the kernels of a layer are.
 
 After CNN Filter DB (Gavrikov & Keuper, CVPR 2022, arXiv 2203.15331), whose measures for
-3×3 kernels are here for any size. The layer's statistics follow the authors' library
-torchconvquality, where the paper leaves something open.
+3×3 kernels are defined here for any size. Where the paper leaves something open, the statistics of
+layers follow the authors' library torchconvquality.
 """
 
 from functools import cache
@@ -15,7 +15,9 @@ from sklearn.utils import gen_batches
 BINS = 70  # as in the paper
 PSEUDO = 0.5  # kernels added to every bin: Jeffreys' prior of a multinomial distribution
 FLOOR_DRAWS = 20
-FLOAT_ZERO = 1e-9  # of explained variance: what centring takes away is not zero in float32
+FLOAT_ZERO = (
+    1e-9  # of explained variance: the component that centring removes is not exactly 0 in float32
+)
 BLOCK = 1 << 15  # kernels
 NOISE_LAYERS = 5
 
@@ -24,7 +26,7 @@ class Coordinates:
     """Principal components of a corpus, and histograms of sets of kernels along them.
 
     The bins of a component are of equal width from the least to the greatest coordinate of
-    the corpus; what lies beyond counts to the outermost ones. So they do not depend on the
+    the corpus; coordinates beyond are counted in the outermost bins. So bins do not depend on the
     sets that are compared.
 
     Attributes
@@ -55,8 +57,8 @@ class Coordinates:
         counts = np.zeros(components * BINS, np.int64)
         start = np.arange(components) * BINS
         for rows in gen_batches(len(kernels), BLOCK):
-            place = (self._scores(kernels[rows]) - self._low) / (self._high - self._low)
-            bins = np.clip((place * BINS).astype(np.int64), 0, BINS - 1)
+            position = (self._scores(kernels[rows]) - self._low) / (self._high - self._low)
+            bins = np.clip((position * BINS).astype(np.int64), 0, BINS - 1)
             counts += np.bincount((bins + start).ravel(), minlength=len(counts))
         return counts.reshape(components, BINS)
 
@@ -83,11 +85,11 @@ def _smoothed(counts: np.ndarray) -> np.ndarray:
 
 
 def noise_floor(
-    first: np.ndarray, second: np.ndarray, weights: np.ndarray, random: np.random.Generator
+    first: np.ndarray, second: np.ndarray, weights: np.ndarray, rng: np.random.Generator
 ) -> float:
     """Return the mean divergence between samples of two sizes from one distribution.
 
-    That distribution is the two sets' together; a divergence near this value says nothing.
+    That distribution is of both sets together; a divergence near this value shows no difference.
 
     Parameters
     ----------
@@ -97,7 +99,7 @@ def noise_floor(
     pool = first + second
     shares = pool / pool.sum(axis=1, keepdims=True)
     a, b = (
-        random.multinomial(counts[0].sum(), shares, size=(FLOOR_DRAWS, len(shares)))
+        rng.multinomial(counts[0].sum(), shares, size=(FLOOR_DRAWS, len(shares)))
         for counts in (first, second)
     )
     return float(divergence(a, b, weights).mean())
@@ -107,8 +109,8 @@ def variance_entropy(weights: np.ndarray) -> float:
     """Return the entropy of how a layer's variance is spread over its singular vectors.
 
     −Σ r log₁₀ r with the ratios r of the squared singular values of the kernels, (n, k·k), as
-    they are, their mean kernel taken away. 0 if all kernels are one kernel times a number; at
-    most log₁₀ min(n − 1, k²).
+    stored, less their mean kernel. 0 if all kernels are multiples of one kernel; at most
+    log₁₀ min(n − 1, k²).
     """
     values = weights.astype(np.float64)
     # Scaled, so that squares of weights in single precision cannot vanish or overflow.
@@ -123,17 +125,17 @@ def variance_entropy(weights: np.ndarray) -> float:
 def noise_entropy(kernels: int, pixels: int) -> float:
     """Return the mean variance entropy of layers of white Gaussian noise of one shape.
 
-    For any size what the paper's random threshold is for 3×3 kernels.
+    It generalises the paper's random threshold for 3×3 kernels to any size.
     """
-    random = np.random.default_rng((kernels, pixels))
-    layers = (random.standard_normal((kernels, pixels)) for _ in range(NOISE_LAYERS))
+    rng = np.random.default_rng((kernels, pixels))
+    layers = (rng.standard_normal((kernels, pixels)) for _ in range(NOISE_LAYERS))
     return float(np.mean([variance_entropy(layer) for layer in layers]))
 
 
 def sparsity(weights: np.ndarray) -> float:
     """Return the share of kernels whose weights are all below 1 % of the layer's largest.
 
-    In absolute value. A layer of zeros is sparse altogether.
+    In absolute value. 1 for a layer of zeros.
     """
     peaks = np.abs(weights).max(axis=1)
     return float(((peaks < float(peaks.max()) / 100) | (peaks == 0)).mean())
@@ -142,7 +144,7 @@ def sparsity(weights: np.ndarray) -> float:
 def orthogonality(weights: np.ndarray) -> float:
     """Return 1 − Σ |cos(wᵢ, wⱼ)| / n(n − 1) over the pairs i ≠ j of a layer's n kernels.
 
-    Kernels of zeros are orthogonal to all. Not a number for one kernel.
+    Kernels of zeros count as orthogonal to all. NaN for one kernel.
     """
     n = len(weights)
     if n < 2:

@@ -75,7 +75,7 @@ def fit(weights: np.ndarray, device: str | torch.device = "cpu") -> pd.DataFrame
         criterion, and its r2; other_form_r2, of the selected function in its other form;
         amplitude a (signed where its sign means something: a first derivative is turned by π
         instead) and offset b of w ≈ a·f + b, in the units of the weights; the parameters of
-        `PARAMETERS`, in pixels and radians, empty where the function has none of that name;
+        `PARAMETERS`, in pixels and radians, empty where the function has no such parameter;
         shifted_x, shifted_y and shifted_r2 of the best shifted Gaussian; degenerate. Degenerate
         kernels have nothing else.
 
@@ -86,20 +86,20 @@ def fit(weights: np.ndarray, device: str | torch.device = "cpu") -> pd.DataFrame
     """
     k = side(weights)
     known = functions(k)
-    sound = ~degenerate(weights)
-    place = torch.device(device)
-    if place.type == "mps":  # has no double precision
-        place = torch.device("cpu")
+    valid = ~degenerate(weights)
+    on = torch.device(device)
+    if on.type == "mps":  # has no double precision
+        on = torch.device("cpu")
     parts = [
-        _fit_batch(block, k, known, place)
-        for block in torch.from_numpy(np.asarray(weights[sound], np.float32)).split(BATCH)
+        _fit_batch(block, k, known, on)
+        for block in torch.from_numpy(np.asarray(weights[valid], np.float32)).split(BATCH)
     ]
     frame = pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in SCHEMA.items()})
     found = pd.concat(parts, ignore_index=True) if parts else frame.drop(columns="degenerate")
     return (
-        found.set_index(np.flatnonzero(sound))
+        found.set_index(np.flatnonzero(valid))
         .reindex(range(len(weights)))
-        .assign(degenerate=~sound)[list(SCHEMA)]
+        .assign(degenerate=~valid)[list(SCHEMA)]
         .astype(SCHEMA)
     )
 
@@ -122,20 +122,20 @@ def _fit_batch(
     n = k * k
     criterion = n * (1 - r2).clamp_min(1e-9).log() + math.log(n) * p[:, None]
     best = criterion.argmin(dim=0)
-    # Both forms of the selected function step back for the runner-up.
+    # Neither form of the selected function can be the runner-up.
     own = torch.tensor([FUNCTIONS.index(name) for name, _ in pairs], device=device)
     others = criterion.masked_fill(own[:, None] == own[best], math.inf)
     second = others.argmin(dim=0)
     at = torch.arange(len(raw), device=device)
-    # The dictionary of pairs has both forms of a function beside each other.
+    # The two forms of a function are neighbours in the list of pairs.
     other_form = best ^ 1
     shift, shift_cosine = _better_shift(fitted)
     values = torch.full((len(raw), len(PARAMETERS)), math.nan, device=device)
     amplitude = cosine[best, at]
     for index, pair in enumerate(pairs):
         rows = best == index
-        places = [PARAMETERS.index(name) for name in known[pair[0]].parameters]
-        values[rows.nonzero(), torch.tensor(places, device=device)] = fitted[pair][0][rows]
+        columns_of = [PARAMETERS.index(name) for name in known[pair[0]].parameters]
+        values[rows.nonzero(), torch.tensor(columns_of, device=device)] = fitted[pair][0][rows]
     angle = values[:, PARAMETERS.index("angle")]
     turned = (own[best] == FUNCTIONS.index("first")) & (amplitude < 0)
     whole = torch.where(own[best] == FUNCTIONS.index("first"), 2 * math.pi, math.pi)
@@ -183,7 +183,7 @@ def render(fits: pd.DataFrame, k: int) -> np.ndarray:
     ):
         function = functions(k)[str(name)]
         part = fits.iloc[rows]
-        # In double precision, so that one kernel's does not depend on how many there are.
+        # In double precision, so that a result does not depend on the number of kernels.
         grid = Grid(k, form == "discrete", torch.device("cpu"), torch.float64)
         parameters = torch.tensor(part[list(function.parameters)].to_numpy(), dtype=grid.dtype)
         shape = evaluate(function, grid, parameters).numpy()

@@ -1,4 +1,4 @@
-"""Tables of analytic fits: of one model, a row a kernel; of prototypes."""
+"""Tables of analytic fits: of the kernels of one model, and of prototypes."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,9 +19,9 @@ SHAPED = tuple(shape for shape in SHAPES if shape != OTHER)
 
 
 def fit_labels(fits: pd.DataFrame, k: int) -> np.ndarray:
-    """Name the fitted kernels after their best templates, as kernels are named, (n,).
+    """Name the fitted kernels after their most similar templates, like kernels, (n,).
 
-    A function is not a shape: a narrow Gaussian is a centre, one moved to the edge a derivative.
+    Functions are not shapes: a narrow Gaussian is a centre, one near the edge is a derivative.
 
     Returns
     -------
@@ -36,7 +36,7 @@ def fit_labels(fits: pd.DataFrame, k: int) -> np.ndarray:
 
 
 def agrees(labels: pd.Series, fit_label: pd.Series) -> pd.Series:
-    """Tell where a kernel's label and its fitted function are of the same shape.
+    """Tell where a kernel's label and its fitted function have the same shape.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ def agrees(labels: pd.Series, fit_label: pd.Series) -> pd.Series:
     Returns
     -------
     Series of nullable bool
-        Empty where either is no shape: other, degenerate or not fitted.
+        Empty where either has no shape: other, degenerate or not fitted.
     """
     shapes = (
         values.astype(object).map(shape_of, na_action="ignore") for values in (labels, fit_label)

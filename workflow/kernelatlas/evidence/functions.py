@@ -2,7 +2,7 @@
 
 A kernel w is modelled as a·f(θ) + b, where f is centred and has unit norm. For any
 shape parameters θ the best a = ⟨w, f⟩ and b = mean(w) are known, and so is the weight γ of a
-surround, so that only the rest is searched (variable projection: Golub & Pereyra, SIAM J. Numer.
+surround, so that only the others are searched (variable projection: Golub & Pereyra, SIAM J. Numer.
 Anal. 10, 1973), and R² = cos²(w − mean(w), f).
 
 x runs to the right and y upwards, in pixels from the kernel's centre; angles are in
@@ -11,7 +11,7 @@ radians, anticlockwise from x. With the Gaussian g of standard deviation σ the 
 gaussian   g(σ)
 dog        g(σ) − γ·g(ρσ), isotropic
 elongated  the same of an elliptic g, σ across and aspect·σ along the angle, with ρ = 1.6 (Marr &
-           Hildreth, Proc. R. Soc. B 207, 1980): more parameters are not told apart
+           Hildreth, Proc. R. Soc. B 207, 1980): more parameters are not identifiable
 first      −∂g/∂x cos θ − ∂g/∂y sin θ, which increases in the direction θ
 second     the second derivative of g along θ
 cross      max(g(x; σ)·g(y; ρσ), g(x; ρσ)·g(y; σ)), the union of two bars, as of templates
@@ -40,8 +40,8 @@ from kernelatlas.evidence.grid import Grid
 from kernelatlas.names import SMALLEST_FIT
 
 FORMS = ("continuous", "discrete")
-FREE = 3  # pixels more than a function's parameters, amplitude and offset among them
-SURROUND = (0.0, 1.5)  # its weight
+FREE = 3  # degrees of freedom that a fit must leave, at least
+SURROUND = (0.0, 1.5)  # limits of its weight
 PARAMETERS = ("sigma", "ratio", "surround", "aspect", "angle", "width", "x", "y")
 SCALES = ("sigma", "ratio", "aspect", "width")  # searched by their logarithms
 
@@ -95,7 +95,7 @@ def _cross(grid: Grid, sigma: Tensor, ratio: Tensor) -> Tensor:
 
 
 def _square(grid: Grid, sigma: Tensor, width: Tensor, x: Tensor, y: Tensor) -> Factors:
-    # Differences beyond the limits would tell of what is not searched.
+    # Finite differences at a limit must not evaluate values beyond it.
     width = width.clamp(1, grid.k - 1)
     along_y, along_x = grid.box(torch.stack([y, x]), width, sigma).unbind(1)
     return along_y[None], along_x[None]
@@ -113,14 +113,15 @@ class Function:
     Attributes
     ----------
     parameters
-        Names of `PARAMETERS`, in the order that `evaluate` takes them after the grid; but
-        for the weight of a surround, of which there is a closed form.
+        Names of `PARAMETERS`, in the order of the arguments of `evaluate` after the grid;
+        `evaluate` does not take the weight of a surround, which has a closed form.
     limits
-        Of each parameter, lowest and highest; lengths in pixels.
+        Lowest and highest value of each parameter; lengths in pixels.
     starts
-        Values of each parameter, whose combinations are the dictionary.
+        Values of each parameter; the dictionary has all their combinations.
     trusted, again
-        Values of some for a second start, where σ of the first is out of a range.
+        A second search starts with the values `again` where σ of the first start is outside
+        the range `trusted`: R² may have another maximum there.
     """
 
     evaluate: Callable[..., Factors | Tensor]
@@ -132,17 +133,17 @@ class Function:
 
     @cached_property
     def shape(self) -> list[int]:
-        """Places of the parameters that `evaluate` takes."""
+        """Indices of the parameters that `evaluate` takes."""
         return [i for i, name in enumerate(self.parameters) if name != "surround"]
 
     @cached_property
     def _scales(self) -> list[int]:
-        """Places among them of those that are searched by their logarithms."""
+        """Indices, among these, of those that are searched by their logarithms."""
         names = [self.parameters[i] for i in self.shape]
         return [i for i, name in enumerate(names) if name in SCALES]
 
     def search(self, parameters: Tensor) -> Tensor:
-        """Return what is searched of parameters, (n, p), kernels last."""
+        """Return the searched parameters, kernels last, of all parameters (n, p)."""
         values = parameters.T[self.shape]
         values[self._scales] = values[self._scales].log()
         return values
@@ -242,7 +243,7 @@ def functions(k: int) -> dict[str, Function]:
 
 def grid_of(k: int, name: str, form: str, device: torch.device) -> Grid:
     """Return the pixels on which a function is evaluated in one of `FORMS`."""
-    # What is left of a Gaussian less a similar one needs more digits.
+    # The difference of two similar Gaussians needs more digits.
     double = name == "dog" or (name, form) == ("elongated", "continuous")
     return Grid(k, form == "discrete", device, torch.float64 if double else torch.float32)
 

@@ -1,4 +1,4 @@
-"""The pixels of a kernel, and what analytic functions are made of on them, for many at once."""
+"""The pixels of a kernel, and the parts of analytic functions on them, for many kernels at once."""
 
 import math
 from functools import cached_property
@@ -20,16 +20,16 @@ class Grid:
 
     def __init__(self, k: int, discrete: bool, device: torch.device, dtype: torch.dtype):
         self.k, self.discrete, self.device, self.dtype = k, discrete, device, dtype
-        # Differences are the same along y, which runs upwards: rows are flipped at the end.
+        # y runs upwards here, so that x and y are treated alike: rows are flipped at the end.
         self.axis = torch.arange(k, device=device, dtype=dtype) - (k - 1) / 2
         y, x = torch.meshgrid(self.axis, self.axis, indexing="ij")
-        # Of a function that is the same on both sides of the centre one half will do.
+        # Point-symmetric functions are evaluated on one half of the pixels.
         self.half = (k * k + 1) // 2
         self._x, self._y = x.ravel()[: self.half], y.ravel()[: self.half]
 
     @cached_property
     def _frequencies(self) -> Tensor:
-        n = 8 * self.k  # beyond it a wide Gaussian has hardly anything left that wraps around
+        n = 8 * self.k  # a ring on which hardly anything of a wide Gaussian wraps around
         return torch.arange(n // 2 + 1, device=self.device, dtype=self.dtype) * (2 * math.pi / n)
 
     @cached_property
@@ -42,7 +42,7 @@ class Grid:
     def _differences(self) -> Tensor:
         """The Fourier series of a Gaussian and its central differences, (3·k, frequencies)."""
         u = self._frequencies
-        # The centre of an even kernel lies between two pixels: their mean.
+        # The centre of an even kernel lies between two pixels: take their mean.
         weight = self._weights * (torch.cos(u / 2) if self.k % 2 == 0 else 1.0)
         return torch.cat(gaussians.discrete_series(self.axis, u, weight))
 
@@ -98,11 +98,11 @@ class Grid:
 
     @cached_property
     def _plane(self) -> tuple[Tensor, Tensor]:
-        """What an ellipse's exponent is linear in, (·, 3), and waves, (half, ·), if discrete."""
+        """Return the factors of an ellipse's exponent, (·, 3); waves, (half, ·), if discrete."""
         if not self.discrete:
             x, y = self._x, self._y
             return torch.stack([x**2 / 2, x * y, y**2 / 2], 1), torch.empty(0)
-        n = 2 * self.k + 5  # odd: no frequency is its own mirror image but zero
+        n = 2 * self.k + 5  # odd: only the frequency zero is its own mirror image
         step = 2 * math.pi / n
         half = n // 2
         grid = [(i, j) for i in range(half + 1) for j in range(-half, half + 1) if i or j >= 0]

@@ -1,13 +1,14 @@
-"""Master keys: a few filters f such that almost every kernel is about a·f + b.
+"""Master keys: a few filters f such that almost every kernel is approximately a·f + b.
 
-After arXiv 2509.11711: codes of the decoded curve are sampled, every kernel is replaced by its
-best a·f + b, and the filter that is missed least is removed, again and again. For centred f of
-unit norm the best a is ⟨w, f⟩ and the best b is mean(w), so that R² = cos²(w − mean(w), f), of
-either sign.
+After arXiv 2509.11711: filters are sampled from the decoded curve, every kernel is approximated by
+its best a·f + b, and filters are removed one by one, each time the one whose removal lowers the
+mean R² least. For centred f of unit norm the best a is ⟨w, f⟩ and the best b is mean(w), so that
+R² = cos²(w − mean(w), f); a may have either sign.
 
-Beside them stand the idealised eight of arXiv 2509.12746: difference operators on the discrete
-Gaussian T(n; σ) = exp(−σ²) I_n(σ²), separable in x (to the right) and y (upwards), where δ⁺ and δ⁻
-are the forward and backward difference, δ the central one and ∇² the five-point Laplacian.
+They are compared with the eight idealised filters of arXiv 2509.12746: difference operators on the
+discrete Gaussian T(n; σ) = exp(−σ²) I_n(σ²), separable in x (to the right) and y (upwards), where
+δ⁺ and δ⁻ are the forward and backward difference, δ the central one and ∇² the five-point
+Laplacian.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,7 +27,7 @@ from kernelatlas.kernels.normalise import degenerate, normalise
 from kernelatlas.running.tensors import read_tensors, write_tensors
 
 CHUNK = 65_536  # kernels per matrix product
-BOUNDS = (0.5, 0.7, 0.8, 0.9)  # of R²
+THRESHOLDS = (0.5, 0.7, 0.8, 0.9)  # of R²
 
 OPERATORS = ("δy⁺T", "δx⁻T", "δy⁻T", "δx⁺T", "δxT", "δyT", "T − γ∇²T", "T")
 # Fitted by their authors to the eight filters of ConvNeXt V2-Tiny, 7×7 pixels: one scale a filter,
@@ -80,32 +81,32 @@ def scores(r2: np.ndarray, energy: np.ndarray, total: int | None = None) -> dict
     -------
     dict
         mean_r2, each kernel equal; energy_explained, Σ energy·R² / Σ energy; and for each of
-        `BOUNDS` the share of kernels with at least that R², as share_r2_50 and so on.
+        `THRESHOLDS` the share of kernels with at least that R², as share_r2_50 and so on.
     """
     known = len(r2) > 0
     return {
         "mean_r2": float(r2.mean(dtype=np.float64)) if known else np.nan,
         "energy_explained": float(energy @ r2 / energy.sum()) if known else np.nan,
         **{
-            f"share_r2_{round(100 * bound)}": float(
-                (r2 >= bound).sum() / (total or max(len(r2), 1))
+            f"share_r2_{round(100 * threshold)}": float(
+                (r2 >= threshold).sum() / (total or max(len(r2), 1))
             )
-            for bound in BOUNDS
+            for threshold in THRESHOLDS
         },
     }
 
 
 @dataclass(frozen=True)
 class Search:
-    """What greedy removal found.
+    """The result of the greedy removal.
 
     Attributes
     ----------
     order : ndarray of shape (m,), int
-        The filters, from the first removed to the last left.
+        The filters, from the first removed to the last one.
     steps : DataFrame of m rows
-        filters, how many are left; removed, the index of the one taken away just before, empty at
-        first; and the `scores` of those left.
+        filters, how many remain; removed, the index of the one removed in this step, empty in
+        the first row; and the `scores` of those that remain.
     """
 
     order: np.ndarray
@@ -128,10 +129,10 @@ class Search:
 
 
 def search(kernels: np.ndarray, filters: np.ndarray, energy: np.ndarray) -> Search:
-    """Remove filters one by one, always the one whose loss lowers the mean R² least.
+    """Remove filters one by one, each time the one whose removal lowers the mean R² least.
 
-    Exact over all kernels in memory linear in their number: of each kernel only the best and the
-    second best filter are known, and they are sought anew when one of them is removed.
+    Exact, in memory linear in the number of kernels: for each kernel only the best and the second
+    best filter are stored, and searched again when one of them is removed.
 
     Parameters
     ----------
@@ -140,7 +141,7 @@ def search(kernels: np.ndarray, filters: np.ndarray, energy: np.ndarray) -> Sear
     filters : ndarray of shape (m, k·k), float32
         Likewise.
     energy : ndarray of shape (n,)
-        Of the raw kernels; only reported.
+        Of the raw kernels; only for the scores.
     """
     n, m = len(kernels), len(filters)
     best, second = np.zeros(n, np.int32), np.zeros(n, np.int32)
@@ -183,9 +184,9 @@ def random_filters(n: int, k: int, seed: int) -> np.ndarray:
 
 
 def idealised(k: int, sigmas: Sequence[float] = SIGMAS) -> tuple[tuple[str, ...], np.ndarray]:
-    """Return the idealised eight on k×k pixels.
+    """Return the eight idealised filters on k×k pixels.
 
-    Of even k the centre lies between pixels: neighbours are averaged (our choice).
+    For even k the centre lies between pixels: neighbours are averaged (our choice).
 
     Parameters
     ----------
@@ -195,14 +196,14 @@ def idealised(k: int, sigmas: Sequence[float] = SIGMAS) -> tuple[tuple[str, ...]
     Returns
     -------
     names : tuple of str
-        Of `OPERATORS`: those that k×k pixels can tell from a constant, from 3×3 all.
+        Those of `OPERATORS` that are not constant on k×k pixels; all of them from 3×3.
     filters : ndarray of shape (len(names), k·k), float32
         Normalised.
     """
     stack = np.stack([_operator(name, k, s) for name, s in zip(OPERATORS, sigmas, strict=True)])
-    sound = ~degenerate(stack)
-    names = tuple(name for name, kept in zip(OPERATORS, sound, strict=True) if kept)
-    return names, normalise(stack[sound])
+    valid = ~degenerate(stack)
+    names = tuple(name for name, kept in zip(OPERATORS, valid, strict=True) if kept)
+    return names, normalise(stack[valid])
 
 
 def _operator(name: str, k: int, sigma: float) -> np.ndarray:
@@ -223,7 +224,7 @@ def _operator(name: str, k: int, sigma: float) -> np.ndarray:
 
 
 def refit(kernels: np.ndarray, k: int) -> tuple[float, ...]:
-    """Choose the idealised filters' scales that explain most of kernels.
+    """Choose the scales with which the idealised filters explain most of kernels.
 
     Coordinate ascent of the mean R² from the published scales, over a geometric sequence of
     scales up to k/2 (our choice).
@@ -241,9 +242,9 @@ def refit(kernels: np.ndarray, k: int) -> tuple[float, ...]:
     scales = np.geomspace(SMALLEST, k / 2, TRIED).round(2).tolist()
     shapes = np.stack([[_operator(name, k, sigma) for sigma in scales] for name in OPERATORS])
     flat = shapes.reshape(-1, k * k)
-    sound = ~degenerate(flat)
+    valid = ~degenerate(flat)
     filters = np.zeros(flat.shape, np.float32)
-    filters[sound] = normalise(flat[sound])
+    filters[valid] = normalise(flat[valid])
     r2 = ((filters @ kernels.T) ** 2).reshape(len(OPERATORS), len(scales), -1)
     chosen = [int(np.abs(np.subtract(scales, sigma)).argmin()) for sigma in SIGMAS]
     improved = True
@@ -259,7 +260,7 @@ def refit(kernels: np.ndarray, k: int) -> tuple[float, ...]:
 
 
 def save(path: str | Path, keys: np.ndarray, metadata: Mapping[str, Any]) -> None:
-    """Write keys, (n, k, k), as safetensors, everything else as one JSON text beside them."""
+    """Write keys, (n, k, k), as safetensors, everything else as JSON text in the metadata."""
     write_tensors(path, {"keys": np.ascontiguousarray(keys, np.float32)}, metadata)
 
 
@@ -280,26 +281,26 @@ def initialise_depthwise(
     """Put master keys into the depthwise layers of a network, in place.
 
     Each kernel becomes ± one of the keys of its size, with the norm of the kernel that it
-    replaces. Keys are dealt evenly to the channels of a layer, in an order and with signs that
-    are drawn at random.
+    replaces. Each key gets the same number of channels of a layer, up to one; their order and the
+    signs are random.
 
     Parameters
     ----------
     model
-        Any network; depthwise are its nn.Conv2d whose groups are their input channels.
+        Any network; depthwise layers are nn.Conv2d with as many groups as input channels.
     keys
         By k, as `load` returns them: arrays of shape (n, k, k).
 
     Returns
     -------
     set, skipped : list of str
-        Names of the depthwise layers that have keys now, and of those that are not k×k for a k
-        of `keys`.
+        Names of the depthwise layers that were set, and of those whose kernels are not k×k for
+        any k of `keys`.
 
     Raises
     ------
     KernelAtlasError
-        If keys are not of their size, or no layer can be set.
+        If keys have another shape, or no layer can be set.
     """
     for k, given in keys.items():
         if np.ndim(given) != 3 or np.shape(given)[1:] != (k, k) or not len(given):
@@ -307,7 +308,7 @@ def initialise_depthwise(
                 f"master keys of {k}×{k}: an array of shape {np.shape(given)}: "
                 f"give one of shape (n, {k}, {k})"
             )
-    random = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed)
     done, skipped = [], []
     for name, layer in _depthwise(model):
         k, width = layer.kernel_size
@@ -316,8 +317,8 @@ def initialise_depthwise(
             continue
         filters = normalise(np.reshape(keys[k], (-1, k * k)))
         channels = layer.out_channels
-        dealt = random.permutation(np.arange(channels) % len(filters))
-        signs = random.choice((-1.0, 1.0), channels)
+        dealt = rng.permutation(np.arange(channels) % len(filters))
+        signs = rng.choice((-1.0, 1.0), channels)
         values = torch.from_numpy(filters[dealt] * signs[:, None]).to(layer.weight)
         with torch.no_grad():
             norms = layer.weight.flatten(1).norm(dim=1, keepdim=True)

@@ -15,9 +15,9 @@ from kernelatlas.evidence.grid import Grid
 
 BLOCK = 1024  # kernels evaluated at once: few enough for a processor's cache
 STEPS = 30
-GAIN = 2e-6  # of R²/2: a kernel whose step promises less is done
-LONGEST = 0.4  # step, in pixels, radians or logarithms
-MOVE = 0.02  # the same, of the differences that stand for derivatives
+GAIN = 2e-6  # of R²/2: the search ends for a kernel whose next step promises less
+LONGEST = 0.4  # largest step, in pixels, radians or logarithms
+MOVE = 0.02  # of finite differences, in the same units
 
 
 def refine(kernels: Tensor, function: Function, grid: Grid, start: Tensor) -> tuple[Tensor, Tensor]:
@@ -42,7 +42,7 @@ def refine(kernels: Tensor, function: Function, grid: Grid, start: Tensor) -> tu
         again = start[rows]
         for name, value in function.again:
             again[:, function.parameters.index(name)] = value
-        # Well within the limits, some of which are traps.
+        # Well within the limits, at some of which a search would stay.
         least, most = torch.tensor(function.limits).to(again).T
         margin = (most - least) / 10
         again = torch.clamp(again, least + margin, most - margin)
@@ -53,7 +53,7 @@ def refine(kernels: Tensor, function: Function, grid: Grid, start: Tensor) -> tu
 
 
 def _climb(kernels: Tensor, function: Function, grid: Grid, start: Tensor) -> tuple[Tensor, Tensor]:
-    """Do what `refine` does, from one start."""
+    """Search from one start, as `refine` does."""
     # Kernels are the last axis: short sums run over whole vectors.
     kernels = kernels.T.unflatten(0, (grid.k, grid.k)).flip(0).to(grid.dtype).contiguous()
     limits = torch.tensor(function.limits, device=kernels.device, dtype=torch.float64)
@@ -88,14 +88,14 @@ def _climb(kernels: Tensor, function: Function, grid: Grid, start: Tensor) -> tu
 def _step(
     here: Tensor, gradient: Tensor, curvature: Tensor, damping: Tensor, low: Tensor, high: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Return parameters within the limits, (p, n), and half the gain of R² if without limits."""
+    """Return parameters within limits, (p, n), and half the gain of R² expected without limits."""
     # A parameter at its limit stays there while R² grows only beyond it.
     free = ~(((here <= low) & (gradient < 0)) | ((here >= high) & (gradient > 0)))
     step = _solve(curvature * (free[:, None] & free[None]), gradient * free, damping)
     step = step * (LONGEST / step.abs().amax(0)).clamp_max(1)
     promised = (step * gradient).sum(0) / 2
     trial = torch.clamp(here + step, low, high)
-    # Those that a step would take beyond it go there, and the others are found once more.
+    # Parameters that would pass their limit stop there; the step of the others is solved again.
     beyond = free & (trial != here + step)
     if beyond.any():
         fixed = (trial - here) * beyond
@@ -170,7 +170,7 @@ def _sums_of_halves(kernels: Tensor, values: Tensor, grid: Grid) -> tuple[Tensor
 def _expand_ellipse(
     kernels: Tensor, function: Function, grid: Grid, parameters: Tensor
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """The same by way of a quadratic in the matrix, in which the exponent is linear."""
+    """Do the same for ellipses, by a quadratic in the matrix, in which the exponent is linear."""
     stencil = _stencil(3).to(parameters)
     h = 0.1 if grid.discrete else 0.01  # pixels² or their inverse
     fine = 1e-3
@@ -244,9 +244,9 @@ def _solve(curvature: Tensor, gradient: Tensor, damping: Tensor) -> Tensor:
     D is the sum of |H| along its rows and of |gradient|: with a large λ the sum is positive and
     the step below 1 / λ.
 
-    Before, pivots that are not positive are taken by their size, a tenth of D or more, so that
-    steps lead upwards. A library's solver takes matrices one by one on a CPU, which costs more
-    than all the rest.
+    With a small λ, pivots that are not positive are replaced by their absolute value, or a tenth of
+    D if that is more, so that steps lead upwards. A library's solver takes matrices one by one on
+    a CPU, which costs more than everything else.
     """
     p = len(gradient)
     h = curvature

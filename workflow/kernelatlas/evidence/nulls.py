@@ -1,12 +1,11 @@
-"""Kernels without structure, seen as trained ones are: what chance alone is credited with.
+"""Null kernels: what is labelled and fitted in kernels without learned structure.
 
-shuffled    the trained kernels, the pixels of each in a random order of its own: its weights are
-            kept, their places are not
+shuffled    the trained kernels, each with its weights in a random order
 white       independent normal weights
 covariance  normal weights with the second moments E[u uᵀ] of the trained, normalised kernels:
-            all that second-order statistics explain
+            what second-order statistics alone explain
 
-Untrained networks are a fourth null: the zoo's own controls.
+The untrained networks of the zoo are a fourth null.
 """
 
 from collections.abc import Sequence
@@ -44,10 +43,10 @@ def generate(name: str, weights: np.ndarray, moments: np.ndarray, seed: int = SE
     ndarray of shape (n, k·k), float32
         Not normalised.
     """
-    random = np.random.default_rng([seed, NULLS.index(name)])
+    rng = np.random.default_rng([seed, NULLS.index(name)])
     if name == "shuffled":
-        return random.permuted(weights, axis=1)
-    noise = random.standard_normal(weights.shape)
+        return rng.permuted(weights, axis=1)
+    noise = rng.standard_normal(weights.shape)
     if name == "covariance":
         values, vectors = np.linalg.eigh(moments)
         noise = noise * np.sqrt(np.maximum(values, 0)) @ vectors.T
@@ -57,24 +56,24 @@ def generate(name: str, weights: np.ndarray, moments: np.ndarray, seed: int = SE
 def null_table(
     kernels: Sequence[str | Path], curves: Sequence[Curve], minimum_cosine: float, sample: int
 ) -> pd.DataFrame:
-    """Label and fit the kernels of each null as those of networks are.
+    """Label and fit the kernels of each null like those of networks.
 
     Parameters
     ----------
     kernels
         Kernel tables of the trained models.
     curves
-        One a seed.
+        One for each seed.
     minimum_cosine
         As `kernelatlas.clustering.labels.vote` takes it.
     sample
-        Trained kernels that nulls are made from, at most; drawn at random.
+        Largest number of trained kernels to generate nulls from; drawn at random.
 
     Returns
     -------
     DataFrame
-        A row for each null and kernel: null, the layer of the trained kernel in whose place it
-        stands, k, label, agreement, dissimilarity, function, r2.
+        A row for each null and kernel: null, the layer of the trained kernel that it replaces, k,
+        label, agreement, dissimilarity, function, r2.
     """
     k = curves[0].k
     keys, weights = [], []

@@ -51,20 +51,20 @@ def by_filters(weights: np.ndarray, filters: np.ndarray) -> np.ndarray:
     Parameters
     ----------
     weights : ndarray of shape (n, k·k), float32
-        Raw. Degenerate kernels stay as they are.
+        Raw. Degenerate kernels are not replaced.
     filters : ndarray of shape (m, k·k), float32
-        Normalised; with none of them only the mean b is left.
+        Normalised; without any only the mean b is left.
     """
     replaced = weights.copy()
-    sound = ~degenerate(weights)
-    raw = weights[sound]
+    valid = ~degenerate(weights)
+    raw = weights[valid]
     mean = raw.mean(axis=1, keepdims=True, dtype=np.float64)
     if not len(filters):
-        replaced[sound] = np.broadcast_to(mean, raw.shape)
+        replaced[valid] = np.broadcast_to(mean, raw.shape)
         return replaced
     best = filters[best_filter(normalise(raw), filters)[0]].astype(np.float64)
     amplitude = np.einsum("ij,ij->i", raw - mean, best)[:, None]
-    replaced[sound] = amplitude * best + mean
+    replaced[valid] = amplitude * best + mean
     return replaced
 
 
@@ -73,9 +73,9 @@ def explained(weights: np.ndarray, replaced: np.ndarray) -> tuple[np.ndarray, np
 
     Degenerate kernels are left out.
     """
-    sound = ~degenerate(weights)
-    energy = energies(weights[sound])
-    missed = weights[sound].astype(np.float64) - replaced[sound]
+    valid = ~degenerate(weights)
+    energy = energies(weights[valid])
+    missed = weights[valid].astype(np.float64) - replaced[valid]
     return 1 - (missed**2).sum(axis=1) / energy, energy
 
 
@@ -103,14 +103,14 @@ def fitted(table: pd.DataFrame, kernels: Mapping[str, np.ndarray]) -> dict[str, 
     Parameters
     ----------
     table
-        Of `kernelatlas.evidence.fits`, of the same network.
+        As `kernelatlas.evidence.fitted.fit_model` returns it, of the same network.
     kernels
         As `layers` returns them.
 
     Raises
     ------
     KernelAtlasError
-        If the table is of other kernels.
+        If the table has other kernels.
     """
     by_layer = {str(name): rows for name, rows in table.groupby("layer", observed=True)}
     found = {}
@@ -167,9 +167,9 @@ def evaluate(
     prototypes: Mapping[int, np.ndarray],
     table: pd.DataFrame,
 ) -> pd.DataFrame:
-    """Test a network with its depthwise kernels untouched and replaced.
+    """Test a network with its own and with replaced depthwise kernels.
 
-    All else, the statistics of batch normalisation too, stays as it was trained.
+    Everything else is kept, including the statistics of batch normalisation.
 
     Parameters
     ----------
@@ -182,7 +182,7 @@ def evaluate(
     Returns
     -------
     DataFrame
-        A row a variant and seed, columns as in results/README.md.
+        A row for each variant and seed, columns as in results/README.md.
     """
     model, known = load_network(path)
     recipe = known["recipe"]

@@ -1,4 +1,4 @@
-"""Would the labels come out again? Seeds against each other, and networks on curves of others."""
+"""Stability of labels: between seeds, and of networks on curves fitted to other networks."""
 
 import logging
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from kernelatlas.clustering.labels import Votes, vote
 
 log = logging.getLogger(__name__)
 
-FOLDS = 4  # of the networks, at most: each is scored on curves of the other folds
+FOLDS = 4  # of networks, at most: each is labelled by curves of the other folds
 COLUMNS = {
     "kind": "str",
     "seed": "Int64",
@@ -37,11 +37,11 @@ def stability_table(
     kernels: np.ndarray,
     curves: Sequence[Curve],
     settings: Settings,
-    below: float,
+    threshold: float,
     minimum_cosine: float,
     device: str = "auto",
 ) -> pd.DataFrame:
-    """Compare seeds, and the labels of each network with those on curves that have not seen it.
+    """Compare seeds, and the labels of each network with those by curves fitted to other networks.
 
     Parameters
     ----------
@@ -50,10 +50,10 @@ def stability_table(
     kernels : ndarray of shape (n, k * k), float32
         A corpus, normalised.
     curves
-        One a seed, trained on this corpus.
+        One for each seed, trained on this corpus.
     settings
-        That they were trained with.
-    below, minimum_cosine
+        Those of their training.
+    threshold, minimum_cosine
         As `kernelatlas.clustering.labels.label_weights` takes them.
 
     Returns
@@ -63,7 +63,7 @@ def stability_table(
     """
     votes = vote(kernels, curves, minimum_cosine)
     named = votes.seed_shapes != names.SHAPES.index(names.OTHER)
-    alone = named & (votes.dissimilarities < below)
+    alone = named & (votes.dissimilarities < threshold)
     rows: list[dict[str, Any]] = []
     for i, j in combinations(range(len(curves)), 2):
         both = alone[:, i] & alone[:, j]
@@ -86,7 +86,7 @@ def stability_table(
                 "mean_dissimilarity": votes.dissimilarities[:, i].mean(dtype=float),
             }
         )
-    identified = votes.identified(below)
+    identified = votes.identified(threshold)
     rows.append(
         {
             "kind": "vote",
@@ -108,7 +108,7 @@ def stability_table(
         }
         if model in held_out:
             found = held_out[model]
-            again = found.identified(below)
+            again = found.identified(threshold)
             both = identified[mine] & again
             row |= {
                 "share_identified_crossfit": share(again),
@@ -122,7 +122,7 @@ def stability_table(
 
 
 def share(chosen: np.ndarray) -> float:
-    """Return the share of true values, NaN of none."""
+    """Return the share of true values, NaN for none."""
     return float(chosen.mean()) if chosen.size else float("nan")
 
 
@@ -136,15 +136,15 @@ def cross_fit(
 ) -> dict[str, Votes]:
     """Label each network's kernels with autoencoders trained on those of other networks.
 
-    Networks are dealt to at most `FOLDS` folds in the order of their names. Of one network alone
-    there is nothing to return.
+    Networks are assigned to at most `FOLDS` folds in the order of their names. Empty for a single
+    network.
 
     Parameters
     ----------
     models, kernels, settings, minimum_cosine, device
         As `stability_table` takes them.
     seeds
-        Of the trainings for each fold.
+        Of the trainings of each fold.
     """
     every = np.unique(models)
     found: dict[str, Votes] = {}

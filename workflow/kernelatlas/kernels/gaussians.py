@@ -18,7 +18,7 @@ if TYPE_CHECKING:  # labels need no torch
 
 Values = TypeVar("Values", np.ndarray, "Tensor")
 
-_erf = np.vectorize(math.erf, otypes=[float])  # SciPy takes long to import
+_erf = np.vectorize(math.erf, otypes=[float])  # labels do without SciPy, whose import is slow
 
 
 def _of(function: str, values: Values) -> Values:
@@ -76,7 +76,7 @@ def discrete_profiles(k: int, sigma: float) -> np.ndarray:
     Forward, backward, central and second ones. The centre is that of k pixels; between two of
     them, of even k, neighbours are averaged (our choice).
     """
-    from scipy.special import ive  # labels do without SciPy, which takes long to import
+    from scipy.special import ive  # as above
 
     reach = k // 2 + 2
     smooth = ive(np.abs(np.arange(-reach, reach + 1)), sigma**2)

@@ -37,8 +37,8 @@ SCHEMA = pa.schema(
     }
 )
 SCHEMA_VERSION = 3  # of kernel tables
-KEY = ["model", "layer", "layer_index", "channel"]  # what names a kernel in every table
-PLACE = KEY[2:]  # of a kernel in its model: the order of every table's rows
+KEY = ["model", "layer", "layer_index", "channel"]  # of a kernel, in every table
+PLACE = KEY[2:]  # of a kernel in its model, by which the rows of tables are sorted
 INT16_MAX = np.iinfo(np.int16).max
 
 

@@ -12,8 +12,8 @@ from kernelatlas.errors import KernelAtlasError
 from kernelatlas.running.tensors import read_metadata
 
 HELD_OUT, IMAGENET = "held-out subject accuracy", "ImageNet top-1"
-FEWEST = 4  # networks worth a correlation
-PERMUTATIONS = 9999  # all of them where there are no more
+FEWEST = 4  # networks, for a correlation
+PERMUTATIONS = 9999  # at most; all of them if there are fewer
 COLUMNS = ("model", "family", "k", "kernels", "share_identified", "accuracy", "measure")
 
 
@@ -37,13 +37,12 @@ def accuracy_table(
     Returns
     -------
     DataFrame
-        The columns of `COLUMNS`, accuracy from 0 to 1; no row for a network whose accuracy is not
-        known.
+        The columns of `COLUMNS`, accuracy from 0 to 1; without networks of unknown accuracy.
 
     Raises
     ------
     KernelAtlasError
-        If a file does not tell an accuracy, or is not such a table.
+        If a file has no accuracy, or is not such a table.
     """
     held_out = {name: _held_out(path) for name, path in zip(networks, weights, strict=True)}
     known = [(HELD_OUT, held_out), (IMAGENET, _imagenet(imagenet))]
@@ -61,7 +60,7 @@ def _held_out(path: str | Path) -> float:
         return float(read_metadata(path)["held_out"]["accuracy_subject"])
     except (KernelAtlasError, KeyError) as error:
         raise KernelAtlasError(
-            f"{path}: does not tell its held-out accuracy ({error}): it must be a network that "
+            f"{path}: has no held-out accuracy ({error}): it must be a network that "
             f"`snakemake zoo` trained; without {Path(path).stem}_history.parquet beside it, it is "
             "not taken for one"
         ) from error

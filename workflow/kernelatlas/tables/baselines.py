@@ -14,33 +14,33 @@ from kernelatlas.evidence.baselines import UNCLUSTERED, Outcome, to_prototypes
 from kernelatlas.kernels.layer import side
 from kernelatlas.kernels.sampling import sample_of
 
-SHOWN = 5000  # kernels that silhouettes are of, at most: they take all pairs
+SHOWN = 5000  # kernels for silhouettes, at most: they need all pairs
 SEED = 0
 
 
 def baseline_table(
-    kernels: np.ndarray, found: Sequence[Outcome], below: float, minimum_cosine: float
+    kernels: np.ndarray, found: Sequence[Outcome], threshold: float, minimum_cosine: float
 ) -> pd.DataFrame:
     """Score each outcome.
 
     A kernel is identified (arXiv 2401.14469) if its dissimilarity to its reconstruction is
-    below `below` and the prototype of its cluster matches a template.
+    below `threshold` and the prototype of its cluster matches a template.
 
     Parameters
     ----------
     kernels : ndarray of shape (n, k * k)
         Normalised.
     found
-        What the methods made of these kernels.
-    below
+        Outcomes of the methods for these kernels.
+    threshold
         Threshold of the dissimilarity.
     minimum_cosine
-        Of a prototype and its best template; with less it has no name.
+        Smallest cosine to the most similar template at which a prototype has a name.
 
     Returns
     -------
     DataFrame
-        A row an outcome, columns as in results/README.md.
+        A row for each outcome, columns as in results/README.md.
     """
     k = side(kernels)
     rows = sample_of(np.arange(len(kernels)), SHOWN, SEED)
@@ -48,20 +48,20 @@ def baseline_table(
     np.fill_diagonal(distances, 0)
     table = []
     for outcome in found:
-        close = outcome.dissimilarity < below
+        close = outcome.dissimilarity < threshold
         row: dict[str, Any] = {
             "method": outcome.method,
             "seed": outcome.seed,
             "dimensions": outcome.dimensions,
             "mean_dissimilarity": outcome.dissimilarity.mean(dtype=float),
             "share_below": close.mean(),
-            "threshold": below,
+            "threshold": threshold,
         }
         if outcome.clusters is not None and outcome.prototypes is not None:
             clusters, prototypes = outcome.clusters, outcome.prototypes
             named = bank(k).name(prototypes, minimum_cosine).label != names.OTHER
             inside = clusters != UNCLUSTERED
-            # The last place is that of unclustered kernels.
+            # The last entry is for unclustered kernels.
             has_name = np.append(named, False)[clusters]
             to_prototype = to_prototypes(kernels, clusters, prototypes)
             present = np.unique(clusters[inside])
@@ -71,7 +71,7 @@ def baseline_table(
                 "share_unclustered": (~inside).mean(),
                 "mean_dissimilarity_prototype": to_prototype.mean(dtype=float),
                 "share_identified": (close & has_name).mean(),
-                "share_identified_prototype": ((to_prototype < below) & has_name).mean(),
+                "share_identified_prototype": ((to_prototype < threshold) & has_name).mean(),
                 "silhouette": silhouette(distances, clusters[rows]),
                 "davies_bouldin": davies_bouldin(kernels[inside], clusters[inside]),
             }
@@ -121,9 +121,9 @@ def agreement_table(found: Sequence[Outcome]) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        A row an ordered pair of methods that have clusters: method, other, adjusted_rand_index
-        and pairs (of outcomes that it is the mean over). Of a method with itself it compares its
-        seeds and is blank with one; else the first seeds of both.
+        A row for each ordered pair of methods with clusters: method, other, adjusted_rand_index
+        (a mean) and pairs (of outcomes in this mean). A method is compared with itself between
+        its seeds, empty for one seed; two methods are compared by their first seeds.
     """
     by_method: dict[str, list[np.ndarray]] = {}
     for outcome in found:
@@ -140,12 +140,12 @@ def agreement_table(found: Sequence[Outcome]) -> pd.DataFrame:
 
 
 def prototype_table(found: Sequence[Outcome], k: int, minimum_cosine: float) -> pd.DataFrame:
-    """Describe the prototypes of each method's first seed; equal sets of them stand once.
+    """Describe the prototypes of each method's first seed; of equal sets only the first.
 
     Returns
     -------
     DataFrame
-        A row a prototype: method, cluster, label, template_cosine, members, prototype.
+        A row for each prototype: method, cluster, label, template_cosine, members, prototype.
     """
     parts: list[pd.DataFrame] = []
     seen: list[np.ndarray] = []

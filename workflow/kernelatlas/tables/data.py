@@ -1,4 +1,4 @@
-"""The pictures that networks are trained on: samples, and how their power is distributed."""
+"""The pictures that networks are trained on: samples and power spectra."""
 
 from collections.abc import Mapping
 from typing import Any

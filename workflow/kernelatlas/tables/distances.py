@@ -35,7 +35,8 @@ def distance_table(
 ) -> pd.DataFrame:
     """Compare all sets of k×k kernels: each model's, and each family's trained models'.
 
-    A family with one trained model is that model. Degenerate kernels are left out.
+    A family with a single trained model is listed as that model only. Degenerate kernels
+    are left out.
 
     Parameters
     ----------
@@ -49,9 +50,9 @@ def distance_table(
     Returns
     -------
     DataFrame
-        A row a pair, each pair once and each set with itself: set_a, family_a, trained_a, n_a,
-        the same of b, divergence, floor. Sets go by family, the family as a whole first, then
-        trained before untrained models.
+        A row for each pair, also of each set with itself: set_a, family_a, trained_a, n_a,
+        the same of b, divergence, floor. Sets are sorted by family: the whole family, then trained,
+        then untrained models.
     """
     coordinates = Coordinates(read_corpus(corpus)[1])
     sets: list[tuple[str, str, bool, np.ndarray]] = []
@@ -64,11 +65,11 @@ def distance_table(
                 parts.append((str(name), family, bool(is_trained), coordinates.histogram(values)))
         of_trained = [counts for _, _, is_trained, counts in parts if is_trained]
         if len(of_trained) > 1:
-            # No model has a name with a space.
+            # Names of models have no spaces, so that this cannot be one.
             parts.insert(0, (f"{family} (all trained)", family, True, np.sum(of_trained, axis=0)))
         sets += parts
     rows: list[dict[str, Any]] = []
-    random = np.random.default_rng(SEED)
+    rng = np.random.default_rng(SEED)
     for number, (a, family_a, trained_a, first) in enumerate(sets):
         for b, family_b, trained_b, second in sets[number:]:
             rows.append(
@@ -82,7 +83,7 @@ def distance_table(
                     "trained_b": trained_b,
                     "n_b": int(second[0].sum()),
                     "divergence": float(divergence(first, second, coordinates.weights)),
-                    "floor": noise_floor(first, second, coordinates.weights, random),
+                    "floor": noise_floor(first, second, coordinates.weights, rng),
                 }
             )
     return pd.DataFrame(rows)
@@ -94,7 +95,7 @@ def _normalised(path: str | Path, k: int) -> np.ndarray:
 
 
 def layer_table(kernels: Sequence[str | Path], models: Sequence[Sequence]) -> pd.DataFrame:
-    """Describe each layer of square kernels of any size by the measures of CNN Filter DB.
+    """Describe each layer of square kernels, of any size, by the measures of CNN Filter DB.
 
     Parameters
     ----------
@@ -104,7 +105,7 @@ def layer_table(kernels: Sequence[str | Path], models: Sequence[Sequence]) -> pd
     Returns
     -------
     DataFrame
-        A row a layer, see results/README.md. Kernels that are not finite are left out.
+        A row for each layer, see results/README.md. Kernels that are not finite are left out.
     """
     rows: list[dict[str, Any]] = []
     for (name, family, trained, *_), path in zip(models, kernels, strict=True):
@@ -113,10 +114,11 @@ def layer_table(kernels: Sequence[str | Path], models: Sequence[Sequence]) -> pd
             frame, weights = read_square(path, int(k))
             finite = np.isfinite(weights).all(axis=1)
             groups = frame[finite].groupby(["layer_index", "layer"], observed=True, sort=True)
-            for (index, layer), places in groups.indices.items():
+            for (index, layer), rows_of_layer in groups.indices.items():
                 known = {"family": family, "model": name, "trained": trained, "k": int(k)}
-                place = {"layer_index": int(index), "layer": str(layer)}
-                rows.append({**known, **place, **_describe(weights[finite][places])})
+                of_layer = {"layer_index": int(index), "layer": str(layer)}
+                measures = _describe(weights[finite][rows_of_layer])
+                rows.append({**known, **of_layer, **measures})
     table = pd.DataFrame(rows, columns=list(LAYER_COLUMNS))
     return table.sort_values(["family", "model", "layer_index"], kind="stable", ignore_index=True)
 

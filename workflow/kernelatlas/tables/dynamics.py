@@ -1,4 +1,4 @@
-"""States on the way of trainings: what is identified after how many steps, and of what shape."""
+"""Intermediate states of trainings: kernels identified after each number of steps, by shape."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +16,7 @@ STATE = ["family", "network", "trained_on", "step", "k"]
 
 
 def read_states(paths: Sequence[str | Path], models: Sequence[Sequence]) -> pd.DataFrame:
-    """Return the label tables of states as one, with what is known of each state beside it.
+    """Return the label tables of states as one, with the properties of each state.
 
     Parameters
     ----------
@@ -29,7 +29,7 @@ def read_states(paths: Sequence[str | Path], models: Sequence[Sequence]) -> pd.D
 def emergence_table(
     labels: Sequence[str | Path], kernels: Sequence[str | Path], models: Sequence[Sequence]
 ) -> pd.DataFrame:
-    """Count what is identified in each state, and what is left of the initial kernels.
+    """Count identified kernels in each state, and how much their initial kernels explain.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ def emergence_table(
     Returns
     -------
     DataFrame
-        A row a state and kernel size: see results/README.md.
+        A row for each state and kernel size, see results/README.md.
     """
     table = (
         read_states(labels, models)
@@ -69,7 +69,7 @@ def initial_energy(kernels: str | Path, initial: str | Path, k: int) -> float:
 
     With centred kernels w and the centred, scaled initial kernels u this is
     Σ⟨w, u⟩² / Σ‖w‖²: 1 if training only scales each kernel, and on average 1/(k² − 1)
-    if they have nothing in common. Kernels degenerate in either are left out.
+    for independent kernels. Kernels degenerate in either are left out.
 
     Parameters
     ----------
@@ -84,11 +84,11 @@ def initial_energy(kernels: str | Path, initial: str | Path, k: int) -> float:
 
 
 def _centred(path: str | Path, k: int) -> pd.Series:
-    """Return the sound kernels by layer and channel, their means taken away."""
+    """Return the centred kernels that are not degenerate, by layer and channel."""
     rows, weights = read_square(path, k)
-    sound = ~rows["degenerate"].to_numpy()
-    values = weights[sound].astype(np.float64)
-    index = pd.MultiIndex.from_frame(rows.loc[sound, ["layer", "channel"]].astype({"layer": str}))
+    valid = ~rows["degenerate"].to_numpy()
+    values = weights[valid].astype(np.float64)
+    index = pd.MultiIndex.from_frame(rows.loc[valid, ["layer", "channel"]].astype({"layer": str}))
     return pd.Series(list(values - values.mean(axis=1, keepdims=True)), index=index)
 
 
@@ -103,7 +103,7 @@ def state_composition(labels: Sequence[str | Path], models: Sequence[Sequence]) 
 
 
 def shape_shares(composition: pd.DataFrame) -> pd.DataFrame:
-    """Return each network's shares of shapes at its last step, and their spread in its family.
+    """Return each network's shares of shapes at its last step, and their mean and spread by family.
 
     Parameters
     ----------
@@ -113,8 +113,8 @@ def shape_shares(composition: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        A row a network, kernel size and shape. share is of identified kernels in all the
-        network's kernels of the size; mean and sd (of a sample, empty for one network) are over
+        A row for each network, kernel size and shape. share is identified kernels of the shape in
+        all kernels of the size; mean and sd (of a sample, empty for one network) are over
         the networks of the family.
     """
     last = composition["step"] == composition.groupby("network")["step"].transform("max")
@@ -132,19 +132,19 @@ def shape_shares(composition: pd.DataFrame) -> pd.DataFrame:
 def network_tables(
     networks: Sequence[Sequence], weights: Sequence[str | Path], histories: Sequence[str | Path]
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Tell how networks were trained and how well they do.
+    """Describe how networks were trained, and their accuracy.
 
     Parameters
     ----------
     networks
         network, family and training data.
     weights, histories
-        Paths of what `kernelatlas.training.network.train` made of each.
+        Paths of what `kernelatlas.training.network.train` wrote for each.
 
     Returns
     -------
     networks, learning : DataFrame
-        A row a network, and the histories' rows.
+        A row for each network, and the rows of the histories.
     """
     rows, curves = [], []
     for (network, family, trained_on), file, path in zip(networks, weights, histories, strict=True):

@@ -26,7 +26,7 @@ def cluster_shares(
     Returns
     -------
     DataFrame
-        `share` is of identified kernels in all kernels of the model and size.
+        `share` is identified kernels in all kernels of the model and size.
     """
     rows = read_labels(labels, models)
     totals = rows.groupby(MODEL).size().rename("total").reset_index()
@@ -53,7 +53,7 @@ def random_members(
 ) -> pd.DataFrame:
     """Draw up to 12 kernels of each cluster from the family's trained models.
 
-    Of clusters with a name identified kernels are drawn as long as there are any.
+    From clusters with a name, identified kernels are drawn first.
 
     Returns
     -------
@@ -61,17 +61,17 @@ def random_members(
         `weights` are as stored in the checkpoint.
     """
     rows = read_labels(labels, models)
-    # A family of untrained controls has no members.
+    # A family of untrained networks has no members.
     parts = [rows.iloc[:0].assign(rank=0, weights=pd.Series(dtype="object"))]
     for path in clusters:
         k = int(pd.read_parquet(path, columns=["k"])["k"].iloc[0])
         weights = np.concatenate([read_square(kernel, k)[1] for kernel in kernels])
         of_size = rows[rows["k"] == k].reset_index(drop=True)
         trained = of_size[of_size["trained"]].dropna(subset="cluster")
-        random = np.random.default_rng(SEED)
+        rng = np.random.default_rng(SEED)
         for _, members in trained.groupby("cluster"):
             n = min(N_MEMBERS, len(members))
-            shuffled = members.loc[random.permutation(members.index)]
+            shuffled = members.loc[rng.permutation(members.index)]
             drawn = shuffled.sort_values("identified", ascending=False, kind="stable").iloc[:n]
             parts.append(drawn.assign(rank=np.arange(n), weights=list(weights[drawn.index])))
     columns = [

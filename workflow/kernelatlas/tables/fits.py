@@ -1,4 +1,4 @@
-"""Analytic fits beside labels: which functions kernels are, and how well they are described."""
+"""Analytic fits and labels: which functions are selected, and how well they fit."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,16 +22,16 @@ def beside_fits(
     of_fits: Sequence[str],
     k: int | None = None,
 ) -> pd.DataFrame:
-    """Read label tables with the fits of the same kernels beside them.
+    """Read label tables and the fits of the same kernels as one table.
 
     Parameters
     ----------
     labels, fits
         Tables of the same models, in one order.
     of_labels, of_fits
-        Columns beside the key.
+        Columns in addition to the key.
     k
-        Only kernels of this size; else all that are fitted.
+        Kernels of this size only; without it, all that are fitted.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Master keys: the search for them, what each is, and how much they explain of each model."""
+"""Master keys: their search, their description, and how much of each model they explain."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -50,7 +50,7 @@ def corpus_energies(paths: Sequence[str | Path], k: int) -> np.ndarray:
 def search_table(
     kernels: np.ndarray, energy: np.ndarray, codes: np.ndarray, curve: np.ndarray, sample: int
 ) -> tuple[Search, pd.DataFrame]:
-    """Search for master keys on the curve, and likewise among other filters.
+    """Search for master keys on the curve, and in the same way among other filters.
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ def search_table(
     codes, curve : ndarray of shape (m,) and (m, k * k)
         Codes and what they decode to.
     sample
-        Kernels that k-means sees at most.
+        Largest number of kernels for k-means.
 
     Returns
     -------
@@ -89,7 +89,7 @@ def search_table(
 def filter_sets(
     keys: np.ndarray, prototypes: np.ndarray, kernels: np.ndarray, sample: int
 ) -> tuple[dict[str, list[np.ndarray]], tuple[float, ...]]:
-    """Return the sets of filters that are compared, and the refitted scales.
+    """Return the sets of filters to compare, and the refitted scales.
 
     Parameters
     ----------
@@ -97,7 +97,7 @@ def filter_sets(
     kernels
         The corpus, normalised.
     sample
-        How many of them the scales are refitted to at most.
+        Largest number of kernels for refitting the scales.
 
     Returns
     -------
@@ -140,7 +140,7 @@ def filter_table(
     Returns
     -------
     DataFrame
-        A row a filter, columns as in results/README.md. `matched` pairs keys and idealised
+        A row for each filter, columns as in results/README.md. `matched` pairs keys and idealised
         filters one to one, for the greatest sum of |cos|.
     """
     k = side(keys)
@@ -203,16 +203,17 @@ def model_table(
     Parameters
     ----------
     paths
-        A kernel table a model.
+        A kernel table for each model.
     models
         name, family, trained and training data of each.
     sets
-        As `filter_sets` returns them; the scores of several sets of one name are averaged.
+        As `filter_sets` returns them; scores of several sets of one name are averaged.
 
     Returns
     -------
     DataFrame
-        A row a model that has such kernels and a set: family, model, trained, k, filters, number
+        A row for each model with such kernels and each set: family, model, trained, k, filters,
+        number
         (of filters), kernels, degenerate (these are in the shares' denominators) and the scores.
     """
     table = []

@@ -14,14 +14,14 @@ MODEL = ["family", "model", "trained", "k"]
 def read_labels(
     paths: Sequence[str | Path], models: Sequence[Sequence], columns: Sequence[str] = KNOWN
 ) -> pd.DataFrame:
-    """Return label tables as one, with what is known of each model beside it.
+    """Return label tables as one, with the properties of each model.
 
     Parameters
     ----------
     models
-        A row a model.
+        A row for each model.
     columns
-        Names of what the rows tell, `model` among them.
+        Names of the entries of these rows, `model` among them.
     """
     known = pd.DataFrame(models, columns=list(columns))
     labels = pd.concat([pd.read_parquet(path) for path in paths], ignore_index=True)

@@ -1,4 +1,4 @@
-"""Shares of trained kernels that pass a rule, beside those of kernels without structure."""
+"""Shares of trained kernels and of nulls that pass a rule: identified, or described by a fit."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -35,8 +35,8 @@ def gather(
     Returns
     -------
     DataFrame
-        set, family, model, layer_index, dissimilarity (infinite where the label is no name or most
-        seeds give another shape), r2 (0 for degenerate kernels).
+        set, family, model, layer_index, dissimilarity (infinite without a name, or where most seeds
+        give another shape), r2 (0 for degenerate kernels).
     """
     known = {name: (family, trained) for name, family, trained, _ in models}
     real = beside_fits(labels, fits, ["label", "agreement", "dissimilarity"], ["r2"], k)
@@ -112,7 +112,7 @@ def null_shares(kernels: pd.DataFrame, threshold: float, r2: float, rate: float)
     Returns
     -------
     DataFrame
-        A row a family, set and rule; see results/README.md.
+        A row for each family, set and rule; see results/README.md.
     """
     rows = []
     trained_families = kernels.loc[kernels["set"] == TRAINED, "family"].unique()

@@ -1,4 +1,4 @@
-"""Where the centres of kernels are: are squares centres shifted by half a pixel?"""
+"""Offsets of the centres of kernels: are squares centres shifted by half a pixel?"""
 
 from collections.abc import Sequence
 from functools import cache
@@ -17,7 +17,7 @@ from kernelatlas.tables.fits import beside_fits
 CENTRED = ("on-centre", "off-centre", "on-cross", "off-cross", "on-square", "off-square")
 TOGETHER = "all with a centre"
 NEAR = 0.1  # pixels
-REACH = 0.5 + NEAR  # of shares, so that all of what is near half a pixel is in it
+REACH = 0.5 + NEAR  # of offsets that shares count: all that are near half a pixel
 # Bins of a tenth of a pixel: 0 and ±0.5 are the middles of some.
 EDGES = np.linspace(-1.05, 1.05, 22)
 PLANTED, SIGMAS, FEWEST = 20000, (0.5, 1.4), 100
@@ -31,7 +31,7 @@ def offset_tables(
     models: Sequence[Sequence],
     r2: float,
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    """Tell where the best shifted Gaussians of identified kernels with a centre are.
+    """Describe the offsets of shifted Gaussians fitted to identified kernels with a centre.
 
     Parameters
     ----------
@@ -43,12 +43,12 @@ def offset_tables(
     Returns
     -------
     offsets : DataFrame
-        A row a kernel size, label (and all together) and stride, see results/README.md.
+        A row for each kernel size, label (and all together) and stride, see results/README.md.
     layers : DataFrame
-        The same by layer, without what chance would give.
+        The same by layer, without chance.
     histogram : DataFrame
-        k, label, x, y and kernels of bins of a tenth of a pixel; empty bins are left out, and
-        what is more than a pixel from the centre.
+        k, label, x, y and kernels in bins of a tenth of a pixel, without empty bins and offsets
+        of more than a pixel.
 
     Raises
     ------
@@ -95,8 +95,8 @@ def lattice(x: ArrayLike, y: ArrayLike) -> dict[str, np.ndarray]:
     Returns
     -------
     dict of ndarray of bool
-        centred: of the kernel's centre; half_one: of half a pixel from it along one axis and of
-        none along the other; half_both: of half a pixel along both.
+        centred: of the kernel's centre; half_one: of half a pixel from it along one axis and
+        of zero along the other; half_both: of half a pixel along both.
     """
     dx, dy = (np.abs(np.asarray(values, dtype=float)) for values in (x, y))
     (none_x, none_y), (half_x, half_y) = (
@@ -111,19 +111,19 @@ def lattice(x: ArrayLike, y: ArrayLike) -> dict[str, np.ndarray]:
 
 @cache
 def chance(k: int) -> pd.DataFrame:
-    """Return what the shares of `lattice` would be for offsets that know no lattice.
+    """Return the shares of `lattice` for offsets that are uniform, not on a lattice.
 
     20,000 Gaussians of either sign, with σ from 0.5 to 1.4 pixels and offsets uniform in
-    [−0.6, 0.6]², labelled by their best template: a label alone says something of the offset.
+    [−0.6, 0.6]², labelled by their most similar template: the label alone depends on the offset.
 
     Returns
     -------
     DataFrame
-        A row a label (and all together); empty for labels that fewer than 100 of them have.
+        A row for each label (and all together); empty for labels of fewer than 100 of them.
     """
-    random = np.random.default_rng(0)
-    x, y = random.uniform(-REACH, REACH, (2, PLANTED))
-    sigma, sign = random.uniform(*SIGMAS, PLANTED), random.choice([-1.0, 1.0], PLANTED)
+    rng = np.random.default_rng(0)
+    x, y = rng.uniform(-REACH, REACH, (2, PLANTED))
+    sigma, sign = rng.uniform(*SIGMAS, PLANTED), rng.choice([-1.0, 1.0], PLANTED)
     columns, rows = grid(k)
     weights = np.stack(
         [
@@ -170,8 +170,8 @@ def _histogram(rows: pd.DataFrame) -> pd.DataFrame:
     for (k, label), group in rows.groupby(["k", "label"]):
         counts, _, _ = np.histogram2d(group["x"], group["y"], [EDGES, EDGES])
         x, y = np.nonzero(counts)
-        place = {"x": middles[x].round(1), "y": middles[y].round(1)}
-        parts.append(pd.DataFrame({"k": k, "label": label, **place, "kernels": counts[x, y]}))
+        position = {"x": middles[x].round(1), "y": middles[y].round(1)}
+        parts.append(pd.DataFrame({"k": k, "label": label, **position, "kernels": counts[x, y]}))
     columns = ["k", "label", "x", "y", "kernels"]
     table = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
     kinds = {"k": "int16", "label": "str", "x": "float64", "y": "float64", "kernels": "int64"}

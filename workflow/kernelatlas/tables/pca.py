@@ -27,8 +27,8 @@ def pca_tables(
     k = side(kernels)
     n = min(COMPONENTS, *kernels.shape)
     fitted = PCA(n, svd_solver="covariance_eigh").fit(kernels)
-    random = np.random.default_rng(SEED)
-    rows = np.sort(random.choice(len(kernels), min(SHOWN, len(kernels)), replace=False))
+    rng = np.random.default_rng(SEED)
+    rows = np.sort(rng.choice(len(kernels), min(SHOWN, len(kernels)), replace=False))
     scores = fitted.transform(kernels[rows])[:, :2]
     known = pd.concat([pd.read_parquet(path) for path in labels], ignore_index=True)
     known = known[known["k"] == k]

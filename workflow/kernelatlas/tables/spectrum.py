@@ -1,4 +1,4 @@
-"""The decoded curve of one seed with the names and the density of the kernels on it."""
+"""The decoded curve of one seed, with the names of its points and the density of kernels."""
 
 from pathlib import Path
 
@@ -21,7 +21,7 @@ def spectrum_table(
     corpus, autoencoder
         Paths.
     minimum_cosine
-        What is farther from every template is "other".
+        A point with a lower cosine to every template is "other".
 
     Returns
     -------

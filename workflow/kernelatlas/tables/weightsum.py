@@ -24,9 +24,9 @@ def weightsum_table(
     Returns
     -------
     DataFrame
-        A row a label: kernels, sum_mean, sum_q05 … sum_q95, relative_mean,
-        relative_q05 … relative_q95. The relative sum is free of the kernel's scale,
-        in [−1, 1].
+        A row for each label: kernels, sum_mean, sum_q05 … sum_q95, relative_mean,
+        relative_q05 … relative_q95. The relative sum does not depend on the kernel's scale
+        and is in [−1, 1].
     """
     parts = []
     for kernel_path, label_path in zip(kernels, labels, strict=True):
