@@ -26,14 +26,14 @@ SHARED = "kernelatlas.running"  # what every script uses; of no use in the table
 
 @dataclass(frozen=True)
 class Rule:
-    """A rule with a script.
+    """A rule that makes files.
 
     Attributes
     ----------
     room
         The name of its file under workflow/rules/.
     script
-        Under workflow/scripts/, without `.py`.
+        Under workflow/scripts/, without `.py`; None of a rule that runs a command.
     modules
         Of the library, that the script imports itself, or by a parameter; without `SHARED`.
     resources
@@ -46,7 +46,7 @@ class Rule:
     input: list[str]
     log: list[str]
     benchmark: str | None
-    script: str
+    script: str | None
     modules: list[str]
     params: list[str]
     resources: list[str]
@@ -56,7 +56,7 @@ class Rule:
 
 
 def read_rules(root: Path = ROOT) -> list[Rule]:
-    """Return the rules of a Snakefile that have a script and an output, in the order of its files.
+    """Return the rules of a Snakefile that make files, in the order of its includes.
 
     Raises
     ------
@@ -71,7 +71,7 @@ def read_rules(root: Path = ROOT) -> list[Rule]:
         workflow = api.workflow(ResourceSettings(), snakefile=root / "Snakefile", workdir=root)
         try:
             found = list(workflow._workflow.rules)
-            return [_rule(rule, root) for rule in found if rule.output and rule.script]
+            return [_rule(rule, root) for rule in found if rule.output]
         except AttributeError as error:
             raise RuntimeError(
                 f"docs/rules.py: this Snakemake no longer has what 9.27 has: {error}: mend "
@@ -81,8 +81,8 @@ def read_rules(root: Path = ROOT) -> list[Rule]:
 
 def _rule(rule: Any, root: Path) -> Rule:
     params = dict(rule.params.items())
-    script = params["script"]
-    modules = _imports(root / f"workflow/scripts/{script}.py")
+    script = params.get("script")
+    modules = _imports(root / f"workflow/scripts/{script}.py") if script else []
     if "figure" in params:
         modules.append(f"kernelatlas.figures.{params['figure']}")
     return Rule(
@@ -134,7 +134,12 @@ def tables(rules: list[Rule]) -> str:
                 library = "<br>".join(
                     f"`{name.removeprefix('kernelatlas.')}`" for name in rule.modules
                 )
-                cells = (f"`{rule.name}`", _outputs(rule.output), f"`{rule.script}.py`", library)
+                cells = (
+                    f"`{rule.name}`",
+                    _outputs(rule.output),
+                    f"`{rule.script}.py`" if rule.script else "–",
+                    library,
+                )
                 lines.append(f"| {' | '.join(cells)} |")
         lines.append("")
     return "\n".join(lines)

@@ -46,7 +46,7 @@ def test_evidence_and_release_of_a_tiny_zoo(finished):
     # What is deleted of the release is made again, and nothing else.
     release = finished.path / "results/release"
     before = finished.digests()
-    for name in ("labels/a.parquet", "tables/sizes.csv", "README.md"):
+    for name in ("labels/a.parquet", "tables/sizes.csv", "README.md", "SHA256SUMS"):
         (release / name).unlink()
         run = finished.snakemake("release")
         assert run.code == 0, run.text

@@ -17,12 +17,9 @@ rule release_file:
         "(cp {input:q} {output:q}.partial && mv {output:q}.partial {output:q}) 2> {log:q}"
 
 
-use rule short_job as release with:
+use rule short_job as release_manifest with:
     input:
-        files=lambda wildcards: [
-            file.replace("results/", "results/release/", 1)
-            for file in TARGETS.files("release")
-        ],
+        files=released,
         kernels=expand("results/kernels/{model}.parquet", model=MODELS),
         dictionary=str(Path(workflow.basedir) / "results" / "README.md"),
     output:
@@ -35,8 +32,15 @@ use rule short_job as release with:
         mem_mb=memory(500, 1),
         runtime=minutes(2, 0.02),
     params:
-        **runs("release/release"),
+        **runs("release/release_manifest"),
         models=EXPERIMENT.describe(MODELS),
         settings=release_settings,
     message:
         "Describing the release in results/release"
+
+
+# All files are asked for: Snakemake would not miss a deleted one that is only an input.
+rule release:
+    input:
+        released,
+        rules.release_manifest.output,

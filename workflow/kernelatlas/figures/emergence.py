@@ -93,14 +93,14 @@ def draw(
 def _caption(states: pd.DataFrame, learned: bool, seed: int | None) -> str:
     networks = states["network"].nunique()
     return (
-        f"{networks} networks, each looked at after "
+        f"{networks} networks, each after "
         f"{style.listed(sorted({int(n) for n in states.groupby('network')['step'].nunique()}))} "
-        "numbers of training steps; step 0 is the untrained network. Above, a line a network: the "
-        "share of its depthwise kernels identified by the autoencoders of the zoo, which were not "
-        "trained on these states (but perhaps on the last of them); the share of the energy of "
-        "its centred kernels that lies along each one's initial kernel, dashed what unrelated "
-        "kernels would show, 1/(k² − 1)"
-        + ("; the share of held-out crops answered right" if learned else "")
+        "numbers of training steps; step 0 is the untrained network. Above, a line per network: "
+        "the share of its depthwise kernels identified by the autoencoders of the zoo, which were "
+        "not trained on these checkpoints (except perhaps the last of them); the share of the "
+        "energy of its centred kernels that lies along each one's initial kernel, dashed what "
+        "unrelated kernels would show, 1/(k² − 1)"
+        + ("; the accuracy on held-out crops" if learned else "")
         + ". Below: the kernels identified after each step, by shape."
         + ("" if seed is None else " Labels are by vote of the seeds of the autoencoder.")
     )

@@ -63,7 +63,7 @@ def _caption(trained: pd.DataFrame, shown: pd.DataFrame, k: int, bound: float) -
         "selected for the kernel itself, per cent of the label. Right: share of all kernels whose "
         f"selected function has R² of at least {bound:g}, trained and untrained networks by "
         f"function. Of {style.count(kernels, 'trained kernel')} {described / kernels:.1%} are "
-        f"described so well; for {discrete:.0%} the function's discrete form is better."
+        f"described; for {discrete:.0%} the discrete form of the function fits better."
     )
 
 

@@ -43,7 +43,7 @@ def draw(shares: pd.DataFrame, curves: pd.DataFrame, k: int, rate: float) -> Fig
     rate
         False positives of calibrated thresholds, for the caption.
     """
-    figure = style.new_figure(11.5, 6.6, f"{k}×{k} kernels beside chance")
+    figure = style.new_figure(11.5, 6.6, f"{k}×{k} kernels beside null models")
     panels = figure.subplots(2, 2, height_ratios=(3, 2))
     present = [name for name in LOOKS if (curves["set"] == name).any()]
     for column, rule in enumerate(RULES):
@@ -53,7 +53,7 @@ def draw(shares: pd.DataFrame, curves: pd.DataFrame, k: int, rate: float) -> Fig
     handles = [Line2D([], [], label=WORDS[name], **LOOKS[name]) for name in present]
     if len(curves["family"].unique()) > 2:
         look: dict[str, Any] = {"color": style.INK, "linewidth": 0.7, "alpha": 0.5}
-        handles.append(Line2D([], [], label="one family's trained", **look))
+        handles.append(Line2D([], [], label="trained, one family", **look))
     handles += [
         Line2D([], [], color=style.FAINT, linestyle=(0, (4, 2)), label="threshold in use"),
         Line2D([], [], color=style.INK, marker="v", linestyle="", label="calibrated threshold"),

@@ -54,7 +54,7 @@ def draw(replacements: pd.DataFrame) -> Figure:
     style.legend(
         figure,
         [
-            Patch(label="subject told right", **REPLACED),
+            Patch(label="correct subject", **REPLACED),
             Line2D([], [], linestyle="", label="subject and rotation", **_both()),
             Line2D([], [], label="chance: subject", **CHANCE),
         ],

@@ -69,8 +69,8 @@ def _caption(kinds: dict[str, pd.DataFrame], networks: pd.DataFrame, known: bool
     )
     if not known:
         return text + (
-            "networks that curves have not seen cannot be tried here, as the zoo has kernels of "
-            "this size in one network only."
+            "no test on networks that were not used for fitting, as the zoo has kernels of this "
+            "size in one network only."
         )
     text += (
         "share of each network’s kernels that is identified by vote, in sample and (cross-fit) "
@@ -145,7 +145,7 @@ def _pairs(ax: Axes, pairs: pd.DataFrame) -> None:
 
 
 def _networks(ax: Axes, networks: pd.DataFrame, names: list[str], known: bool) -> None:
-    title = "networks that the curves have not seen"
+    title = "networks not used for fitting"
     if not known:
         _nothing(ax, title, "Not available: one network only\nhas kernels of this size.")
         return

@@ -21,7 +21,7 @@ from kernelatlas.sources.registry import TAGS
 
 MANIFEST, CARD, SUMS = "manifest.json", "README.md", "SHA256SUMS"
 ORIGIN = ("source", "commit", "sha256", "etag")  # of a kernel table's metadata
-REMEDY = "make the release again (`snakemake --force release`) or download it again"
+REMEDY = "delete its folder and make it again (`snakemake release`), or download it again"
 
 _PART = r"[A-Za-z0-9][A-Za-z0-9._-]*"
 NAME = re.compile(rf"{_PART}(?:/{_PART})*")  # a relative path without `..`

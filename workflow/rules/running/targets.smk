@@ -68,6 +68,12 @@ def dynamics_results(wildcards):
     return TARGETS.files("dynamics")
 
 
+def released(wildcards):
+    """The files of a release but for those that describe it."""
+    files = TARGETS.files("release")
+    return [file.replace("results/", "results/release/", 1) for file in files]
+
+
 def release_settings(wildcards):
     """What the manifest of a release says of the config."""
     return {
