@@ -284,7 +284,7 @@ def load(path: str | Path) -> np.ndarray:
 
 
 def metadata_of(path: str | Path) -> dict[str, Any]:
-    """Return what was saved beside the keys; raises as `load` does."""
+    """Return the metadata that `save` wrote; raises as `load` does."""
     with _opened(path) as file:
         return json.loads(file.metadata()["kernelatlas"])
 
