@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from kernelatlas.names import ALL_FAMILIES, TRAINED
-from kernelatlas.release import release
+from kernelatlas.release import card
 from kernelatlas.running.files import write_frame
 from kernelatlas.tables.fits import function_table
 from kernelatlas.tables.nulls import null_curves, null_shares
@@ -96,7 +96,7 @@ def test_in_the_curves_over_thresholds(threshold):
 def test_in_the_data_card(paths, threshold):
     counts = pd.DataFrame([{"model": "net", "trained": True, "k": K}])
     counts = counts.assign(kernels=DESCRIBED + NOT, degenerate=0, identified=0)
-    text = release._found(counts, {"fits/net.parquet": paths[0]}, threshold)
+    text = card._found(counts, {"fits/net.parquet": paths[0]}, threshold)
     assert "60.0 %" in text
 
 

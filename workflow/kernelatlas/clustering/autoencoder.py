@@ -37,7 +37,7 @@ RISE = 0.1  # share of the steps during which the learning rate rises
 
 @dataclass(frozen=True)
 class Settings(CurveSettings):
-    """What config.yaml says under `autoencoder`, the principal curve's settings first.
+    """The settings under `autoencoder` in config.yaml, including those of the principal curve.
 
     Attributes
     ----------

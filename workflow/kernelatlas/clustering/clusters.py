@@ -19,7 +19,7 @@ from kernelatlas.kernels.sampling import sample_of
 
 UNNAMED = 8  # prototypes of kernels without a name, at most
 KERNELS_PER_PROTOTYPE = 20  # at least
-SAMPLE = 50_000  # kernels without a name that k-means sees, at most
+SAMPLE = 50_000  # kernels without a name for k-means, at most
 SEED = 0
 
 

@@ -29,12 +29,12 @@ KERNELS_PER_CENTROID = 8  # at least
 
 @dataclass(frozen=True)
 class CurveSettings:
-    """What a principal curve is fitted with.
+    """Settings of a principal curve.
 
     Attributes
     ----------
     points, centroids
-        Of few kernels there are fewer: a point for each kernel, a centroid for 8 of them.
+        Fewer if there are few kernels: a point for each kernel, a centroid for 8 of them.
     rounds
         Of expectation and maximisation.
     """

@@ -176,7 +176,7 @@ class Bank:
                     continue
                 here = np.asarray(kernels[mine], np.float64)
                 # ∂θ g = cos θ ∂x g + sin θ ∂y g. ∂θ² g has cos 2θ (x² − y²)/2 + sin 2θ xy, times
-                # g/σ⁴, beside what does not turn. These bases are orthogonal on the pixels.
+                # g/σ⁴, and an isotropic term. These bases are orthogonal on the pixels.
                 bases = (x, y) if shape == names.FIRST else ((x**2 - y**2) / 2, x * y)
                 cosine, sine = (
                     here @ basis / max(basis @ basis, TINY)

@@ -1,20 +1,20 @@
-"""Confidence intervals of shares of kernels, where the kernels of one layer are alike.
+"""Confidence intervals of shares of kernels, when kernels of one layer are not independent.
 
-Layers are what is sampled, a few of them and of unequal sizes; the share is Σ hits / Σ sizes.
-Resampling few layers gives intervals that are too short, and none for shares of 0 and 1. So the
-interval is Wilson's score interval (J. Am. Stat. Assoc. 22, 1927) of an effective number of
-kernels (Korn & Graubard, Survey Methodology 24, 1998): p(1 − p) over the share's variance, less
-(z/t)² for the degrees of freedom of that variance.
+The sample is of layers, few of them and of unequal sizes; the share is Σ hits / Σ sizes. A
+percentile bootstrap over few layers gives intervals that are too short, of zero width at shares of
+0 and 1. Here the interval is Wilson's score interval (J. Am. Stat. Assoc. 22, 1927) for an
+effective number of kernels (Korn & Graubard, Survey Methodology 24, 1998): p(1 − p) divided by the
+variance of the share, times (z/t)² with t of that variance's degrees of freedom.
 
-The variance is that of the layers' residuals, made unbiased for layers in which two kernels
-correlate by `CORRELATION`, with the degrees of freedom of the same model (Bell & McCaffrey, Survey
-Methodology 28, 2002). The model's own variance counts as `PRIOR` degrees of freedom more, and
-the variance is never less than that of independent kernels: this gives a width to what layers
-agree on, shares of 0 and 1 among it. 0.1 is our choice: trained kernels of the embedded networks
-correlate by up to 0.12.
+The variance is estimated from the residuals of layers. Its bias and its degrees of freedom are
+those under a working model (Bell & McCaffrey, Survey Methodology 28, 2002), in which two kernels
+of a layer have the correlation `CORRELATION`. The variance under the model itself is averaged in as
+`PRIOR` more degrees of freedom, and the variance is at least that of independent kernels, so that
+the interval keeps a width where all layers agree. 0.1 is our choice: in the trained embedded
+networks this correlation is between 0 and 0.12.
 
-The ends of a difference of two shares are recovered from those of both (Newcombe, Stat. Med. 17,
-1998, method 10).
+Coverage and widths by simulation: `benchmarks/intervals.py`. The interval of a difference is
+computed from those of both shares (Newcombe, Stat. Med. 17, 1998, method 10).
 """
 
 from dataclasses import dataclass
@@ -67,7 +67,7 @@ def share(hits: np.ndarray, sizes: np.ndarray) -> Estimate:
     value = hits.sum(axis=-1) / total
     if sizes.shape[-1] < 2:
         return Estimate(value, np.full_like(value, np.nan), np.full_like(value, np.nan))
-    # Of no or all kernels the variance is taken as if half a kernel were otherwise.
+    # Half a hit and half a miss more, so that p(1 − p) is positive.
     smooth = (hits.sum(axis=-1) + 0.5) / (total + 1)
     unit = smooth * (1 - smooth)
     residuals = (hits - value[..., None] * sizes) / total[..., None]
@@ -105,5 +105,5 @@ def _wilson(p: np.ndarray, n: np.ndarray, z: float) -> tuple[np.ndarray, np.ndar
     middle = p + z**2 / (2 * n)
     reach = z * np.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
     low, high = (middle - reach) / (1 + z**2 / n), (middle + reach) / (1 + z**2 / n)
-    # Exactly 0 and 1 where the share is, whatever rounding leaves.
+    # Exactly 0 and 1 at shares of 0 and 1, without rounding errors.
     return np.where(p > 0, low.clip(0, 1), 0.0), np.where(p < 1, high.clip(0, 1), 1.0)

@@ -152,7 +152,7 @@ def _sums_of_products(kernels: Tensor, y: Tensor, x: Tensor) -> tuple[Tensor, Te
 
 
 def _sums_of_halves(kernels: Tensor, values: Tensor, grid: Grid) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the same of functions that one half of the pixels tells, (r, half, m, n)."""
+    """Return the same for point-symmetric functions on half of the pixels, (r, half, m, n)."""
     weight = torch.full((grid.half, 1, 1), 2.0, device=values.device, dtype=values.dtype)
     weight[grid.half - grid.k % 2 :] = 1.0  # of an odd kernel's centre
     flat = kernels.flatten(0, 1)

@@ -1,4 +1,4 @@
-"""Null kernels: what is labelled and fitted in kernels without learned structure.
+"""Null kernels, without learned structure, labelled and fitted like trained ones.
 
 shuffled    the trained kernels, each with its weights in a random order
 white       independent normal weights

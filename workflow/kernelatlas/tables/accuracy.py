@@ -23,7 +23,7 @@ def accuracy_table(
     weights: Sequence[str | Path],
     imagenet: str | Path,
 ) -> pd.DataFrame:
-    """Put the accuracy of trained networks beside their share of identified kernels.
+    """Return the accuracy of trained networks and their share of identified kernels.
 
     Parameters
     ----------

@@ -73,7 +73,7 @@ def calibrated(null: pd.Series, rate: float, upwards: bool) -> float:
     Parameters
     ----------
     null
-        What is compared with the threshold.
+        Values that are compared with the threshold.
     rate
         Share of the null that may pass.
     upwards
