@@ -118,6 +118,6 @@ def test_in_the_documents(tmp_path, threshold):
         "kernels": 5,
         "mean_r2": 0.5,
     }
-    functions |= {"mean_gain": 0.0, "label": "on-centre", "identified": True}
+    functions |= {"mean_gain": 0.0, "label": "on-centre", "identified": True, "agreeing": 5}
     write_frame(pd.DataFrame([functions]), folder / f"functions_k{K}.parquet")
     assert f"| {DESCRIBED} of {DESCRIBED + NOT} |" in numbers.prototypes(numbers.Results(tmp_path))

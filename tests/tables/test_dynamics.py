@@ -230,7 +230,10 @@ def test_states_are_sorted_by_network_and_step(load):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("  f:\n    - {name: a, file: net.safetensors}\n", "'a': a state .* needs `network` and"),
+        (
+            "  f:\n    - {name: a, file: net.safetensors}\n",
+            "'a': a checkpoint of a training needs `network` and",
+        ),
         ("  f:\n" + entry("Taken"), "'Taken' is also in the zoo: give it another name"),
         ("  f:\n" + entry("a") + entry("b"), "'b': network 'n' has step 0 also as 'a': keep one"),
         (
