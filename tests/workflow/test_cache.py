@@ -35,7 +35,7 @@ def test_a_cache_shared_by_two_folders(pair, tmp_path):
     run = first.snakemake(*targets, *CACHED)
     assert run.code == 0, run.text
     cached = list((tmp_path / "cache").iterdir())
-    assert len(cached) == 3 + 2 * 2  # three models, two seeds with two files
+    assert len(cached) == 4 + 2 * 2  # four models are counted by size; two seeds with two files
 
     run = second.snakemake(*targets, *CACHED)
     assert run.code == 0, run.text
