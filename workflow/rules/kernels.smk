@@ -52,25 +52,19 @@ checkpoint sizes:
         "../scripts/{params.script}.py"
 
 
-checkpoint corpus:
+use rule job as corpus with:
     input:
-        with_size,
+        kernels_of_size,
     output:
         result("results/corpora/k{k}.parquet", of="all"),
-    log:
-        "results/logs/corpora/k{k}.log",
-    benchmark:
-        "results/benchmarks/corpora/k{k}.tsv"
-    conda:
-        ENVIRONMENT
-    threads: 1
+    pathvars:
+        name="corpora/k{k}",
     resources:
         mem_mb=memory(500, 7),
         runtime=minutes(2, 0.01),
     params:
         **runs("kernels/corpus"),
+        kernels=corpus_digest,
         minimum=config["minimum_kernels"],
     message:
         "Gathering the {wildcards.k}x{wildcards.k} kernels"
-    script:
-        "../scripts/{params.script}.py"

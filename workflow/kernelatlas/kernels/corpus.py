@@ -1,7 +1,5 @@
 """The normalised kernels of one size from every trained model of a zoo."""
 
-import hashlib
-import json
 import logging
 from collections.abc import Sequence
 from pathlib import Path
@@ -79,24 +77,10 @@ def build_corpus(paths: Sequence[str | Path], k: int, minimum: int) -> pa.Table:
 
 
 def write_corpus(table: pa.Table, path: str | Path, k: int) -> None:
-    """Write a corpus; its metadata hold k, the numbers of kernels and distinct ones, a digest."""
+    """Write a corpus; its metadata hold k and the numbers of kernels and distinct ones."""
     distinct = float(np.sum(1 / table["copies"].to_numpy()))
-    counts = {"k": k, "kernels": len(table), "distinct": round(distinct)}
-    identity = {"schema_version": FIRST_VERSION, "digest": _digest(table)}
-    write_parquet(table, path, {**counts, **identity})
-
-
-def _digest(table: pa.Table) -> str:
-    """Return the sha256 of the columns' values, whatever the file's form."""
-    digest = hashlib.sha256()
-    for name in table.column_names:
-        column = table[name].combine_chunks()
-        if isinstance(column, pa.DictionaryArray):
-            digest.update(json.dumps(column.dictionary.to_pylist()).encode())
-            column = column.indices
-        values = column.flatten() if name == "weights" else column
-        digest.update(np.ascontiguousarray(values.to_numpy(zero_copy_only=False)))
-    return digest.hexdigest()
+    metadata = {"k": k, "kernels": len(table), "distinct": round(distinct)}
+    write_parquet(table, path, {"schema_version": FIRST_VERSION, **metadata})
 
 
 def read_corpus(path: str | Path) -> tuple[pd.DataFrame, np.ndarray]:

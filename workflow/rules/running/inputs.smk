@@ -1,6 +1,7 @@
-from kernelatlas.kernels.sizes import models_with, sizes_of
+import hashlib
+
+from kernelatlas.kernels.sizes import digests_of, sizes_of
 from kernelatlas.names import SMALLEST_FIT
-from kernelatlas.running.files import metadata_of
 from kernelatlas.sources.shards import shards_of
 from kernelatlas.sources.registry import digest as registry_digest
 from kernelatlas.training.histories import history_of, with_history
@@ -56,27 +57,30 @@ def studied(models=None):
     return sizes_of(tables.get().output.parquet, names)
 
 
-def with_size(wildcards):
-    """The kernel tables of the trained models that have {k}x{k} kernels."""
-    table = checkpoints.sizes.get().output.parquet
-    return expand(
-        "results/kernels/{model}.parquet",
-        model=models_with(table, size_of(wildcards), TRAINED),
-    )
-
-
 # Snakemake runs a job again whose input another job has written again, with equal bytes too. So
-# the corpus is a checkpoint and an `ancient` input: what tells that it has changed is its digest.
+# kernels and corpora are `ancient` inputs: a digest, a parameter, says when they have changed.
+def kernel_digests(wildcards):
+    """Digests of the {k}x{k} kernels of the trained models that have any."""
+    table = checkpoints.sizes.get().output.parquet
+    return digests_of(table, size_of(wildcards), TRAINED)
+
+
+def kernels_of_size(wildcards):
+    """The kernel tables that a corpus is made of."""
+    models = kernel_digests(wildcards)
+    return [ancient(f"results/kernels/{model}.parquet") for model in models]
+
+
 def corpus_of(wildcards):
     """The corpus of {k}, for a rule that has `corpus_digest` among its params."""
-    checkpoints.corpus.get(k=wildcards.k)
+    kernel_digests(wildcards)
     return ancient(f"results/corpora/k{wildcards.k}.parquet")
 
 
 def corpus_digest(wildcards):
-    """The digest that the corpus of {k} has in its metadata; None before it is there."""
-    path = Path(f"results/corpora/k{wildcards.k}.parquet")
-    return metadata_of(path).get("digest") if path.exists() else None
+    """Digest of what a corpus is made of, and of the code that makes it."""
+    parts = [runs("kernels/corpus")["code"], *kernel_digests(wildcards).items()]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
 
 def fitted_sizes(models=None):
