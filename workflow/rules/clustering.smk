@@ -1,6 +1,6 @@
 use rule cacheable_job as autoencoder with:
     input:
-        corpus_of,
+        "results/corpora/k{k}.parquet",
     output:
         weights=result(
             "results/autoencoders/k{k}_seed{seed}.safetensors", of=["all", "release"]
@@ -17,7 +17,6 @@ use rule cacheable_job as autoencoder with:
         gpu=GPU,
     params:
         **runs("clustering/autoencoder"),
-        corpus=corpus_digest,
         seed=lambda wildcards: int(wildcards.seed),
         settings=config["autoencoder"],
     message:
@@ -26,7 +25,7 @@ use rule cacheable_job as autoencoder with:
 
 use rule short_job as clusters with:
     input:
-        corpus=corpus_of,
+        corpus="results/corpora/k{k}.parquet",
         autoencoders=expand(
             "results/autoencoders/k{{k}}_seed{seed}.safetensors", seed=config["seeds"]
         ),
@@ -39,7 +38,6 @@ use rule short_job as clusters with:
         runtime=minutes(2, 0.01),
     params:
         **runs("clustering/clusters"),
-        corpus=corpus_digest,
         thresholds=config["thresholds"],
         minimum_cosine=config["clusters"]["minimum_cosine"],
     message:

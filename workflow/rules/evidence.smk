@@ -43,7 +43,7 @@ use rule short_job as nulls with:
 
 use rule short_job as masterkeys with:
     input:
-        corpus=corpus_of,
+        corpus="results/corpora/k{k}.parquet",
         autoencoder=f"results/autoencoders/k{{k}}_seed{FIRST_SEED}.safetensors",
         kernels=expand("results/kernels/{model}.parquet", model=TRAINED),
     output:
@@ -58,7 +58,6 @@ use rule short_job as masterkeys with:
         runtime=minutes(2, 0.02),
     params:
         **runs("evidence/masterkeys"),
-        corpus=corpus_digest,
         codes=config["evidence"]["codes"],
         n_keys=config["evidence"]["keys"],
         sample=config["evidence"]["sample"],

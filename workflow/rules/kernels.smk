@@ -64,7 +64,6 @@ use rule job as corpus with:
         runtime=minutes(2, 0.01),
     params:
         **runs("kernels/corpus"),
-        kernels=corpus_digest,
-        minimum=config["minimum_kernels"],
+        kernels=kernel_digests,
     message:
         "Gathering the {wildcards.k}x{wildcards.k} kernels"

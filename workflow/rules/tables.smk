@@ -43,7 +43,7 @@ use rule short_job as tables_family with:
 use rule short_job as tables_spectrum with:
     input:
         autoencoder=f"results/autoencoders/k{{k}}_seed{FIRST_SEED}.safetensors",
-        corpus=corpus_of,
+        corpus="results/corpora/k{k}.parquet",
     output:
         **tables("spectrum_k{k}", of="all"),
     pathvars:
@@ -53,7 +53,6 @@ use rule short_job as tables_spectrum with:
         runtime=minutes(2, 0.01),
     params:
         **runs("tables/tables_spectrum"),
-        corpus=corpus_digest,
         minimum_cosine=config["clusters"]["minimum_cosine"],
     message:
         "Decoding the curve of {wildcards.k}x{wildcards.k} kernels"
@@ -61,7 +60,7 @@ use rule short_job as tables_spectrum with:
 
 use rule short_job as tables_pca with:
     input:
-        corpus=corpus_of,
+        corpus="results/corpora/k{k}.parquet",
         labels=expand("results/labels/{model}.parquet", model=TRAINED),
     output:
         **tables(of="all", scores="pca_k{k}", components="pca_components_k{k}"),
@@ -72,7 +71,6 @@ use rule short_job as tables_pca with:
         runtime=minutes(2, 0.01),
     params:
         **runs("tables/tables_pca"),
-        corpus=corpus_digest,
     message:
         "Computing the principal components of {wildcards.k}x{wildcards.k} kernels"
 
@@ -185,7 +183,7 @@ use rule short_job as tables_data with:
 # Not a short job: on a cluster it may use a GPU, as `autoencoder` does.
 use rule job as tables_stability with:
     input:
-        corpus=corpus_of,
+        corpus="results/corpora/k{k}.parquet",
         autoencoders=expand(
             "results/autoencoders/k{{k}}_seed{seed}.safetensors", seed=config["seeds"]
         ),
@@ -199,7 +197,6 @@ use rule job as tables_stability with:
         gpu=GPU,
     params:
         **runs("tables/tables_stability"),
-        corpus=corpus_digest,
         settings=config["autoencoder"],
         thresholds=config["thresholds"],
         minimum_cosine=config["clusters"]["minimum_cosine"],
@@ -261,7 +258,7 @@ use rule short_job as tables_nulls with:
 
 use rule short_job as tables_baselines with:
     input:
-        corpus=corpus_of,
+        corpus="results/corpora/k{k}.parquet",
         autoencoders=expand(
             "results/autoencoders/k{{k}}_seed{seed}.safetensors", seed=config["seeds"]
         ),
@@ -279,7 +276,6 @@ use rule short_job as tables_baselines with:
         runtime=minutes(60),
     params:
         **runs("tables/tables_baselines"),
-        corpus=corpus_digest,
         seeds=config["seeds"],
         sample=config["evidence"]["sample"],
         settings=config["autoencoder"],
@@ -292,7 +288,7 @@ use rule short_job as tables_baselines with:
 use rule short_job as tables_masterkeys with:
     input:
         safetensors="results/masterkeys/k{k}.safetensors",
-        corpus=corpus_of,
+        corpus="results/corpora/k{k}.parquet",
         clusters="results/clusters/k{k}.parquet",
         trained=expand("results/kernels/{model}.parquet", model=TRAINED),
         kernels=expand("results/kernels/{model}.parquet", model=MODELS),
@@ -309,7 +305,6 @@ use rule short_job as tables_masterkeys with:
         runtime=minutes(2, 0.02),
     params:
         **runs("tables/tables_masterkeys"),
-        corpus=corpus_digest,
         models=EXPERIMENT.describe(MODELS),
         sample=config["evidence"]["sample"],
     message:
@@ -337,7 +332,7 @@ use rule short_job as tables_replacements with:
 
 use rule short_job as tables_distances with:
     input:
-        corpus=corpus_of,
+        corpus="results/corpora/k{k}.parquet",
         kernels=expand("results/kernels/{model}.parquet", model=MODELS),
     output:
         **tables("distances_k{k}", of="evidence"),
@@ -348,7 +343,6 @@ use rule short_job as tables_distances with:
         runtime=minutes(5, 0.05),
     params:
         **runs("tables/tables_distances"),
-        corpus=corpus_digest,
         models=EXPERIMENT.describe(MODELS),
     message:
         "Measuring the distances between sets of {wildcards.k}x{wildcards.k} kernels"

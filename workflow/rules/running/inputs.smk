@@ -1,5 +1,3 @@
-import hashlib
-
 from kernelatlas.kernels.sizes import digests_of, sizes_of
 from kernelatlas.names import SMALLEST_FIT
 from kernelatlas.sources.shards import shards_of
@@ -58,29 +56,19 @@ def studied(models=None):
 
 
 # Snakemake runs a job again whose input another job has written again, with equal bytes too. So
-# kernels and corpora are `ancient` inputs: a digest, a parameter, says when they have changed.
+# kernels are `ancient` inputs of a corpus, and their digests, a parameter, say whether to make it.
 def kernel_digests(wildcards):
     """Digests of the {k}x{k} kernels of the trained models that have any."""
     table = checkpoints.sizes.get().output.parquet
-    return digests_of(table, size_of(wildcards), TRAINED)
+    return list(map(list, digests_of(table, size_of(wildcards), TRAINED).items()))
 
 
 def kernels_of_size(wildcards):
-    """The kernel tables that a corpus is made of."""
-    models = kernel_digests(wildcards)
-    return [ancient(f"results/kernels/{model}.parquet") for model in models]
-
-
-def corpus_of(wildcards):
-    """The corpus of {k}, for a rule that has `corpus_digest` among its params."""
-    kernel_digests(wildcards)
-    return ancient(f"results/corpora/k{wildcards.k}.parquet")
-
-
-def corpus_digest(wildcards):
-    """Digest of what a corpus is made of, and of the code that makes it."""
-    parts = [runs("kernels/corpus")["code"], *kernel_digests(wildcards).items()]
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
+    """The kernel tables that the corpus of {k} is made of."""
+    return [
+        ancient(f"results/kernels/{model}.parquet")
+        for model, _ in kernel_digests(wildcards)
+    ]
 
 
 def fitted_sizes(models=None):
