@@ -50,7 +50,7 @@ def test_results_of_the_version_before_are_told(tmp_path):
     labels = tmp_path / "labels/net.parquet"
     write_parquet(pa.table({"code": [0.5]}), labels, {"schema_version": 1})
     told = outdated(tmp_path)
-    assert f"{tmp_path}: labels of an earlier version" in told
+    assert f"{tmp_path}: results of an earlier version" in told
     assert f"{tmp_path}/clusters/k*_seed*.parquet" in told
     pq.write_table(pa.table({"code": [0.5]}), labels)  # one that says nothing of its version
     assert outdated(tmp_path) is not None

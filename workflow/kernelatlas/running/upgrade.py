@@ -36,7 +36,7 @@ def outdated(results: str | PathLike[str]) -> str | None:
     if not any(metadata_of(path).get("schema_version", 1) < SCHEMA_VERSION for path in tables):
         return None
     return (
-        f"{folder}: labels of an earlier version of Kernel Atlas: autoencoders, labels and what "
-        "depends on them will be made again; kernel tables are kept. Clusters by seed "
+        f"{folder}: results of an earlier version of Kernel Atlas: checkpoints will be read again "
+        "(kernel tables have a new column) and all that follows made again. Clusters by seed "
         f"({folder}/clusters/k*_seed*.parquet) are no longer used: delete them"
     )
