@@ -5,8 +5,8 @@ import pytest
 
 from kernelatlas.errors import KernelAtlasError
 from kernelatlas.kernels.layer import Layer
-from kernelatlas.kernels.sizes import digests_of, size_table, sizes_of
-from kernelatlas.kernels.table import count_sizes, write_kernels
+from kernelatlas.kernels.sizes import models_with, size_table, sizes_of
+from kernelatlas.kernels.table import write_kernels
 from kernelatlas.running.files import write_frame
 
 MODELS = [
@@ -44,9 +44,9 @@ def studied(table):
 def test_counts(paths, tmp_path):
     table = size_table(paths, MODELS, [3, 7], 5)
     assert list(table) == [
-        *("family", "model", "trained", "kh", "kw", "kernels", "degenerate", "studied", "digest")
+        *("family", "model", "trained", "kh", "kw", "kernels", "degenerate", "studied")
     ]
-    assert table.drop(columns="digest").to_numpy().tolist() == [
+    assert table.to_numpy().tolist() == [
         ["first", "a", True, 1, 7, 9, 0, False],
         ["first", "a", True, 3, 3, 4, 0, True],
         ["first", "a", True, 7, 7, 3, 0, True],
@@ -60,36 +60,10 @@ def test_counts(paths, tmp_path):
     write_frame(table, tmp_path / "sizes.parquet")
     path, models = tmp_path / "sizes.parquet", ["b", "a.untrained", "unknown", "a"]
     assert sizes_of(path, ["a.untrained"]) == [3, 7]
-    assert list(digests_of(path, 3, models)) == ["b", "a.untrained", "a"]
-    assert list(digests_of(path, 5, models)) == ["a.untrained"]  # not studied, but there
-    assert list(digests_of(path, 9, models)) == ["b"]
-    assert digests_of(path, 11, models) == {}
-
-
-def test_digests_are_of_the_kernels_that_a_corpus_takes(tmp_path):
-    weights = np.random.default_rng(0).normal(size=(3, 5, 5)).astype(np.float32)
-    other = np.ones((2, 3, 3), np.float32)
-
-    def digests(layers, metadata=None):
-        write_kernels(tmp_path / "a.parquet", "a", layers, metadata or {})
-        counts = count_sizes(tmp_path / "a.parquet")
-        return dict(zip(counts["kh"], counts["digest"], strict=True))
-
-    first = digests([Layer("x", weights), Layer("y", other)])
-    assert digests([Layer("x", weights.copy()), Layer("y", other)], {"version": "2"}) == first
-    # Kernels of another size, and degenerate ones, change nothing at 5×5.
-    assert digests([Layer("x", weights), Layer("y", other * 2)])[5] == first[5]
-    changed = weights.copy()
-    changed[2, 4, 4] += 1e-6
-    digest = {
-        first[5],
-        digests([Layer("x", changed), Layer("y", other)])[5],
-        digests([Layer("x", weights[[1, 0, 2]]), Layer("y", other)])[5],
-        digests([Layer("z", weights), Layer("y", other)])[5],
-        digests([Layer("y", other), Layer("x", weights)])[5],
-        digests([Layer("x", weights), Layer("y", other)], {"doubtful": [0]})[5],
-    }
-    assert len(digest) == 6
+    assert models_with(path, 3, models) == ["b", "a.untrained", "a"]
+    assert models_with(path, 5, models) == ["a.untrained"]  # not studied, but there
+    assert models_with(path, 9, models) == ["b"]
+    assert models_with(path, 11, models) == []
 
 
 @pytest.mark.parametrize(

@@ -122,7 +122,6 @@ def test_only_layers_of_the_size_need_decoding(path):
 
 def test_counts(path):
     counts = count_sizes(path)
-    assert counts.pop("digest").str.fullmatch("[0-9a-f]{16}").all()
     assert counts.to_numpy().tolist() == [
         ["net", 1, 7, 3, 0, 3],
         ["net", 2, 2, 6, 0, 6],
@@ -138,8 +137,8 @@ def test_doubtful_layers_are_not_usable(tmp_path, layers):
     write_kernels(tmp_path / "net.parquet", "net", layers, {"doubtful": [0, 2]})
     assert doubtful_layers(tmp_path / "net.parquet") == [0, 2]
     counts = count_sizes(tmp_path / "net.parquet").set_index(["kh", "kw"])
-    assert counts.loc[(3, 3)].tolist()[1:4] == [6, 1, 2]  # of layers of 4 and of 2 kernels
-    assert counts.loc[(7, 7)].tolist()[1:4] == [5, 0, 0]
+    assert counts.loc[(3, 3)].tolist()[1:] == [6, 1, 2]  # of layers of 4 and of 2 kernels
+    assert counts.loc[(7, 7)].tolist()[1:] == [5, 0, 0]
     write_kernels(tmp_path / "net.parquet", "net", layers, {})
     assert doubtful_layers(tmp_path / "net.parquet") == []
 

@@ -14,8 +14,9 @@ def trained(run: Run) -> list[str]:
 
 
 def weights(project: Project) -> dict[str, int]:
+    """The inodes of autoencoders: a file that is written again has another."""
     paths = (project.path / "results/autoencoders").glob("*.safetensors")
-    return {path.name: path.stat().st_mtime_ns for path in paths}
+    return {path.name: path.stat().st_ino for path in paths}
 
 
 def test_another_device_rebuilds_nothing(finished):
@@ -35,12 +36,13 @@ def test_a_model_of_other_sizes_alone_leaves_a_corpus_as_it_is(finished):
     assert {name: weights(finished)[name] for name in before} == before
 
 
-def test_kernels_that_are_read_again_train_nothing(finished):
+def test_a_corpus_of_equal_kernels_trains_nothing(finished):
     before, digests = weights(finished), finished.digests()
     (finished.path / "results/kernels/a.parquet").unlink()
+    (finished.path / "results/corpora/k7.parquet").unlink()
     run = finished.snakemake("all")
-    assert trained(run) == []
-    assert "Extracting the depthwise kernels of a\n" in run.text
+    assert trained(run) == [("7x7", "0")]  # the job runs
+    assert "kept" in (finished.path / "results/logs/autoencoders/k7_seed0.log").read_text()
     assert weights(finished) == before
     assert finished.digests() == digests
     assert nothing_to_do(finished.snakemake("all"))
@@ -48,5 +50,8 @@ def test_kernels_that_are_read_again_train_nothing(finished):
 
 def test_other_kernels_train(finished):
     planted(finished.path / "nets/a.safetensors", 9)
-    run = finished.snakemake("results/autoencoders/k7_seed0.safetensors")
+    before = weights(finished)
+    run = finished.snakemake("all")
     assert trained(run) == [("7x7", "0")]
+    assert weights(finished) != before
+    assert nothing_to_do(finished.snakemake("all"))

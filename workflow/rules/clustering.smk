@@ -2,12 +2,18 @@ use rule cacheable_job as autoencoder with:
     input:
         "results/corpora/k{k}.parquet",
     output:
-        weights=result(
-            "results/autoencoders/k{k}_seed{seed}.safetensors", of=["all", "release"]
+        # `update`: what is there is kept if the same would be made again (running/kept.py).
+        weights=update(
+            result(
+                "results/autoencoders/k{k}_seed{seed}.safetensors",
+                of=["all", "release"],
+            )
         ),
-        history=result(
-            "results/autoencoders/k{k}_seed{seed}_history.parquet",
-            of=["all", "release"],
+        history=update(
+            result(
+                "results/autoencoders/k{k}_seed{seed}_history.parquet",
+                of=["all", "release"],
+            )
         ),
     pathvars:
         name="autoencoders/k{k}_seed{seed}",

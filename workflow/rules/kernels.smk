@@ -64,6 +64,5 @@ use rule job as corpus with:
         runtime=minutes(2, 0.01),
     params:
         **runs("kernels/corpus"),
-        kernels=kernel_digests,
     message:
         "Gathering the {wildcards.k}x{wildcards.k} kernels"

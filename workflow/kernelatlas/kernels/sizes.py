@@ -80,29 +80,25 @@ def _count(paths: Sequence[str | Path], models: Sequence[Sequence]) -> pd.DataFr
 def _with_studied(counts: pd.DataFrame, sizes: set[int]) -> pd.DataFrame:
     studied = (counts["kh"] == counts["kw"]) & counts["kh"].isin(sizes)
     columns = ["family", "model", "trained", "kh", "kw", "kernels", "degenerate", "studied"]
-    return counts.assign(studied=studied)[[*columns, "digest"]]
+    return counts.assign(studied=studied)[columns]
 
 
 def sizes_of(path: str | Path, models: Iterable[str]) -> list[int]:
     """Return the sorted studied kernel sizes that any of these models has, from a written table."""
-    digests, studied = _square(str(path), os.stat(path).st_mtime_ns)
-    return sorted(k for k in studied if digests[k].keys() & set(models))
+    sizes, studied = _square_sizes(str(path), os.stat(path).st_mtime_ns)
+    return sorted({k for name in models for k in sizes.get(name, ())} & studied)
 
 
-def digests_of(path: str | Path, k: int, models: Iterable[str]) -> dict[str, str]:
-    """Return digests of the k×k kernels of those of the models that have any, in their order."""
-    digests, _ = _square(str(path), os.stat(path).st_mtime_ns)
-    found = digests.get(k, {})
-    return {name: found[name] for name in models if name in found}
+def models_with(path: str | Path, k: int, models: Iterable[str]) -> list[str]:
+    """Return those of the models that have k×k kernels, studied or not, from a written table."""
+    sizes, _ = _square_sizes(str(path), os.stat(path).st_mtime_ns)
+    return [name for name in models if k in sizes.get(name, ())]
 
 
 # Read once for as long as the file stays as it is: every job of every model asks.
 @functools.cache
-def _square(path: str, changed: int) -> tuple[dict[int, dict[str, str]], list[int]]:
+def _square_sizes(path: str, changed: int) -> tuple[dict[str, set[int]], set[int]]:
     table = pd.read_parquet(path)
     square = table[table["kh"] == table["kw"]]
-    digests = {
-        int(str(k)): dict(zip(rows["model"].astype(str), rows["digest"], strict=True))
-        for k, rows in square.groupby("kh")
-    }
-    return digests, sorted(set(square.loc[square["studied"], "kh"].tolist()))
+    sizes = {str(model): set(found) for model, found in square.groupby("model")["kh"]}
+    return sizes, set(square.loc[square["studied"], "kh"])

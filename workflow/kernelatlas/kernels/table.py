@@ -1,8 +1,6 @@
 """The kernel table: every depthwise kernel of one model, a row each."""
 
 import contextlib
-import hashlib
-import json
 import logging
 from collections.abc import Iterable, Iterator
 from os import PathLike
@@ -162,40 +160,22 @@ def doubtful_layers(path: str | PathLike[str]) -> list[int]:
 
 
 def count_sizes(path: str | PathLike[str]) -> "pd.DataFrame":
-    """Count the kernels of each size.
+    """Count the kernels of each size: columns model, kh, kw, kernels, degenerate, usable.
 
-    Returns
-    -------
-    DataFrame
-        model, kh, kw, kernels, degenerate, usable (neither degenerate nor of `doubtful_layers`) and
-        digest (of the usable kernels and their keys: equal digests give equal corpora).
+    Usable are kernels that are neither degenerate nor of `doubtful_layers`.
 
     Raises
     ------
     KernelAtlasError
         If the file is missing or no kernel table.
     """
-    table = _read(path, [*KEY, "kh", "kw", "degenerate", "weights"])
-    rows = table.drop_columns("weights").to_pandas()
+    rows = _read(path, ["model", "layer_index", "kh", "kw", "degenerate"]).to_pandas()
     rows["usable"] = ~rows["degenerate"] & ~rows["layer_index"].isin(doubtful_layers(path))
     groups = rows.groupby(["model", "kh", "kw"], observed=True)
     counts = groups.agg(
         kernels=("usable", "size"), degenerate=("degenerate", "sum"), usable=("usable", "sum")
     )
-    weights, usable = table["weights"], rows["usable"].to_numpy()
-    members = [index[usable[index]] for index in map(groups.indices.get, counts.index)]
-    counts["digest"] = [_digest(rows.iloc[index], weights.take(index)) for index in members]
     return counts.reset_index().astype({"model": "str"})
-
-
-def _digest(keys: "pd.DataFrame", weights: pa.ChunkedArray) -> str:
-    """Return 16 hexadecimal digits for kernels: their keys in a model, and their weights."""
-    layers = keys.groupby("layer_index", sort=False)["layer"].agg(["first", "size"])
-    digest = hashlib.sha256(json.dumps(layers.reset_index().to_numpy().tolist()).encode())
-    digest.update(keys["channel"].to_numpy().tobytes())
-    for chunk in weights.chunks:
-        digest.update(chunk.flatten().to_numpy().tobytes())
-    return digest.hexdigest()[:16]
 
 
 def _read(path: str | PathLike[str], columns: list[str], filters: Any = None) -> pa.Table:

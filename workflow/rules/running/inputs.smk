@@ -1,4 +1,4 @@
-from kernelatlas.kernels.sizes import digests_of, sizes_of
+from kernelatlas.kernels.sizes import models_with, sizes_of
 from kernelatlas.names import SMALLEST_FIT
 from kernelatlas.sources.shards import shards_of
 from kernelatlas.sources.registry import digest as registry_digest
@@ -55,20 +55,11 @@ def studied(models=None):
     return sizes_of(tables.get().output.parquet, names)
 
 
-# Snakemake runs a job again whose input another job has written again, with equal bytes too. So
-# kernels are `ancient` inputs of a corpus, and their digests, a parameter, say whether to make it.
-def kernel_digests(wildcards):
-    """Digests of the {k}x{k} kernels of the trained models that have any."""
-    table = checkpoints.sizes.get().output.parquet
-    return list(map(list, digests_of(table, size_of(wildcards), TRAINED).items()))
-
-
 def kernels_of_size(wildcards):
-    """The kernel tables that the corpus of {k} is made of."""
-    return [
-        ancient(f"results/kernels/{model}.parquet")
-        for model, _ in kernel_digests(wildcards)
-    ]
+    """The kernel tables of the trained models that have {k}x{k} kernels."""
+    table = checkpoints.sizes.get().output.parquet
+    models = models_with(table, size_of(wildcards), TRAINED)
+    return expand("results/kernels/{model}.parquet", model=models)
 
 
 def fitted_sizes(models=None):
