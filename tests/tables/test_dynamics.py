@@ -1,4 +1,4 @@
-"""States on the way of trainings: their zoo, and the tables made of them."""
+"""Checkpoints of trainings: their zoo, and the tables made of them."""
 
 import json
 

@@ -136,7 +136,7 @@ def test_trainings_are_followed(trained):
     }
     for name in ("emergence", "seeds", "data"):
         assert (project.path / f"results/figures/{name}.png").stat().st_size > 10_000
-    # States on the way are in no corpus, and `all` does not know of them.
+    # Checkpoints of trainings are in no corpus, and `all` does not know of them.
     corpus = pd.read_parquet(project.path / "results/corpora/k7.parquet", columns=["model"])
     assert set(corpus["model"]) == {"a", "b"}
     assert nothing_to_do(project.snakemake("dynamics"))
