@@ -143,11 +143,13 @@ class Project:
         path.write_text(yaml.safe_dump({**yaml.safe_load(path.read_text()), **values}))
 
     def digests(self) -> dict[str, str]:
-        """Digests of all results; logs and timings differ from run to run."""
+        """Digests of all results; logs, timings and records of jobs differ from run to run."""
         return {
             str(path.relative_to(self.path)): hashlib.sha256(path.read_bytes()).hexdigest()
             for path in sorted((self.path / "results").rglob("*"))
-            if path.is_file() and not {"logs", "benchmarks"} & set(path.parts)
+            if path.is_file()
+            and not {"logs", "benchmarks"} & set(path.parts)
+            and not path.name.startswith(".")
         }
 
     def copy(self, path: Path) -> "Project":
