@@ -80,6 +80,7 @@ benchmark: all
 	python benchmarks/labels.py --seeds-alone results/corpora/k7.parquet
 	python benchmarks/baselines.py
 	python benchmarks/fits.py
+	python benchmarks/intervals.py
 	python benchmarks/extraction.py
 	python benchmarks/network.py
 
