@@ -148,7 +148,7 @@ def test_too_few_kernels(tmp_path, n, minimum):
     with pytest.raises(KernelAtlasError) as caught:
         build_corpus([path], 7, minimum)
     message = str(caught.value)
-    assert f"7x7 kernels: {n} in the 1 trained models" in message
+    assert f"7x7 kernels: {n} in the trained models" in message
     assert f"{minimum} needed" in message
     assert "2 more are degenerate" in message
     assert "add models with 7x7 kernels, or take 7 out of kernel_sizes" in message
@@ -157,5 +157,5 @@ def test_too_few_kernels(tmp_path, n, minimum):
 
 
 def test_no_models():
-    with pytest.raises(KernelAtlasError, match="0 in the 0 trained models"):
+    with pytest.raises(KernelAtlasError, match="0 in the trained models"):
         build_corpus([], 7, 1)

@@ -55,7 +55,7 @@ def test_evidence_and_release_of_a_tiny_zoo(finished):
         assert nothing_to_do(finished.snakemake("release"))
 
     # A formula of the fits changes fits, and what is made of them, and nothing before.
-    finished.edit("workflow/kernelatlas/evidence/fits.py", "FREE = 3", "FREE = 4")
+    finished.edit("workflow/kernelatlas/evidence/functions.py", "FREE = 3", "FREE = 4")
     jobs = finished.snakemake("evidence", "release", "--dry-run").jobs
     assert {"fits", "nulls", "tables_nulls", "figure_fits", "release"} <= set(jobs)
     assert not {"labels", "clusters", "autoencoder", "tables_baselines", "masterkeys"} & set(jobs)

@@ -49,10 +49,10 @@ def build_corpus(paths: Sequence[str | Path], k: int, minimum: int) -> pa.Table:
     raw = np.concatenate(blocks) if blocks else np.empty((0, k * k), np.float32)
     if len(raw) < minimum:
         raise KernelAtlasError(
-            f"corpus of {k}x{k} kernels: {len(raw)} in the {len(paths)} trained models of the zoo "
-            f"that have any, {minimum} needed (minimum_kernels in the config); {n_degenerate} more "
-            f"are degenerate, {n_doubtful} of layers that are perhaps not depthwise: add models "
-            f"with {k}x{k} kernels, or take {k} out of kernel_sizes"
+            f"corpus of {k}x{k} kernels: {len(raw)} in the trained models of the zoo, {minimum} "
+            f"needed (minimum_kernels in the config); {n_degenerate} more are degenerate, "
+            f"{n_doubtful} of layers that are perhaps not depthwise: add models with {k}x{k} "
+            f"kernels, or take {k} out of kernel_sizes"
         )
     _, inverse, counts = np.unique(raw, axis=0, return_inverse=True, return_counts=True)
     copies = counts[inverse.ravel()]
