@@ -164,7 +164,7 @@ def test_a_missing_file_is_told_when_it_is_needed(folder):
     (folder / "labels/net.parquet").unlink()
     release = kernelatlas.load_release(folder)
     release.classify(noise(3))
-    with pytest.raises(KernelAtlasError, match=r"labels/net.parquet: missing.*snakemake --force"):
+    with pytest.raises(KernelAtlasError, match=r"labels/net.parquet: missing.*snakemake release"):
         release.labels("net")
 
 

@@ -45,7 +45,8 @@ class Values(list):
 
 snakemake = json.loads(values)
 for name, value in snakemake.items():
-    snakemake[name] = Values(value) if isinstance(value, dict | list) else value
+    if name != "config" and isinstance(value, dict | list):
+        snakemake[name] = Values(value)
 builtins.snakemake = SimpleNamespace(**snakemake)
 sys.setprofile(trace)
 runpy.run_path(script)
@@ -82,7 +83,7 @@ def inputs(tmp_path_factory):
     paths, tables = list(map(str, curves)), [str(kernels)]
     params = {"thresholds": {"7": 0.3}, "minimum_cosine": 0.75, "seeds": [0, 1]}
     return {
-        "kernels/corpus": {"input": tables, "params": {"minimum": 10}},
+        "kernels/corpus": {"input": tables, "params": {}, "config": {"minimum_kernels": 10}},
         "clustering/labels": {
             "input": {"kernels": str(kernels), "autoencoders": paths, "clusters": [str(clusters)]},
             "params": params,
