@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -22,6 +23,7 @@ from kernelatlas.running.files import (
     write_frame,
     write_parquet,
     write_row_groups,
+    write_tables,
 )
 
 
@@ -354,3 +356,15 @@ def test_output_below_python_and_crashes_are_in_the_log(tmp_path):
 def test_a_new_run_starts_a_new_log(tmp_path):
     script(tmp_path, "print('first')")
     assert script(tmp_path, "print('second')")[1] == "second\n"
+
+
+def test_tables_of_a_rule_go_to_the_outputs_called_like_them(tmp_path):
+    names = ("first", "first_csv", "second", "second_csv")
+    suffixes = (".parquet", ".csv") * 2
+    outputs = {n: tmp_path / f"{n}{s}" for n, s in zip(names, suffixes, strict=True)}
+    frames = {"second": pd.DataFrame({"x": [2]}), "first": pd.DataFrame({"x": [1]})}
+    write_tables(SimpleNamespace(**outputs), schema_version=7, **frames)
+    for name, frame in frames.items():
+        assert pd.read_parquet(outputs[name]).equals(frame)
+        assert pd.read_csv(outputs[f"{name}_csv"]).equals(frame)
+        assert metadata_of(outputs[name])["schema_version"] == 7

@@ -24,7 +24,7 @@ ALLOWED = {
     "training": {"running", "kernels", "sources"},
     "evidence": {"running", "kernels", "clustering", "training"},
     "tables": {"running", "kernels", "sources", "clustering", "training", "evidence"},
-    "figures": {"running", "clustering", "tables"},
+    "figures": {"running", "kernels", "clustering", "tables"},
     "release": {
         *("running", "kernels", "sources", "clustering", "training", "evidence", "tables"),
         "figures",

@@ -2,18 +2,15 @@ use rule cacheable_job as autoencoder with:
     input:
         "results/corpora/k{k}.parquet",
     output:
-        # `update`: what is there is kept if the same would be made again (running/kept.py).
-        weights=update(
-            result(
+        **kept(
+            weights=result(
                 "results/autoencoders/k{k}_seed{seed}.safetensors",
                 of=["all", "release"],
-            )
-        ),
-        history=update(
-            result(
+            ),
+            history=result(
                 "results/autoencoders/k{k}_seed{seed}_history.parquet",
                 of=["all", "release"],
-            )
+            ),
         ),
     pathvars:
         name="autoencoders/k{k}_seed{seed}",

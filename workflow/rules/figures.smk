@@ -188,7 +188,7 @@ use rule figure as figure_fits with:
         name="figures/fits_k{k}",
     params:
         **draws("fits"),
-        bound=config["evidence"]["r2"],
+        r2=config["evidence"]["r2"],
     message:
         "Drawing the analytic fits of {wildcards.k}x{wildcards.k} kernels"
 

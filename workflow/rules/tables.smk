@@ -188,7 +188,7 @@ use rule job as tables_stability with:
             "results/autoencoders/k{{k}}_seed{seed}.safetensors", seed=config["seeds"]
         ),
     output:
-        **tables("stability_k{k}", of="evidence"),
+        **kept(**tables("stability_k{k}", of="evidence")),
     pathvars:
         name="tables/stability_k{k}",
     resources:
@@ -225,7 +225,7 @@ use rule short_job as tables_fits with:
         **runs("tables/tables_fits"),
         models=EXPERIMENT.describe(MODELS),
         k=size_of,
-        bound=config["evidence"]["r2"],
+        r2=config["evidence"]["r2"],
     message:
         "Counting the analytic functions of {wildcards.k}x{wildcards.k} kernels"
 
@@ -263,11 +263,13 @@ use rule short_job as tables_baselines with:
             "results/autoencoders/k{{k}}_seed{seed}.safetensors", seed=config["seeds"]
         ),
     output:
-        **tables(
-            of="evidence",
-            baselines="baselines_k{k}",
-            agreement="agreement_k{k}",
-            prototypes="baseline_prototypes_k{k}",
+        **kept(
+            **tables(
+                of="evidence",
+                baselines="baselines_k{k}",
+                agreement="agreement_k{k}",
+                prototypes="baseline_prototypes_k{k}",
+            )
         ),
     pathvars:
         name="tables/baselines_k{k}",

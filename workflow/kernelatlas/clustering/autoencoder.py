@@ -61,6 +61,9 @@ class Settings(CurveSettings):
     learning_rate: float = 3e-3
     weight_decay: float = 1e-4
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "widths", tuple(self.widths))  # a list, in config.yaml
+
 
 def perceptron(*widths: int) -> nn.Sequential:
     """Return linear layers of these widths with GELU between them."""

@@ -11,6 +11,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
 
 from kernelatlas.figures import style
+from kernelatlas.kernels.layer import side
 from kernelatlas.names import LABELS, shape_of
 
 ACROSS = 25  # prototypes in a row
@@ -43,7 +44,7 @@ def draw(baselines: pd.DataFrame, agreement: pd.DataFrame, prototypes: pd.DataFr
     prototypes
         Columns method, label, template_cosine, members, prototype.
     """
-    k = style.kernel_size(prototypes["prototype"].iloc[0])
+    k = side(prototypes["prototype"].iloc[0])
     # With most methods every kernel is in a cluster.
     kernels = int(prototypes.groupby("method")["members"].sum().max())
     methods = list(prototypes["method"].unique())
@@ -112,7 +113,7 @@ def _row(
     rows = prototypes[prototypes["method"] == method]
     rows = rows.assign(place=rows["label"].map(LABELS.index))
     rows = rows.sort_values(["place", "template_cosine"], ascending=[True, False], kind="stable")
-    k = style.kernel_size(rows["prototype"].iloc[0])
+    k = side(rows["prototype"].iloc[0])
     colours = style.palette(rows["label"])
     for number, row in enumerate(style.rows_of(rows[["label", "prototype"]])):
         x, y = (number % ACROSS) * PITCH, upper + (number // ACROSS) * PITCH

@@ -20,14 +20,14 @@ CELL, GAP, TEXT = (
 LEFT, RIGHT = 1.0, 0.3
 
 
-def draw(functions: pd.DataFrame, prototypes: pd.DataFrame, bound: float) -> Figure:
+def draw(functions: pd.DataFrame, prototypes: pd.DataFrame, r2: float) -> Figure:
     """Draw prototypes over their fits, and the functions that are selected for each label.
 
     Parameters
     ----------
     functions, prototypes
         Tables functions_k{k} and prototype_fits_k{k}.
-    bound
+    r2
         Minimum R² of a function that describes a kernel.
     """
     shown = prototypes.reset_index(drop=True)
@@ -41,7 +41,7 @@ def draw(functions: pd.DataFrame, prototypes: pd.DataFrame, bound: float) -> Fig
     height = 0.5 + rows * band + 0.45 + table
     title = f"Analytic functions of {k}×{k} kernels"
     figure = style.new_figure(width, height, title, fixed=True)
-    bottom = style.caption(figure, _caption(trained, shown, k, bound))
+    bottom = style.caption(figure, _caption(trained, shown, k, r2))
     for index, row in enumerate(style.rows_of(shown)):
         top = bottom + height - 0.55 - (index // COLUMNS) * band
         left = LEFT + (index % COLUMNS) * (CELL + GAP)
@@ -53,7 +53,7 @@ def draw(functions: pd.DataFrame, prototypes: pd.DataFrame, bound: float) -> Fig
     return figure
 
 
-def _caption(trained: pd.DataFrame, shown: pd.DataFrame, k: int, bound: float) -> str:
+def _caption(trained: pd.DataFrame, shown: pd.DataFrame, k: int, r2: float) -> str:
     kernels, described = int(trained["kernels"].sum()), int(trained["described"].sum())
     discrete = trained.loc[trained["form"] == "discrete", "kernels"].sum() / kernels
     return (
@@ -61,7 +61,7 @@ def _caption(trained: pd.DataFrame, shown: pd.DataFrame, k: int, bound: float) -
         "labels, below each the analytic function selected by the Bayesian information criterion, "
         "and R². Left: identified kernels of trained networks by label and by the function "
         "selected for the kernel itself, per cent of the label. Right: share of all kernels whose "
-        f"selected function has R² of at least {bound:g}, trained and untrained networks by "
+        f"selected function has R² of at least {r2:g}, trained and untrained networks by "
         f"function. Of {style.count(kernels, 'trained kernel')} {described / kernels:.1%} are "
         f"described; for {discrete:.0%} the discrete form of the function fits better."
     )

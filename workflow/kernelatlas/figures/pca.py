@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from kernelatlas.figures import style
+from kernelatlas.kernels.layer import side
 from kernelatlas.names import shape_of
 
 SIDE = 5.0  # inches of the scatter
@@ -29,7 +30,7 @@ def draw(scores: pd.DataFrame, components: pd.DataFrame, kernels: int | None = N
         Number of kernels analysed, if `scores` holds only some of them.
     """
     components = components.sort_values("component").head(SHOWN)
-    k = style.kernel_size(components["loading"].iloc[0])
+    k = side(components["loading"].iloc[0])
     width, height = LEFT + SIDE + 5.0, BOTTOM + SIDE + 0.55
     figure = style.new_figure(width, height, f"Principal components of {k}×{k} kernels", fixed=True)
     bottom = style.caption(figure, _caption(k, scores, kernels)) + BOTTOM

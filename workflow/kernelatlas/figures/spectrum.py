@@ -7,6 +7,7 @@ from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 
 from kernelatlas.figures import style
+from kernelatlas.kernels.layer import side
 from kernelatlas.names import FIRST, OTHER, SECOND, SHAPES, shape_of
 
 LINES = 8  # of the page
@@ -43,7 +44,7 @@ def draw(spectrum: pd.DataFrame, seed: int | None = None) -> Figure:
         Of the autoencoder, for the caption.
     """
     spectrum = spectrum.sort_values("code", ignore_index=True)
-    k = style.kernel_size(spectrum["prototype"].iloc[0])
+    k = side(spectrum["prototype"].iloc[0])
     length = -(-len(spectrum) // LINES)  # points in a line
     tile = min(WIDTH / min(IMAGES, length), 0.5)
     depth = DENSITY + GAP + tile + GAP + BAND + BETWEEN
@@ -64,12 +65,12 @@ def draw(spectrum: pd.DataFrame, seed: int | None = None) -> Figure:
         _line(page, points, WIDTH / length, upper, tile, k, highest)
         edge = 1 / len(spectrum) / 2
         baseline = upper + DENSITY + GAP + tile + GAP + BAND / 2
-        for place, code, side in (
+        for place, code, align in (
             (LEFT - 0.06, points["code"].iloc[0] - edge, "right"),
             (LEFT + len(points) * WIDTH / length + 0.06, points["code"].iloc[-1] + edge, "left"),
         ):
             text = f"{abs(code):.3f}"
-            page.text(place, baseline, text, ha=side, va="center_baseline", size=style.SMALL)
+            page.text(place, baseline, text, ha=align, va="center_baseline", size=style.SMALL)
     return figure
 
 

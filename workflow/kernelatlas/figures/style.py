@@ -200,14 +200,6 @@ def direction_of(label: str) -> str:
     return label.partition(" ")[2].replace("-", "−")
 
 
-def kernel_size(weights: Any) -> int:
-    """Return k of a flattened k×k kernel."""
-    k = round(np.size(weights) ** 0.5)
-    if k * k != np.size(weights):
-        raise KernelAtlasError(f"a kernel of {np.size(weights)} weights is not square: give k·k")
-    return k
-
-
 def show_kernel(
     ax: Axes,
     weights: Any,

@@ -22,8 +22,9 @@ from kernelatlas.kernels.layer import Layer, depthwise_shape
 from kernelatlas.kernels.normalise import normalise
 from kernelatlas.kernels.table import KEY, PLACE
 from kernelatlas.names import SMALLEST_FIT, shape_of
-from kernelatlas.release.release import REMEDY, read_manifest, sha256
+from kernelatlas.release.release import REMEDY, read_manifest
 from kernelatlas.running.device import resolve
+from kernelatlas.running.files import sha256
 from kernelatlas.sources.checkpoints import read_depthwise
 
 log = logging.getLogger(__name__)

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from kernelatlas import __version__
 from kernelatlas.errors import KernelAtlasError
 from kernelatlas.release.card import FOLDERS, data_card
-from kernelatlas.running.files import SCHEMA_VERSION, metadata_of, whole
+from kernelatlas.running.files import SCHEMA_VERSION, metadata_of, sha256, whole
 from kernelatlas.sources.registry import TAGS
 
 MANIFEST, CARD, SUMS = "manifest.json", "README.md", "SHA256SUMS"
@@ -26,12 +26,6 @@ REMEDY = "delete its folder and make it again (`snakemake release`), or download
 _PART = r"[A-Za-z0-9][A-Za-z0-9._-]*"
 NAME = re.compile(rf"{_PART}(?:/{_PART})*")  # a relative path without `..`
 DIGEST = re.compile(r"[0-9a-f]{64}")
-
-
-def sha256(path: str | Path) -> str:
-    """Return the SHA-256 digest of a file, 64 hexadecimal digits."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def write_release(

@@ -4,6 +4,7 @@ import contextlib
 import csv
 import errno
 import glob
+import hashlib
 import json
 import os
 import re
@@ -22,11 +23,7 @@ if TYPE_CHECKING:  # extraction does without pandas: half a second and 40 MiB a 
     import pandas as pd
 
 SCHEMA_VERSION = 2  # of tables; results/README.md describes the columns
-# Tables that have not changed since version 1 (kernel tables, corpora, the registry, tables of
-# sizes and trainings) keep it, so that an upgrade does not read every checkpoint again.
-FIRST_VERSION = 1
-
-
+FIRST_VERSION = 1  # of those that have not changed since: corpora, the registry, some tables
 # This machine, in the names of partial files: process numbers are only valid on one machine.
 NODE = f"{zlib.crc32(os.uname().nodename.encode()):08x}"
 ABANDONED = 86_400  # seconds after which an unchanged partial file of another machine is removed
@@ -91,6 +88,12 @@ def _is_running(process: int) -> bool:
     return True
 
 
+def sha256(path: str | os.PathLike[str]) -> str:
+    """Return the SHA-256 digest of a file, 64 hexadecimal digits."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def metadata_of(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Return the project's metadata of a Parquet file written by `write_parquet`."""
     metadata = pq.read_schema(path).metadata or {}
@@ -145,6 +148,15 @@ def write_frame(
                     flat[column] = flat[column].map(_as_json)
             with whole(path) as partial:
                 flat.to_csv(partial, index=False, float_format="%.9g", quoting=csv.QUOTE_MINIMAL)
+
+
+def write_tables(
+    outputs: Any, *, schema_version: int = SCHEMA_VERSION, **frames: "pd.DataFrame"
+) -> None:
+    """Write each table to the outputs of a rule called like it: {name} and {name}_csv."""
+    for name, frame in frames.items():
+        paths = getattr(outputs, name), getattr(outputs, f"{name}_csv")
+        write_frame(frame, *paths, schema_version=schema_version)
 
 
 def _is_list(value: Any) -> bool:

@@ -15,6 +15,7 @@ from kernelatlas import __version__
 from kernelatlas.errors import KernelAtlasError
 from kernelatlas.kernels.layer import Layer
 from kernelatlas.kernels.table import write_kernels
+from kernelatlas.running.files import sha256
 from kernelatlas.sources.checkpoints import read_depthwise
 from kernelatlas.sources.registry import conform
 from kernelatlas.sources.source import Reading
@@ -95,13 +96,10 @@ def _drained(layers: list[Layer]) -> Iterator[Layer]:
 
 def _digest(path: str | Path, shards: Sequence[str]) -> str:
     """Return the SHA-256 of a file, or that of what `sha256sum INDEX SHARD…` prints."""
-    digests = []
-    for part in (Path(path), *(Path(path).with_name(name) for name in shards)):
-        with part.open("rb") as file:
-            digests.append((hashlib.file_digest(file, "sha256").hexdigest(), part.name))
     if not shards:
-        return digests[0][0]
-    printed = "".join(f"{digest}  {name}\n" for digest, name in digests)
+        return sha256(path)
+    parts = [Path(path), *(Path(path).with_name(name) for name in shards)]
+    printed = "".join(f"{sha256(part)}  {part.name}\n" for part in parts)
     return hashlib.sha256(printed.encode()).hexdigest()
 
 

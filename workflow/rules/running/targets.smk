@@ -44,6 +44,11 @@ def tables(*name, of, over=None, when=None, **names):
     }
 
 
+def kept(**outputs):
+    """Outputs that stay if a job would make the same again (kernelatlas.running.kept)."""
+    return {name: update(path) for name, path in outputs.items()}
+
+
 def figures(name, category, title, of, over=None, when=None):
     """Outputs under results/figures, and where the report shows the figure."""
     pdf, png = (f"results/figures/{name}.{suffix}" for suffix in ("pdf", "png"))

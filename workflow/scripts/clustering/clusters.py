@@ -9,6 +9,6 @@ with logged(snakemake.log[0]):
     inputs, params = snakemake.input, snakemake.params
     _, kernels = read_corpus(inputs.corpus)
     curves = [Curve.load(path) for path in inputs.autoencoders]
-    below = threshold(curves[0].k, params.thresholds)
-    table = cluster_table(kernels, curves, below, params.minimum_cosine)
+    dissimilarity = threshold(curves[0].k, params.thresholds)
+    table = cluster_table(kernels, curves, dissimilarity, params.minimum_cosine)
     write_frame(table, snakemake.output[0])

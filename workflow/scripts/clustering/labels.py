@@ -12,6 +12,6 @@ with logged(snakemake.log[0]):
         clusters = pd.read_parquet(path)
         k = int(clusters["k"].iloc[0])
         own = [curve for curve in curves if curve.k == k]
-        below = threshold(k, params.thresholds)
-        parts.append(label_kernels(inputs.kernels, own, clusters, below, params.minimum_cosine))
+        thresholds = threshold(k, params.thresholds), params.minimum_cosine
+        parts.append(label_kernels(inputs.kernels, own, clusters, *thresholds))
     write_labels(parts, snakemake.output[0], params.seeds)

@@ -5,21 +5,25 @@ from kernelatlas.clustering.labels import threshold
 from kernelatlas.evidence.baselines import outcomes
 from kernelatlas.kernels.corpus import read_corpus
 from kernelatlas.kernels.sampling import sample_of
-from kernelatlas.running.files import write_frame
+from kernelatlas.running.files import write_tables
 from kernelatlas.running.job import logged
+from kernelatlas.running.kept import is_current, record
 from kernelatlas.tables.baselines import agreement_table, baseline_table, prototype_table
 
 with logged(snakemake.log[0]):
-    torch.set_num_threads(snakemake.threads)
-    k = int(snakemake.wildcards.k)
-    inputs, output, params = snakemake.input, snakemake.output, snakemake.params
-    settings = {**params.settings, "widths": tuple(params.settings["widths"])}
-    kernels = sample_of(read_corpus(inputs.corpus)[1], params.sample, params.seeds[0])
-    below, minimum_cosine = threshold(k, params.thresholds), params.minimum_cosine
-    paths = dict(zip(params.seeds, inputs.autoencoders, strict=True))
-    found = list(outcomes(kernels, Settings(**settings), paths, minimum_cosine))
-    table = baseline_table(kernels, found, below, minimum_cosine)
-    write_frame(table, output.baselines, output.baselines_csv)
-    write_frame(agreement_table(found), output.agreement, output.agreement_csv)
-    table = prototype_table(found, k, minimum_cosine)
-    write_frame(table, output.prototypes, output.prototypes_csv)
+    k, inputs, params = int(snakemake.wildcards.k), snakemake.input, snakemake.params
+    job = inputs, snakemake.output, dict(params.items())
+    if not is_current(*job):
+        torch.set_num_threads(snakemake.threads)
+        minimum_cosine = params.minimum_cosine
+        kernels = sample_of(read_corpus(inputs.corpus)[1], params.sample, params.seeds[0])
+        paths = dict(zip(params.seeds, inputs.autoencoders, strict=True))
+        found = list(outcomes(kernels, Settings(**params.settings), paths, minimum_cosine))
+        dissimilarity = threshold(k, params.thresholds)
+        write_tables(
+            snakemake.output,
+            baselines=baseline_table(kernels, found, dissimilarity, minimum_cosine),
+            agreement=agreement_table(found),
+            prototypes=prototype_table(found, k, minimum_cosine),
+        )
+        record(*job)

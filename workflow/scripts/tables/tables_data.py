@@ -1,6 +1,6 @@
 import torch
 
-from kernelatlas.running.files import FIRST_VERSION, write_frame
+from kernelatlas.running.files import FIRST_VERSION, write_tables
 from kernelatlas.running.job import logged
 from kernelatlas.tables.data import data_tables
 from kernelatlas.training.recipes import read_recipe
@@ -9,6 +9,5 @@ with logged(snakemake.log[0]):
     torch.set_num_threads(snakemake.threads)
     recipes = {name: read_recipe(path) for name, path in snakemake.params.recipes}
     spectra, samples = data_tables(recipes)
-    output = snakemake.output
-    write_frame(spectra, output.spectra, output.spectra_csv, schema_version=FIRST_VERSION)
-    write_frame(samples, output.samples, output.samples_csv, schema_version=FIRST_VERSION)
+    tables = {"spectra": spectra, "samples": samples}
+    write_tables(snakemake.output, schema_version=FIRST_VERSION, **tables)

@@ -1,11 +1,13 @@
-from kernelatlas.running.files import write_frame
+from kernelatlas.running.files import write_tables
 from kernelatlas.running.job import logged
 from kernelatlas.tables.dynamics import emergence_table, shape_shares, state_composition
 
 with logged(snakemake.log[0]):
-    inputs, output, models = snakemake.input, snakemake.output, snakemake.params.models
-    emergence = emergence_table(inputs.labels, inputs.kernels, models)
-    write_frame(emergence, output.emergence, output.emergence_csv)
+    inputs, models = snakemake.input, snakemake.params.models
     composition = state_composition(inputs.labels, models)
-    write_frame(composition, output.composition, output.composition_csv)
-    write_frame(shape_shares(composition), output.seeds, output.seeds_csv)
+    write_tables(
+        snakemake.output,
+        emergence=emergence_table(inputs.labels, inputs.kernels, models),
+        composition=composition,
+        seeds=shape_shares(composition),
+    )

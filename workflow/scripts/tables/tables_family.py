@@ -1,11 +1,11 @@
-from kernelatlas.running.files import write_frame
+from kernelatlas.running.files import write_tables
 from kernelatlas.running.job import logged
 from kernelatlas.tables.family import cluster_shares, random_members
 
 with logged(snakemake.log[0]):
-    inputs, output = snakemake.input, snakemake.output
-    models = snakemake.params.models
-    shares = cluster_shares(inputs.clusters, inputs.labels, models)
-    write_frame(shares, output.clusters, output.clusters_csv)
-    members = random_members(inputs.clusters, inputs.labels, inputs.kernels, models)
-    write_frame(members, output.members, output.members_csv)
+    inputs, models = snakemake.input, snakemake.params.models
+    write_tables(
+        snakemake.output,
+        clusters=cluster_shares(inputs.clusters, inputs.labels, models),
+        members=random_members(inputs.clusters, inputs.labels, inputs.kernels, models),
+    )

@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 
 from kernelatlas.kernels.corpus import read_corpus
-from kernelatlas.running.files import write_frame
+from kernelatlas.running.files import write_tables
 from kernelatlas.running.job import logged
 from kernelatlas.running.tensors import read_tensors
 from kernelatlas.tables.masterkeys import corpus_energies, filter_sets, filter_table, model_table
@@ -17,7 +17,6 @@ with logged(snakemake.log[0]):
     prototypes = np.stack(pd.read_parquet(inputs.clusters)["prototype"])
     sets, sigmas = filter_sets(keys, prototypes, kernels, params.sample)
     filters = filter_table(keys, codes, sigmas, kernels, energy)
-    write_frame(filters, output.filters, output.filters_csv)
     del kernels
     models = model_table(inputs.kernels, params.models, k, sets)
-    write_frame(models, output.models, output.models_csv)
+    write_tables(output, filters=filters, models=models)

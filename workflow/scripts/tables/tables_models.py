@@ -1,13 +1,11 @@
-from kernelatlas.running.files import write_frame
+from kernelatlas.running.files import write_tables
 from kernelatlas.running.job import logged
 from kernelatlas.tables.models import composition_table, model_table
 
 with logged(snakemake.log[0]):
-    models, params = snakemake.params.models, snakemake.params
-    output = snakemake.output
-    write_frame(
-        model_table(snakemake.input, models, params.thresholds), output.models, output.models_csv
-    )
-    write_frame(
-        composition_table(snakemake.input, models), output.composition, output.composition_csv
+    labels, params = snakemake.input, snakemake.params
+    write_tables(
+        snakemake.output,
+        models=model_table(labels, params.models, params.thresholds),
+        composition=composition_table(labels, params.models),
     )
