@@ -69,14 +69,14 @@ def thinned(zoo: Path, every_tag: bool, fraction: float) -> list[Model]:
     return chosen + [m for m in models if not m.trained and m.family in families]
 
 
-def write_checkpoint(path: Path, architecture: str, random: np.random.Generator) -> None:
+def write_checkpoint(path: Path, architecture: str, rng: np.random.Generator) -> None:
     state = {}
     for row in expected_layers(architecture):
         n, kh, kw = row["channels"], row["kh"], row["kw"]
-        values = random.normal(0, NOISE, (n, kh * kw))
+        values = rng.normal(0, NOISE, (n, kh * kw))
         if kh == kw > 2:
             templates = bank(kh).weights
-            values += templates[random.integers(len(templates), size=n)]
+            values += templates[rng.integers(len(templates), size=n)]
         state[f"{row['layer']}.weight"] = values.astype(np.float32).reshape(n, 1, kh, kw)
     save_file(state, path)
 
@@ -91,13 +91,13 @@ def make_project(path: Path, models: Sequence[Model]) -> None:
     (path / "nets").mkdir()
     (path / "customised").mkdir()
     (path / "customised/sitecustomize.py").write_text(AT_END)
-    random = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     families: dict[str, list[dict[str, Any]]] = {}
     for model in models:
         entry: dict[str, Any] = {"name": model.name}
         if model.trained:
             entry |= {"file": f"nets/{model.name}.safetensors", "architecture": model.architecture}
-            write_checkpoint(path / entry["file"], model.architecture or "", random)
+            write_checkpoint(path / entry["file"], model.architecture or "", rng)
         else:
             entry |= {"init": model.init, "seed": model.seed, "arguments": model.arguments}
         families.setdefault(model.family, []).append(entry)

@@ -352,11 +352,11 @@ def test_half_precision_and_degenerate_kernels(release):
 
 
 def test_sizes_without_an_autoencoder_are_reported(release, caplog):
-    random = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     state = {
-        "a.weight": random.normal(size=(4, 1, 5, 5)),
+        "a.weight": rng.normal(size=(4, 1, 5, 5)),
         "b.weight": planted(3, 3)[0][:, None],
-        "c.weight": random.normal(size=(2, 1, 1, 7)),
+        "c.weight": rng.normal(size=(2, 1, 1, 7)),
     }
     table = release.classify(state)
     assert table["layer"].tolist() == ["b"] * 3

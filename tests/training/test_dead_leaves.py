@@ -72,11 +72,11 @@ def test_their_power_falls_as_that_of_photographs():
 
 @pytest.mark.parametrize("power", [0.0, 1.0, 2.0])
 def test_the_exponent_of_noise_with_a_known_spectrum(power):
-    random = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     axis = np.fft.fftfreq(128)
     frequency = np.hypot(axis, axis[:, None])
     frequency[0, 0] = 1
-    noise = np.fft.fft2(random.normal(size=(40, 128, 128))) * frequency ** (-power / 2)
+    noise = np.fft.fft2(rng.normal(size=(40, 128, 128))) * frequency ** (-power / 2)
     found = exponent(*radial_power(np.fft.ifft2(noise).real))
     assert found == pytest.approx(power, abs=0.1)
 
