@@ -21,6 +21,7 @@ SIZES = "results/tables/sizes.csv"
 CORPUS = "results/corpora/k7.parquet"
 TRAININGS = [f"results/autoencoders/k7_seed{seed}.safetensors" for seed in (0, 1)]
 ENDLESS = 10_000_000
+OPENING = "with logged(snakemake.log[0]):\n"
 GENERIC = (
     "sbatch --parsable --ntasks=1 --cpus-per-task={threads} --mem={resources.mem_mb}"
     " --time={resources.runtime} --output=.snakemake/log/%j.log"
@@ -165,9 +166,9 @@ def test_everything_through_slurm(project, finished, jobs):
     # The training says what Slurm gave it. Nothing that is said is part of a result.
     project.edit(
         "workflow/scripts/clustering/autoencoder.py",
-        "    torch.set_num_threads",
-        '    logging.info("GPU %s", __import__("os").environ.get("CUDA_VISIBLE_DEVICES"))\n'
-        "    torch.set_num_threads",
+        OPENING,
+        OPENING
+        + '    logging.info("GPU %s", __import__("os").environ.get("CUDA_VISIBLE_DEVICES"))\n',
     )
     project.update("config.yaml", device="auto")
     run = snakemake(project, "all", timeout=500)
@@ -196,9 +197,9 @@ def test_everything_through_slurm(project, finished, jobs):
 def test_two_trainings_get_two_gpus_and_a_site_may_ask_by_gres(ready, jobs):
     ready.edit(
         "workflow/scripts/clustering/autoencoder.py",
-        "    torch.set_num_threads",
-        '    print("GPU", __import__("os").environ.get("CUDA_VISIBLE_DEVICES"), flush=True)\n'
-        "    torch.set_num_threads",
+        OPENING,
+        OPENING
+        + '    print("GPU", __import__("os").environ.get("CUDA_VISIBLE_DEVICES"), flush=True)\n',
     )
     ready.update("config.yaml", device="auto")
     gres = ["--set-resources", "autoencoder:gpu=0", "autoencoder:gres='gpu:1'"]
