@@ -24,6 +24,8 @@ class Layer:
     inferred
         Whether it is taken for depthwise because of its weight's shape alone. A first layer for
         images of one channel has such a shape too.
+    quantised
+        Whether the weights were stored as integers with a scale.
     """
 
     name: str
@@ -31,6 +33,7 @@ class Layer:
     stride: int | None = None
     dilation: int | None = None
     inferred: bool = False
+    quantised: bool = False
 
 
 def depthwise_shape(shape: Sequence[int]) -> bool:
