@@ -144,8 +144,8 @@ def test_a_fault_of_this_program_is_not_called_damage(file, monkeypatch, form, e
     def faulty(*_):
         raise error("a fault of ours")
 
-    monkeypatch.setattr(safetensors, "layer_of", faulty)
-    monkeypatch.setattr(state_dict, "layer_of", faulty)
+    monkeypatch.setattr(safetensors, "as_float32", faulty)
+    monkeypatch.setattr(state_dict, "as_float32", faulty)
     with pytest.raises(error, match="a fault of ours"):
         read_depthwise(file(hostile.FORMATS[form](hostile.state_dict())))
 

@@ -8,34 +8,48 @@ A file that is not read ends in one `KernelAtlasError`; any other exception is a
 program.
 """
 
+import contextlib
 import pickle
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from kernelatlas.errors import KernelAtlasError
 from kernelatlas.sources.legacy import read_legacy
 from kernelatlas.sources.safetensors import read_safetensors
 from kernelatlas.sources.shards import read_index
-from kernelatlas.sources.source import Content, Damaged, LocalSource, Reading, Refused, Source
+from kernelatlas.sources.source import (
+    DEFAULT,
+    Content,
+    Damaged,
+    LocalSource,
+    Options,
+    Reading,
+    Refused,
+    Shard,
+    Source,
+    Tensors,
+)
+from kernelatlas.sources.weights import depthwise_content
 from kernelatlas.sources.zips import read_zip
 
+T = TypeVar("T")
 
-def read_depthwise(path: str | Path, part: bool = False) -> Reading:
+
+def read_depthwise(path: str | Path, options: Options = DEFAULT) -> Reading:
     """Read the depthwise weights of a checkpoint file, as `read_layers` does.
-
-    Parameters
-    ----------
-    part
-        Whether the file is a shard, which may hold none.
 
     Raises
     ------
     KernelAtlasError
         If the file is missing or unreadable, or as `read_layers`.
     """
-    path = Path(path)
+    return _read(Path(path), partial(read_layers, options=options))
+
+
+def _read(path: Path, read: Callable[[Source], T]) -> T:
     try:
         status = path.stat()
         if stat.S_ISDIR(status.st_mode):
@@ -44,7 +58,7 @@ def read_depthwise(path: str | Path, part: bool = False) -> Reading:
             raise KernelAtlasError(f"{path}: is not a regular file: name a checkpoint file")
         with path.open("rb") as file:
             sibling = partial(_read_sibling, path.parent)
-            return read_layers(LocalSource(file, str(path), sibling, part))
+            return read(LocalSource(file, str(path), sibling))
     except FileNotFoundError as error:
         raise KernelAtlasError(f"{path}: no such file: check the path in the zoo") from error
     except PermissionError as error:
@@ -55,11 +69,11 @@ def read_depthwise(path: str | Path, part: bool = False) -> Reading:
         ) from error
 
 
-def _read_sibling(folder: Path, name: str) -> Reading:
-    return read_depthwise(folder / name, part=True)
+def _read_sibling(folder: Path, name: str, options: Options) -> Shard:
+    return _read(folder / name, partial(read_shard, options=options))
 
 
-def read_layers(source: Source) -> Reading:
+def read_layers(source: Source, options: Options = DEFAULT) -> Reading:
     """Read the depthwise weights of a checkpoint: 4-D, shape[1] == 1, kh·kw > 1, shape[0] > 1.
 
     The content decides the format: safetensors, the index of a safetensors file in shards,
@@ -73,16 +87,12 @@ def read_layers(source: Source) -> Reading:
     KernelAtlasError
         If the file is damaged, no checkpoint, wants to run code, or holds no depthwise weight.
     """
-    try:
+    source.options = options
+    with _explained(source):
         found = _reader(source)(source)
-    except Refused as error:
-        raise KernelAtlasError(f"{source.label}: {error}") from None
-    except Damaged as error:
-        what = " ".join(str(error).split())[:200]
-        raise KernelAtlasError(
-            f"{source.label}: damaged or truncated checkpoint ({what}): {source.again}"
-        ) from error
-    if not found.layers and not source.part:
+        if isinstance(found, Tensors):
+            found = depthwise_content(found)
+    if not found.layers:
         raise KernelAtlasError(
             f"{source.label}: has no depthwise layers (4-D weights with shape[1] == 1); "
             f"{found.tensors} tensors read; remove it from the zoo"
@@ -93,7 +103,40 @@ def read_layers(source: Source) -> Reading:
     )
 
 
-def _reader(source: Source) -> Callable[[Source], Content]:
+def read_shard(source: Source, options: Options = DEFAULT) -> Shard:
+    """Read one of the files that an index names, which may hold no depthwise weight.
+
+    Raises
+    ------
+    KernelAtlasError
+        As `read_layers`.
+    """
+    source.options = options
+    with _explained(source):
+        reader = _reader(source)
+        if reader is read_index:
+            raise Refused("is an index of shards, named as a shard: name the checkpoint itself")
+        found = reader(source)
+        if not isinstance(found, Tensors):
+            raise Refused("is no state dict, and so no shard: name the checkpoint itself")
+        return Shard(found, source.size, source.bytes_read)
+
+
+@contextlib.contextmanager
+def _explained(source: Source) -> Iterator[None]:
+    """Raise what is wrong with a file as one line that names it."""
+    try:
+        yield
+    except Refused as error:
+        raise KernelAtlasError(f"{source.label}: {error}") from None
+    except Damaged as error:
+        what = " ".join(str(error).split())[:200]
+        raise KernelAtlasError(
+            f"{source.label}: damaged or truncated checkpoint ({what}): {source.again}"
+        ) from error
+
+
+def _reader(source: Source) -> Callable[[Source], Tensors | Content]:
     """Choose the reader of a file by its first bytes."""
     head = source.fetch(0, min(64, source.size))
     if not head:
@@ -107,8 +150,6 @@ def _reader(source: Source) -> Callable[[Source], Content]:
     if head[0] == pickle.PROTO[0]:
         return read_legacy
     if head.lstrip().startswith(b"{"):
-        if source.part:
-            raise Refused("is an index of shards, named as a shard: name the checkpoint itself")
         return read_index
     if head.lstrip().startswith(b"<"):
         raise Refused(

@@ -18,7 +18,7 @@ from kernelatlas.kernels.table import write_kernels
 from kernelatlas.running.files import sha256
 from kernelatlas.sources.checkpoints import read_depthwise
 from kernelatlas.sources.registry import conform
-from kernelatlas.sources.source import Reading
+from kernelatlas.sources.source import DEFAULT, Options, Reading
 
 DOUBT = (
     "%s: '%s' (%d kernels of %d×%d) may be the first layer of a network for grey images, which is "
@@ -36,6 +36,7 @@ def extract(
     file: str | Path | None = None,
     remote: dict[str, Any] | None = None,
     architecture: str | None = None,
+    options: Options = DEFAULT,
 ) -> None:
     """Write the kernel table of one model.
 
@@ -45,6 +46,8 @@ def extract(
         One of them: a checkpoint's path, or what `kernelatlas.sources.zoo.Model.remote` says.
     architecture
         Of timm, whose layers the checkpoint must have; known are then their order and strides.
+    options
+        What else the zoo says.
 
     Raises
     ------
@@ -52,10 +55,10 @@ def extract(
         As the readers of checkpoints, hubs and the registry.
     """
     if file is not None:
-        reading = read_depthwise(file)
+        reading = read_depthwise(file, options)
         origin = {"source": Path(file).name, "sha256": _digest(file, reading.shards)}
     else:
-        reading, origin = _read_remote(model, remote or {})
+        reading, origin = _read_remote(model, remote or {}, options)
     sizes = {"bytes": reading.size, "bytes_read": reading.bytes_read}
     layers = reading.layers
     if architecture is not None:
@@ -103,15 +106,17 @@ def _digest(path: str | Path, shards: Sequence[str]) -> str:
     return hashlib.sha256(printed.encode()).hexdigest()
 
 
-def _read_remote(model: str, remote: dict[str, Any]) -> tuple[Reading, dict[str, Any]]:
+def _read_remote(
+    model: str, remote: dict[str, Any], options: Options
+) -> tuple[Reading, dict[str, Any]]:
     # Local files need no client of a hub: a quarter of a second.
     from kernelatlas.sources.hub import FILENAMES, read_hub, read_url
 
     if "hub" in remote:
         filenames = remote.get("filenames") or FILENAMES
-        found = read_hub(model, remote["hub"], filenames, remote.get("revision"))
+        found = read_hub(model, remote["hub"], filenames, remote.get("revision"), options)
     else:
-        found = read_url(model, remote["url"], remote.get("sha256"))
+        found = read_url(model, remote["url"], remote.get("sha256"), options)
     locked, etag = remote.get("etag"), found.origin.get("etag")
     if locked and etag and etag != locked:
         raise KernelAtlasError(

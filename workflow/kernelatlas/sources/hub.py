@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
+from typing import Any, BinaryIO, Generic, TypeVar
 from urllib.parse import urljoin, urlsplit
 
 import httpx2
@@ -34,7 +34,7 @@ from huggingface_hub.utils import build_hf_headers
 
 from kernelatlas import __version__
 from kernelatlas.errors import KernelAtlasError
-from kernelatlas.sources.checkpoints import read_layers
+from kernelatlas.sources.checkpoints import read_layers, read_shard
 from kernelatlas.sources.ranges import (
     BROKEN,
     HEADERS,
@@ -50,7 +50,7 @@ from kernelatlas.sources.ranges import (
     stream,
     use_limited_client,
 )
-from kernelatlas.sources.source import LocalSource, Reading
+from kernelatlas.sources.source import DEFAULT, LocalSource, Options, Reading, Shard, Source
 
 FILENAMES = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin")
 LIBRARY: Any = {"library_name": "kernelatlas", "library_version": __version__}
@@ -59,28 +59,33 @@ UNSENDABLE = (httpx2.UnsupportedProtocol, httpx2.LocalProtocolError)
 MOVED = "%s: %d bytes moved of %d in %d requests"
 
 log = logging.getLogger(__name__)
+
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, eq=False)
-class Remote:
-    """A checkpoint that was read, and its origin.
+class Remote(Generic[T]):
+    """What was read, and its origin.
 
     Attributes
     ----------
     reading
-        Its layers.
+        A checkpoint, or one of its shards.
     origin
         Metadata of its table: source, commit, etag.
     """
 
-    reading: Reading
+    reading: T
     origin: dict[str, Any]
 
 
 def read_hub(
-    model: str, repo: str, filenames: Sequence[str] = FILENAMES, revision: str | None = None
-) -> Remote:
+    model: str,
+    repo: str,
+    filenames: Sequence[str] = FILENAMES,
+    revision: str | None = None,
+    options: Options = DEFAULT,
+) -> Remote[Reading]:
     """Read the depthwise layers of a checkpoint in a hub's repository.
 
     The hub's local cache comes first, and is the only source in offline mode.
@@ -100,11 +105,12 @@ def read_hub(
         Naming the model, the repository and the remedy.
     """
     use_limited_client()
+    read = partial(read_layers, options=options)
     with _explained(f"{model}: {repo} in the hub's cache", repo):
         for name in filenames:
             found = _cached(repo, name, revision)
             if found is not None:
-                return _read_cached(model, repo, name, found)
+                return _read_cached(model, repo, name, found, read)
     if constants.is_offline_mode():
         raise KernelAtlasError(
             f"{model}: {repo} is not in the hub's cache and HF_HUB_OFFLINE is set: unset it, or "
@@ -112,7 +118,7 @@ def read_hub(
         )
     for name in filenames:
         try:
-            return _read_repository(model, repo, name, revision)
+            return _read_repository(model, repo, name, revision, read)
         except RemoteEntryNotFoundError:
             continue
     raise KernelAtlasError(
@@ -127,7 +133,9 @@ def _cached(repo: str, filename: str, revision: str | None) -> Path | None:
     return Path(path) if isinstance(path, str) else None
 
 
-def _read_cached(model: str, repo: str, filename: str, path: Path, part: bool = False) -> Remote:
+def _read_cached(
+    model: str, repo: str, filename: str, path: Path, read: Callable[[Source], T]
+) -> Remote[T]:
     # The cache's layout: snapshots/<commit>/<filename>, a link to blobs/<etag>.
     commit = path.parts[-1 - len(Path(filename).parts)]
     etag = os.path.basename(os.readlink(path)) if path.is_symlink() else None
@@ -135,7 +143,7 @@ def _read_cached(model: str, repo: str, filename: str, path: Path, part: bool = 
     label = f"{model}: {repo}/{filename} in the hub's cache"
     sibling = partial(_read_shard, model, repo, filename, commit)
     with path.open("rb") as file:
-        reading = read_layers(LocalSource(file, label, sibling, part))
+        reading = read(LocalSource(file, label, sibling))
     return Remote(reading, _origin(f"{repo}/{filename}", commit, etag))
 
 
@@ -143,13 +151,16 @@ def _origin(source: str, commit: str | None, etag: str | None) -> dict[str, Any]
     return {"source": source, "commit": commit, "etag": etag}
 
 
-def _read_shard(model: str, repo: str, index: str, commit: str | None, name: str) -> Reading:
+def _read_shard(
+    model: str, repo: str, index: str, commit: str | None, name: str, options: Options
+) -> Shard:
     filename = str(Path(index).parent / name)
+    read = partial(read_shard, options=options)
     found = _cached(repo, filename, commit)
     if found is not None:
-        return _read_cached(model, repo, filename, found, part=True).reading
+        return _read_cached(model, repo, filename, found, read).reading
     try:
-        return _read_repository(model, repo, filename, commit, part=True).reading
+        return _read_repository(model, repo, filename, commit, read).reading
     except RemoteEntryNotFoundError as error:
         raise KernelAtlasError(
             f"{model}: the repository {repo} has no {filename}, which its index names: "
@@ -158,8 +169,8 @@ def _read_shard(model: str, repo: str, index: str, commit: str | None, name: str
 
 
 def _read_repository(
-    model: str, repo: str, filename: str, revision: str | None, part: bool = False
-) -> Remote:
+    model: str, repo: str, filename: str, revision: str | None, read: Callable[[Source], T]
+) -> Remote[T]:
     label = f"{model}: {repo}/{filename}"
     pinned = revision
 
@@ -170,13 +181,13 @@ def _read_repository(
         pinned = found.commit or pinned  # all requests must be for one commit
         return found
 
-    def sibling(name: str) -> Reading:
-        return _read_shard(model, repo, filename, pinned, name)
+    def sibling(name: str, options: Options) -> Shard:
+        return _read_shard(model, repo, filename, pinned, name, options)
 
     with _explained(label, repo, revision):
         try:
-            source = RangeSource(label, locate, sibling, part)
-            reading = read_layers(source)
+            source = RangeSource(label, locate, sibling)
+            reading = read(source)
             log.info(MOVED, label, source.moved, source.size, source.requests)
             found = source.location
             return Remote(reading, _origin(f"{repo}/{filename}", found.commit, found.etag))
@@ -185,7 +196,7 @@ def _read_repository(
         # By revision, not by commit, so that the cache keeps what `main` was.
         download = partial(hf_hub_download, repo, filename, revision=revision, **LIBRARY)
         path = Path(_patiently(label, download))
-        return _read_cached(model, repo, filename, path, part)
+        return _read_cached(model, repo, filename, path, read)
 
 
 def _locate(repo: str, filename: str, revision: str | None) -> Location:
@@ -205,7 +216,9 @@ def _locate(repo: str, filename: str, revision: str | None) -> Location:
     )
 
 
-def read_url(model: str, url: str, sha256: str | None = None, part: bool = False) -> Remote:
+def read_url(
+    model: str, url: str, sha256: str | None = None, options: Options = DEFAULT
+) -> Remote[Reading]:
     """Read the depthwise layers of a checkpoint at a URL.
 
     Parameters
@@ -214,8 +227,6 @@ def read_url(model: str, url: str, sha256: str | None = None, part: bool = False
         Its name, for messages.
     sha256
         Digest that the file must have; it is downloaded whole, checked, read and removed.
-    part
-        Whether it is a shard.
 
     Raises
     ------
@@ -223,20 +234,27 @@ def read_url(model: str, url: str, sha256: str | None = None, part: bool = False
         Naming the model, the URL and the remedy.
     """
     use_limited_client()
+    return _read_address(model, url, sha256, partial(read_layers, options=options))
+
+
+def _read_address(
+    model: str, url: str, sha256: str | None, read: Callable[[Source], T]
+) -> Remote[T]:
     label = f"{model}: {public(url)}"
 
-    def sibling(name: str) -> Reading:
+    def sibling(name: str, options: Options) -> Shard:
         if sha256 is not None:
             raise KernelAtlasError(
                 f"{label}: is an index of shards, which its SHA-256 does not cover: remove `sha256`"
             )
-        return read_url(model, urljoin(url, name), part=True).reading
+        read = partial(read_shard, options=options)
+        return _read_address(model, urljoin(url, name), None, read).reading
 
     with _explained(label):
         if sha256 is None:
             try:
-                source = RangeSource(label, lambda: Location(url), sibling, part)
-                reading = read_layers(source)
+                source = RangeSource(label, lambda: Location(url), sibling)
+                reading = read(source)
                 log.info(MOVED, label, source.moved, source.size, source.requests)
                 return Remote(reading, _origin(public(url), None, source.etag))
             except RangesIgnoredError as reason:
@@ -250,7 +268,7 @@ def read_url(model: str, url: str, sha256: str | None = None, part: bool = False
                     f"{label}: has the SHA-256 {digest}, the zoo or its lock file says {sha256}: "
                     "check `url` and `sha256`; the file was not used"
                 )
-            reading = read_layers(LocalSource(file, label, sibling, part))
+            reading = read(LocalSource(file, label, sibling))
     return Remote(reading, {**_origin(public(url), None, None), "sha256": digest})
 
 

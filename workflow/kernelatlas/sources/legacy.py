@@ -4,14 +4,14 @@ import io
 import struct
 
 from kernelatlas.sources.pickles import PICKLE_LIMIT, Unpickler
-from kernelatlas.sources.source import Content, Damaged, Refused, Source, short
-from kernelatlas.sources.state_dict import layers_of, refuse_big_endian
+from kernelatlas.sources.source import Damaged, Refused, Source, Tensors, short
+from kernelatlas.sources.state_dict import refuse_big_endian, tensors_of
 
 _MAGIC, _PROTOCOL = 0x1950A86A20F9469CFC6C, 1001  # torch.serialization
 
 
-def read_legacy(source: Source) -> Content:
-    """Return the depthwise layers of a chain of pickles and its number of tensors.
+def read_legacy(source: Source) -> Tensors:
+    """Return the tensors of a chain of pickles.
 
     The chain: a magic number, the protocol, what machine wrote it, the state dict, the keys of
     its storages; behind it the storages in the order of their keys.
@@ -44,4 +44,4 @@ def read_legacy(source: Source) -> Content:
         source.seek(positions[key])
         return source.exactly(unpickler.length(key))
 
-    return layers_of(content, read_storage, source.size)
+    return tensors_of(content, read_storage, source.size)

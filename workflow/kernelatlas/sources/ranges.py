@@ -31,7 +31,7 @@ from huggingface_hub.utils import logging as hub_logging
 
 from kernelatlas import __version__
 from kernelatlas.errors import KernelAtlasError
-from kernelatlas.sources.source import Damaged, Reading, Source
+from kernelatlas.sources.source import Damaged, Options, Shard, Source
 
 HEAD = 128 << 10  # bytes of the first request: nearly always the whole safetensors header
 GAP = 128 << 10  # bytes between two ranges that cost less than another request
@@ -301,11 +301,9 @@ class RangeSource(Source):
         self,
         label: str,
         locate: Callable[[], Location],
-        sibling: Callable[[str], Reading],
-        part: bool = False,
+        sibling: Callable[[str, Options], Shard],
     ) -> None:
         super().__init__(label, 0, sibling)
-        self.part = part
         use_limited_client()
         self._locate, self._lock, self._renewing = locate, threading.Lock(), threading.Lock()
         self._renewals = self.moved = self.requests = self._unplanned = 0

@@ -7,16 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from kernelatlas.sources.source import Content, Damaged, Refused, Source, damage, short
+from kernelatlas.sources.source import Damaged, Refused, Source, Tensors, damage, short
 from kernelatlas.sources.weights import (
     STORED,
+    as_float32,
     check_amount,
     check_dtype,
-    in_natural_order,
     is_count,
-    is_depthwise,
-    layer_of,
-    takes_colour,
+    is_needed,
 )
 
 # Bytes of a header: some 60,000 tensors. The format's own library takes 100 MB, of which a
@@ -48,8 +46,8 @@ def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return result
 
 
-def read_safetensors(source: Source) -> Content:
-    """Return the depthwise layers of a safetensors file and its number of tensors."""
+def read_safetensors(source: Source) -> Tensors:
+    """Return the tensors of a safetensors file."""
     (length,) = struct.unpack("<Q", source.exactly(8))
     if length > HEADER_LIMIT:
         raise Refused(
@@ -76,18 +74,18 @@ def read_safetensors(source: Source) -> Content:
     chosen = []
     for name, stored_as, shape, begin, stop in entries:
         dtype = _DTYPES.get(stored_as, stored_as)
-        if is_depthwise(name, dtype, shape):
+        if is_needed(name, dtype, shape):
             check_dtype(name, dtype)
             chosen.append((name, dtype, shape, start + begin, start + stop))
     spans = [(begin, stop) for *_, begin, stop in chosen]
     check_amount(len(spans), sum(stop - begin for begin, stop in spans))
     source.prefetch(spans)
-    layers = []
+    values = {}
     for name, dtype, shape, begin, stop in chosen:
         stored = np.frombuffer(source.view(begin, stop - begin), STORED[dtype])
-        layers.append(layer_of(name, dtype, stored.reshape(shape)))
-    colour = any(takes_colour(shape) for _, _, shape, _, _ in entries)
-    return Content(in_natural_order(layers), False, len(entries), colour)
+        values[name] = as_float32(dtype, stored.reshape(shape))
+    shapes = {name: tuple(shape) for name, _, shape, _, _ in entries}
+    return Tensors(shapes, values, ordered=False)
 
 
 def _entries(text: bytes) -> list[tuple[str, str, list[int], int, int]]:

@@ -3,10 +3,9 @@
 import re
 from pathlib import Path
 
-from kernelatlas.kernels.layer import Layer
 from kernelatlas.sources.safetensors import parsed
-from kernelatlas.sources.source import CONTENTS_LIMIT, Content, Damaged, Refused, Source, short
-from kernelatlas.sources.weights import check_amount, in_natural_order
+from kernelatlas.sources.source import CONTENTS_LIMIT, Damaged, Refused, Source, Tensors, short
+from kernelatlas.sources.weights import check_amount
 
 SHARDS_LIMIT = 1000
 
@@ -39,22 +38,23 @@ def _shards(text: bytes) -> list[str]:
     return names
 
 
-def read_index(source: Source) -> Content:
-    """Read the shards that a model.safetensors.index.json names."""
+def read_index(source: Source) -> Tensors:
+    """Return the tensors of all shards that a model.safetensors.index.json names."""
     if source.size > CONTENTS_LIMIT:
         raise Refused(
             f"is a JSON text of {source.size} bytes, too long for an index of shards "
             f"(limit {CONTENTS_LIMIT}): check that it is the right file"
         )
-    layers: list[Layer] = []
-    tensors, colour = 0, False
+    whole = Tensors({}, {}, ordered=False)
     for name in _shards(source.exactly(source.size)):
-        shard = source.sibling(name)
-        layers += shard.layers
-        check_amount(len(layers), sum(layer.weights.nbytes for layer in layers))
-        tensors += shard.tensors
-        colour = colour or shard.colour
+        shard = source.sibling(name, source.options)
+        for tensor in shard.tensors.shapes:
+            if tensor in whole.shapes:
+                raise Refused(f"has {short(tensor)} in two shards: download or save it again")
+        whole.shapes.update(shard.tensors.shapes)
+        whole.values.update(shard.tensors.values)
+        check_amount(len(whole.values), sum(array.nbytes for array in whole.values.values()))
         source.shards.append(name)
         source.shard_bytes += shard.size
         source.bytes_read += shard.bytes_read
-    return Content(in_natural_order(layers), False, tensors, colour)
+    return whole

@@ -8,15 +8,58 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
+import numpy as np
+
 from kernelatlas.kernels.layer import Layer
 
 CONTENTS_LIMIT = 8 << 20  # bytes of a zip archive's table of contents or of a shard index
 LINE_LIMIT = 64 << 10  # bytes of a line in a pickle: a name or a number
 
 
+@dataclass(frozen=True)
+class Options:
+    """What a zoo says of how to read a checkpoint.
+
+    Attributes
+    ----------
+    key
+        Where in the checkpoint the state dict is, keys with dots between them; None to find it.
+    fused
+        Whether parallel branches and norms are folded into the kernels that act at inference.
+    depthwise
+        Whether every layer whose weight has the shape of a depthwise one is depthwise.
+    """
+
+    key: str | None = None
+    fused: bool = False
+    depthwise: bool = False
+
+
+DEFAULT = Options()
+
+
+@dataclass(frozen=True, eq=False)
+class Tensors:
+    """A state dict: tensors by name, in the order of the file.
+
+    Attributes
+    ----------
+    shapes
+        Of all tensors.
+    values
+        Those of the tensors that `kernelatlas.sources.weights.is_needed` chooses, as float32.
+    ordered
+        Whether the order is that of definition.
+    """
+
+    shapes: dict[str, tuple[int, ...]]
+    values: dict[str, np.ndarray]
+    ordered: bool
+
+
 @dataclass(frozen=True, eq=False)
 class Content:
-    """What was found in a file.
+    """What was found in a checkpoint.
 
     Attributes
     ----------
@@ -34,6 +77,23 @@ class Content:
     ordered: bool
     tensors: int
     colour: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Shard:
+    """One of the files of a checkpoint in several.
+
+    Attributes
+    ----------
+    tensors
+        Its part of the state dict.
+    size, bytes_read
+        Bytes of the file, and how many of them were needed.
+    """
+
+    tensors: Tensors
+    size: int
+    bytes_read: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,18 +147,18 @@ class Source(abc.ABC):
         How messages call the file, and what they advise where it is damaged.
     size, end, limit
         Bytes of the file; where reading has to stop; how much one call may read.
-    part
-        Whether it is a shard, which may hold no depthwise weight.
     shards, shard_bytes
         Names and bytes of the shards that were read because of this file.
     sibling
         Reads the shard of a name, which lies beside this file.
+    options
+        What the zoo says.
     """
 
     again = "download or copy it again"
-    part = False
+    options = DEFAULT
 
-    def __init__(self, label: str, size: int, sibling: Callable[[str], Reading]) -> None:
+    def __init__(self, label: str, size: int, sibling: Callable[[str, Options], Shard]) -> None:
         self.label, self.size, self.end, self.limit = label, size, size, size
         self.position = self.bytes_read = self.shard_bytes = 0
         self.shards: list[str] = []
@@ -171,10 +231,10 @@ class LocalSource(Source):
     """A file on a disk."""
 
     def __init__(
-        self, file: BinaryIO, label: str, sibling: Callable[[str], Reading], part: bool = False
+        self, file: BinaryIO, label: str, sibling: Callable[[str, Options], Shard]
     ) -> None:
         super().__init__(label, os.fstat(file.fileno()).st_size, sibling)
-        self.file, self.part = file, part
+        self.file = file
 
     def fetch(self, begin: int, count: int) -> bytes:
         if begin != self.file.tell():

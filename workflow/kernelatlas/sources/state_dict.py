@@ -1,4 +1,4 @@
-"""The depthwise layers of a state dict that PyTorch has pickled."""
+"""The tensors of a state dict that PyTorch has pickled."""
 
 import math
 from collections.abc import Callable
@@ -8,15 +8,13 @@ from typing import Any
 import numpy as np
 
 from kernelatlas.sources.pickles import Inert, Tensor
-from kernelatlas.sources.source import Content, Damaged, Refused, short
+from kernelatlas.sources.source import Damaged, Refused, Tensors, short
 from kernelatlas.sources.weights import (
     STORED,
+    as_float32,
     check_amount,
     check_dtype,
-    distinct,
-    is_depthwise,
-    layer_of,
-    takes_colour,
+    is_needed,
 )
 
 # Where a training script may put the state dict: timm's order (load_state_dict in
@@ -52,40 +50,39 @@ def _state_dict(content: Any) -> dict[str, Any]:
     )
 
 
-def layers_of(
+def tensors_of(
     content: Any,
     read_storage: Callable[[str], bytes],
     size: int,
     prefetch: Callable[[list[str]], None] = lambda keys: None,
-) -> Content:
-    """Return the depthwise layers of an unpickled checkpoint and its number of tensors.
+) -> Tensors:
+    """Return the tensors of an unpickled checkpoint; of tied ones that are needed, the first.
 
     Parameters
     ----------
     read_storage
         Returns a storage's bytes by its key.
     size
-        Bytes of the file, which the layers together cannot exceed.
+        Bytes of the file, which the tensors together cannot exceed.
     prefetch
         Is told the keys of the storages that will be read.
     """
-    tensors, claimed, colour = 0, 0, False
-    views, chosen = set(), []
+    claimed = 0
+    shapes, views, chosen = {}, set(), []
     for name, tensor in _state_dict(content).items():
         if not isinstance(tensor, Tensor):
             continue
-        tensors += 1
-        colour = colour or takes_colour(tensor.shape)
-        if not is_depthwise(name, tensor.dtype, tensor.shape):
-            continue
-        storage = tensor.storage
-        view = (storage.key, storage.start + tensor.offset, tensor.shape, tensor.stride)
-        if view not in views:
+        if is_needed(name, tensor.dtype, tensor.shape):
+            storage = tensor.storage
+            view = (storage.key, storage.start + tensor.offset, tensor.shape, tensor.stride)
+            if view in views:
+                continue
             check_dtype(name, tensor.dtype)
             claimed += math.prod(tensor.shape) * np.dtype(STORED[tensor.dtype]).itemsize
             views.add(view)
             chosen.append((name, tensor))
             check_amount(len(chosen), 0)
+        shapes[name] = tensor.shape
     # Strides of zero, or many views of one storage, could ask for any amount of memory.
     if claimed > size:
         raise Refused(
@@ -95,10 +92,11 @@ def layers_of(
     check_amount(len(chosen), claimed)
     prefetch([tensor.storage.key for _, tensor in chosen])
     read_storage = lru_cache(maxsize=1)(read_storage)
-    layers = []
-    for name, tensor in chosen:
-        layers.append(layer_of(name, tensor.dtype, _values(name, tensor, read_storage)))
-    return Content(distinct(layers), True, tensors, colour)
+    values = {
+        name: as_float32(tensor.dtype, _values(name, tensor, read_storage))
+        for name, tensor in chosen
+    }
+    return Tensors(shapes, values, ordered=True)
 
 
 def _values(name: str, tensor: Tensor, read_storage: Callable[[str], bytes]) -> np.ndarray:

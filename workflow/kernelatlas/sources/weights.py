@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from kernelatlas.kernels.layer import Layer, depthwise_shape
-from kernelatlas.sources.source import Refused, damage, short
+from kernelatlas.sources.source import Content, Refused, Tensors, damage, short
 
 DEPTHWISE_LIMIT = 1 << 30  # bytes of depthwise weights; timm's largest networks have 22 MB
 LAYERS_LIMIT = 4096  # depthwise layers of a file; timm's networks have at most 240
@@ -15,26 +15,39 @@ LAYERS_LIMIT = 4096  # depthwise layers of a file; timm's networks have at most 
 STORED = {"float64": "<f8", "float32": "<f4", "float16": "<f2", "bfloat16": "<u2"}
 
 
-def is_depthwise(name: object, dtype: str, shape: tuple[int, ...] | list[int]) -> bool:
-    """Tell whether a tensor is taken for a depthwise weight."""
+def is_needed(name: object, dtype: str, shape: tuple[int, ...] | list[int]) -> bool:
+    """Tell whether the values of a tensor must be read: whether it may be a depthwise weight."""
     if not depthwise_shape(shape):
         return False
     # Masks and indices may have this shape too; a weight of another dtype is refused later.
     return type(name) is str and (dtype in STORED or name.endswith("weight"))
 
 
-def takes_colour(shape: tuple[int, ...] | list[int]) -> bool:
+def as_float32(dtype: str, stored: np.ndarray) -> np.ndarray:
+    """Return values as float32 from what lies in the file."""
+    if dtype == "bfloat16":  # the upper half of a float32
+        return (stored.astype(np.uint32) << 16).view(np.float32)
+    with np.errstate(over="ignore", invalid="ignore"):
+        return stored.astype(np.float32, copy=False)
+
+
+def depthwise_content(tensors: Tensors) -> Content:
+    """Return the layers of a state dict whose weights have the shape of depthwise ones."""
+    layers = [layer_of(name, values) for name, values in tensors.values.items()]
+    distinct(layers)
+    if not tensors.ordered:
+        layers.sort(key=lambda layer: natural(layer.name))
+    colour = any(_takes_colour(shape) for shape in tensors.shapes.values())
+    return Content(layers, tensors.ordered, len(tensors.shapes), colour)
+
+
+def _takes_colour(shape: tuple[int, ...]) -> bool:
     """Tell whether a weight takes three channels, as the first layer does for colour images."""
     return len(shape) == 4 and shape[1] == 3 and shape[2] * shape[3] > 1
 
 
-def layer_of(name: str, dtype: str, stored: np.ndarray) -> Layer:
-    """Return a layer from its values of shape (channels, 1, kh, kw) as they lie in the file."""
-    if dtype == "bfloat16":  # the upper half of a float32
-        values = (stored.astype(np.uint32) << 16).view(np.float32)
-    else:
-        with np.errstate(over="ignore", invalid="ignore"):
-            values = stored.astype(np.float32, copy=False)
+def layer_of(name: str, values: np.ndarray) -> Layer:
+    """Return a layer from its weight of shape (channels, 1, kh, kw), float32."""
     with damage(UnicodeError):
         name.encode()  # half a surrogate pair could not be written to a table
     for prefix in ("_orig_mod.", "module.", "_orig_mod."):  # torch.compile and data parallel
@@ -43,7 +56,8 @@ def layer_of(name: str, dtype: str, stored: np.ndarray) -> Layer:
     return Layer(name.removesuffix(".weight"), weights, inferred=True)
 
 
-def distinct(layers: list[Layer]) -> list[Layer]:
+def distinct(layers: list[Layer]) -> None:
+    """Refuse two layers of one name."""
     names = set()
     for layer in layers:
         if layer.name in names:
@@ -51,7 +65,6 @@ def distinct(layers: list[Layer]) -> list[Layer]:
                 f"has two layers called {short(layer.name)}: rename one and save it again"
             )
         names.add(layer.name)
-    return layers
 
 
 def check_amount(layers: int, claimed: int) -> None:
@@ -75,7 +88,7 @@ def check_dtype(name: str, dtype: str) -> None:
         )
 
 
-def _natural(name: str) -> tuple[Any, ...]:
+def natural(name: str) -> tuple[Any, ...]:
     """Sort key, part by part, that compares digits as numbers: 2 comes before 10."""
     keys = []
     for part in name.split("."):
@@ -87,7 +100,3 @@ def _natural(name: str) -> tuple[Any, ...]:
 
 def is_count(value: object) -> bool:
     return type(value) is int and 0 <= value < 1 << 63
-
-
-def in_natural_order(layers: list[Layer]) -> list[Layer]:
-    return sorted(distinct(layers), key=lambda layer: _natural(layer.name))

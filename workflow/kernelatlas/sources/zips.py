@@ -9,14 +9,14 @@ from bisect import bisect_right
 from kernelatlas.sources.pickles import PICKLE_LIMIT, Unpickler
 from kernelatlas.sources.source import (
     CONTENTS_LIMIT,
-    Content,
     Damaged,
     Refused,
     Source,
+    Tensors,
     damage,
     short,
 )
-from kernelatlas.sources.state_dict import layers_of, refuse_big_endian
+from kernelatlas.sources.state_dict import refuse_big_endian, tensors_of
 
 _TAIL = 128 << 10  # bytes at the end of a zip archive that nearly always hold this table
 
@@ -71,8 +71,8 @@ class _Archive:
             return self._archive.read(info)  # checks the CRC-32
 
 
-def read_zip(source: Source) -> Content:
-    """Return the depthwise layers of an archive of torch.save and its number of tensors."""
+def read_zip(source: Source) -> Tensors:
+    """Return the tensors of an archive of torch.save."""
     source.prefetch([(max(source.size - _TAIL, 0), source.size)])
     source.limit = CONTENTS_LIMIT
     with damage(*_RAISED):
@@ -106,4 +106,4 @@ def read_zip(source: Source) -> Content:
                 raise Damaged(f"storage {short(key)}: {found} bytes, not {claimed}")
             return archive.read(f"data/{key}")
 
-        return layers_of(content, read_storage, source.size, prefetch)
+        return tensors_of(content, read_storage, source.size, prefetch)

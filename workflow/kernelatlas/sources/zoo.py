@@ -12,6 +12,7 @@ from kernelatlas.running.schema import validate
 from kernelatlas.sources.registry import Tag, check_architecture, is_pattern, resolve
 
 SOURCES = {"file", "hub", "url", "init"}
+OPTIONS = ("key", "fused", "depthwise")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -35,6 +36,8 @@ class Model:
         from the lock file.
     architecture
         Architecture of timm whose layers the checkpoint must have.
+    key, fused, depthwise
+        As in `kernelatlas.sources.source.Options`.
     init
         Of an untrained control: an architecture of timm, or the path of a recipe (.yaml).
     seed, arguments
@@ -56,6 +59,9 @@ class Model:
     etag: str | None = None
     locked: bool = False
     architecture: str | None = None
+    key: str | None = None
+    fused: bool = False
+    depthwise: bool = False
     init: str | None = None
     seed: int | None = None
     arguments: dict[str, Any] = field(default_factory=dict)
@@ -77,6 +83,11 @@ class Model:
         keys = ("hub", "filenames", "revision", "url", "sha256", "etag")
         given = {key: getattr(self, key) for key in keys if getattr(self, key)}
         return given if self.hub or self.url else {}
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What is not the default of `kernelatlas.sources.source.Options`."""
+        return {key: value for key in OPTIONS if (value := getattr(self, key))}
 
 
 class _Loader(yaml.CSafeLoader):

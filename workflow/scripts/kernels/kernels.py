@@ -2,6 +2,7 @@ import json
 
 from kernelatlas.running.job import logged
 from kernelatlas.sources.extract import extract
+from kernelatlas.sources.source import Options
 
 with logged(snakemake.log[0]):
     extract(
@@ -10,4 +11,5 @@ with logged(snakemake.log[0]):
         snakemake.input[0] if snakemake.input else None,
         json.loads(snakemake.params.remote),
         snakemake.params.architecture,
+        Options(**json.loads(snakemake.params.options)),
     )
