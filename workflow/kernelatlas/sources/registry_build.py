@@ -55,6 +55,12 @@ LAYERS = pa.schema(
         "aliases": pa.list_(pa.string()),
     }
 )
+TENSORS = pa.schema(
+    {
+        "architecture": pa.string(),
+        "shapes": pa.list_(pa.dictionary(pa.int32(), pa.string())),  # `shape_texts`
+    }
+)
 
 ZOO = """\
 # All networks of timm {version} with pretrained depthwise kernels: {architectures} architectures, a
@@ -153,11 +159,25 @@ def depthwise_layers(model: torch.nn.Module) -> list[dict[str, Any]]:
     return list(layers.values())
 
 
+def shape_texts(model: torch.nn.Module) -> list[str]:
+    """Return the shapes of a network's tensors in order, as 96×1×3×3; none of scalars.
+
+    A classifier's are empty, because they depend on the number of classes.
+    """
+    heads = model.get_classifier()
+    heads = heads if isinstance(heads, tuple) else (heads,)
+    classifiers = {
+        id(tensor) for head in heads for tensor in head.state_dict(keep_vars=True).values()
+    }
+    state = model.state_dict(keep_vars=True).values()
+    return ["" if id(x) in classifiers else "×".join(map(str, x.shape)) for x in state if x.ndim]
+
+
 def _same(values: tuple[int, ...]) -> int | None:
     return values[0] if len(set(values)) == 1 else None
 
 
-def tables(names: Iterable[str]) -> tuple[pa.Table, pa.Table]:
+def tables(names: Iterable[str]) -> tuple[pa.Table, pa.Table, pa.Table]:
     """Build the networks of pretrained tags and describe them.
 
     Every tag is built: the number of classes and the input size change the bytes of a network, but
@@ -170,6 +190,8 @@ def tables(names: Iterable[str]) -> tuple[pa.Table, pa.Table]:
         `depthwise_bytes` counts each kernel once, as float32.
     layers : Table with the schema `LAYERS`, sorted by architecture and index
         Layers of the architectures that have depthwise ones.
+    tensors : Table with the schema `TENSORS`, sorted by architecture
+        All tensors of these architectures, as in their default or first tag.
 
     Raises
     ------
@@ -178,6 +200,7 @@ def tables(names: Iterable[str]) -> tuple[pa.Table, pa.Table]:
     """
     rows: list[dict[str, Any]] = []
     found: dict[str, tuple[str, list[dict[str, Any]]]] = {}  # architecture: tag, layers
+    shapes: dict[str, list[str]] = {}
     for number, name in enumerate(sorted(names)):
         if number % 100 == 0:
             logger.info("%d networks built, next %s", number, name)
@@ -189,6 +212,8 @@ def tables(names: Iterable[str]) -> tuple[pa.Table, pa.Table]:
                 f"timm {timm.__version__}: the depthwise layers of {name} are not those of "
                 f"{first}: give the registry layers by tag (kernelatlas/sources/registry_build.py)"
             )
+        if layers and (row["default"] or row["architecture"] not in shapes):
+            shapes[row["architecture"]] = shape_texts(model)
         state = model.state_dict().values()
         text = json.dumps(layers, sort_keys=True)
         rows.append(
@@ -211,6 +236,7 @@ def tables(names: Iterable[str]) -> tuple[pa.Table, pa.Table]:
     return (
         pa.Table.from_pylist(rows, schema=TAGS),
         pa.Table.from_pylist(described, schema=LAYERS),
+        pa.table(dict(zip(TENSORS.names, zip(*sorted(shapes.items())), strict=True)), TENSORS),
     )
 
 
@@ -250,22 +276,23 @@ def zoo(tags: pa.Table, version: str) -> str:
 
 
 def write_registry(folder: str | Path, zoos: str | Path) -> None:
-    """Write timm.parquet, timm_layers.parquet and a zoo of all networks, from the installed timm.
+    """Write three tables, timm*.parquet, and a zoo of all networks, from the installed timm.
 
     Parameters
     ----------
     folder, zoos
-        Folders of the two tables and of timm.yaml.
+        Folders of the tables and of timm.yaml.
 
     Raises
     ------
     KernelAtlasError
         As `tables`, or if a file cannot be written.
     """
-    tags, layers = tables(timm.list_pretrained())
+    tags, layers, tensors = tables(timm.list_pretrained())
     metadata = {"schema_version": FIRST_VERSION, "timm": timm.__version__}
     write_parquet(tags, Path(folder, "timm.parquet"), metadata)
     write_parquet(layers, Path(folder, "timm_layers.parquet"), metadata)
+    write_parquet(tensors, Path(folder, "timm_tensors.parquet"), metadata)
     with whole(Path(zoos, "timm.yaml")) as partial:
         partial.write_text(zoo(tags, timm.__version__))
 
