@@ -34,6 +34,7 @@ def layers():
             rng.normal(size=size).astype(np.float32),
             *(KNOWN if i else ()),
             inferred=i % 2 == 0,
+            quantised=i % 3 == 0,
         )
         for i, size in enumerate(SIZES)
     ]
@@ -61,9 +62,10 @@ def test_columns_are_the_contract(path):
         "weights": pa.list_(pa.field("element", pa.float32())),
         "degenerate": pa.bool_(),
         "inferred": pa.bool_(),
+        "quantised": pa.bool_(),
     }
     metadata = json.loads(schema.metadata[b"kernelatlas"])
-    assert metadata == {"schema_version": 3, "source": "net.safetensors"}
+    assert metadata == {"schema_version": 4, "source": "net.safetensors"}
 
 
 def test_one_row_group_per_layer(path):
@@ -87,6 +89,7 @@ def test_rows(path, layers):
             "weights": kernel.ravel().tolist(),
             "degenerate": False,
             "inferred": layer.inferred,
+            "quantised": layer.quantised,
         }
         for index, layer in enumerate(layers)
         for channel, kernel in enumerate(layer.weights)

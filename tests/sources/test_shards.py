@@ -114,7 +114,7 @@ def test_an_index_that_is_no_json(folder, text):
 
 def test_a_layer_in_two_shards(folder):
     save_file({"a.weight": weights(4)}, folder / "model-3.safetensors")
-    with pytest.raises(KernelAtlasError, match="has .a.weight. in two shards"):
+    with pytest.raises(KernelAtlasError, match="in two shards"):
         read_depthwise(folder / INDEX)
 
 

@@ -15,10 +15,11 @@ use rule cacheable_job as kernels with:
     params:
         **runs("kernels/kernels"),
         model="{model}",
-        remote=lambda wildcards: json.dumps(model_of(wildcards).remote, sort_keys=True),
+        remote=lambda wildcards: as_json(model_of(wildcards).remote),
+        packaged=lambda wildcards: as_json(model_of(wildcards).packaged),
         architecture=lambda wildcards: model_of(wildcards).architecture,
         layers=layers_of,
-        options=lambda wildcards: json.dumps(model_of(wildcards).options, sort_keys=True),
+        options=lambda wildcards: as_json(model_of(wildcards).options),
     message:
         "Extracting the depthwise kernels of {wildcards.model}"
 

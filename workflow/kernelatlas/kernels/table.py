@@ -34,9 +34,10 @@ SCHEMA = pa.schema(
         "weights": pa.list_(pa.float32()),
         "degenerate": pa.bool_(),
         "inferred": pa.bool_(),  # whether depthwise is inferred from the weight's shape alone
+        "quantised": pa.bool_(),  # whether stored as integers with a scale
     }
 )
-SCHEMA_VERSION = 3  # of kernel tables
+SCHEMA_VERSION = 4  # of kernel tables
 KEY = ["model", "layer", "layer_index", "channel"]  # of a kernel, in every table
 PLACE = KEY[2:]  # of a kernel in its model, by which the rows of tables are sorted
 INT16_MAX = np.iinfo(np.int16).max
@@ -74,7 +75,7 @@ def kernel_tables(model: str, layers: Iterable[Layer]) -> Iterator[pa.Table]:
             _known(layer.dilation, n),
             pa.ListArray.from_arrays(_array(np.arange(n + 1, dtype=np.int32) * (kh * kw)), values),
             pa.Array.from_buffers(pa.bool_(), n, [None, _bits(flags)]),
-            pa.Array.from_buffers(pa.bool_(), n, [None, _bits(np.full(n, layer.inferred))]),
+            *(_same_flag(flag, n) for flag in (layer.inferred, layer.quantised)),
         ]
         yield pa.Table.from_arrays(columns, schema=SCHEMA)
     if flagged:
@@ -92,6 +93,10 @@ def _array(values: np.ndarray) -> pa.Array:
 
 def _bits(flags: np.ndarray) -> pa.Buffer:
     return pa.py_buffer(np.packbits(flags, bitorder="little"))
+
+
+def _same_flag(flag: bool, n: int) -> pa.Array:
+    return pa.Array.from_buffers(pa.bool_(), n, [None, _bits(np.full(n, flag))])
 
 
 def _known(value: int | None, n: int) -> pa.Array:

@@ -17,6 +17,7 @@ from kernelatlas.kernels.layer import Layer
 from kernelatlas.kernels.table import write_kernels
 from kernelatlas.running.files import sha256
 from kernelatlas.sources.checkpoints import read_depthwise
+from kernelatlas.sources.packages import Packaged, license_of, path_of
 from kernelatlas.sources.registry import conform
 from kernelatlas.sources.source import DEFAULT, Options, Reading
 
@@ -35,6 +36,7 @@ def extract(
     model: str,
     file: str | Path | None = None,
     remote: dict[str, Any] | None = None,
+    packaged: Packaged | None = None,
     architecture: str | None = None,
     options: Options = DEFAULT,
 ) -> None:
@@ -42,8 +44,9 @@ def extract(
 
     Parameters
     ----------
-    file, remote
-        One of them: a checkpoint's path, or what `kernelatlas.sources.zoo.Model.remote` says.
+    file, remote, packaged
+        One of them: a checkpoint's path, what `kernelatlas.sources.zoo.Model.remote` says, or a
+        file of an installed package.
     architecture
         Of timm, whose layers the checkpoint must have; known are then their order and strides.
     options
@@ -57,12 +60,14 @@ def extract(
     if file is not None:
         reading = read_depthwise(file, options)
         origin = {"source": Path(file).name, "sha256": _digest(file, reading.shards)}
+    elif packaged is not None:
+        reading, origin = _read_packaged(model, packaged, options)
     else:
         reading, origin = _read_remote(model, remote or {}, options)
     sizes = {"bytes": reading.size, "bytes_read": reading.bytes_read}
     layers = reading.layers
     if architecture is not None:
-        layers = conform(model, layers, architecture)
+        layers = conform(model, layers, architecture, reading.shapes)
     doubtful = [] if reading.colour else _doubtful(layers, reading.ordered)
     for index in doubtful:
         n, kh, kw = layers[index].weights.shape
@@ -104,6 +109,24 @@ def _digest(path: str | Path, shards: Sequence[str]) -> str:
     parts = [Path(path), *(Path(path).with_name(name) for name in shards)]
     printed = "".join(f"{sha256(part)}  {part.name}\n" for part in parts)
     return hashlib.sha256(printed.encode()).hexdigest()
+
+
+def _read_packaged(
+    model: str, packaged: Packaged, options: Options
+) -> tuple[Reading, dict[str, Any]]:
+    path = path_of(packaged.package, packaged.file)
+    digest = sha256(path)
+    if packaged.sha256 not in (None, digest):
+        raise KernelAtlasError(
+            f"{model}: {path} is not the file that {packaged.package} {packaged.version} installed "
+            f"(SHA-256 {digest}, not {packaged.sha256}): install the package again"
+        )
+    origin = {
+        "source": f"{packaged.package} {packaged.version}: {packaged.file}",
+        "license": license_of(packaged.package),
+        "sha256": digest,
+    }
+    return read_depthwise(path, options), origin
 
 
 def _read_remote(

@@ -9,6 +9,7 @@ import logging
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from kernelatlas.running.files import metadata_of
 
 TAGS = Path(__file__).with_name("timm.parquet")
 LAYERS = TAGS.with_name("timm_layers.parquet")
+TENSORS = TAGS.with_name("timm_tensors.parquet")
 COLUMNS = ("name", "architecture", "default", "hub", "filename", "url", "kernels", "digest")
 SEE = "see timm.list_pretrained()"
 
@@ -177,14 +179,32 @@ def expected_layers(architecture: str) -> list[dict[str, Any]]:
     return table.slice(begin, stop - begin).to_pylist()
 
 
-def conform(model: str, layers: Sequence[Layer], architecture: str) -> list[Layer]:
+def expected_tensors(architecture: str) -> list[str]:
+    """Return the shapes of an architecture's tensors (`registry_build.shape_texts`)."""
+    table = _read(TENSORS)
+    names = table["architecture"].to_pylist()
+    return table["shapes"][names.index(architecture)].as_py()
+
+
+def conform(
+    model: str,
+    layers: Sequence[Layer],
+    architecture: str,
+    shapes: Sequence[tuple[int, ...]] = (),
+) -> list[Layer]:
     """Check a checkpoint's layers against the registry and complete them from it.
 
     Layers come in the order of definition, with stride and dilation, and tied ones once. A
     checkpoint may hold the network under a prefix, beside others (a text tower). One layer more is
     left out if it may be the first of a network for grey images, which has the shape of a depthwise
     one: not wider than the others, and not in the same part of the network. If no name is known,
-    the number of layers of each shape must agree, and neither order nor stride is known.
+    layers are matched in the order of definition, for which the shapes of all tensors must agree.
+    Where the order is not known either, the number of layers of each shape must agree.
+
+    Parameters
+    ----------
+    shapes
+        Of all tensors of the checkpoint, in the order of definition; empty if it is not known.
 
     Raises
     ------
@@ -211,14 +231,17 @@ def conform(model: str, layers: Sequence[Layer], architecture: str) -> list[Laye
             for name in extra:
                 log.warning("%s: '%s' is not depthwise in %s: left out", model, name, architecture)
             return complete
-    shapes: Counter[Any] = Counter(map(_shape, layers))
+    counted: Counter[Any] = Counter(map(_shape, layers))
     wanted: Counter[Any] = Counter((row["channels"], row["kh"], row["kw"]) for row in rows)
-    if shapes == wanted:
+    if counted == wanted and shapes:
+        _check_order(model, shapes, architecture)
+        return [_completed(layer, row) for layer, row in zip(layers, rows, strict=True)]
+    if counted == wanted:
         log.warning(
             "%s: does not name its layers as timm does: their order and strides are unknown", model
         )
         return [replace(layer, inferred=False) for layer in layers]
-    differing = sorted((shapes - wanted) + (wanted - shapes))[:3]
+    differing = sorted((counted - wanted) + (wanted - counted))[:3]
     raise KernelAtlasError(
         f"{model}: {len(layers)} depthwise layers where timm {timm_version()} has {len(rows)} in "
         f"{architecture}; shapes (channels, kh, kw) that differ in number: "
@@ -232,9 +255,29 @@ def _find(by_name: dict[str, Layer], prefix: str, row: dict[str, Any]) -> Layer 
     for name in (row["layer"], *row["aliases"]):
         layer = by_name.get(prefix + name)
         if layer and _shape(layer) == (row["channels"], row["kh"], row["kw"]):
-            known = {"name": row["layer"], "stride": row["stride"], "dilation": row["dilation"]}
-            return replace(layer, **known, inferred=False)
+            return _completed(layer, row)
     return None
+
+
+def _completed(layer: Layer, row: dict[str, Any]) -> Layer:
+    known = {"name": row["layer"], "stride": row["stride"], "dilation": row["dilation"]}
+    return replace(layer, **known, inferred=False)
+
+
+def _check_order(model: str, shapes: Sequence[tuple[int, ...]], architecture: str) -> None:
+    """Raise KernelAtlasError where a network without timm's names differs from its architecture.
+
+    Scalars and the classifier, which depends on the number of classes, are left out.
+    """
+    found = ["×".join(map(str, shape)) for shape in shapes if shape]
+    expected = expected_tensors(architecture)
+    for number, (ours, theirs) in enumerate(zip_longest(found, expected), 1):
+        if theirs != "" and ours != theirs:
+            raise KernelAtlasError(
+                f"{model}: does not name its layers as timm does, and its tensor number {number} "
+                f"is {ours or 'missing'} where {architecture} has {theirs or 'none'}: check "
+                "`architecture` in the zoo, or remove it"
+            )
 
 
 def _is_stem(prefix: str, extra: list[Layer], layers: list[Layer]) -> bool:

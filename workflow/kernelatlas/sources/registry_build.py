@@ -164,7 +164,7 @@ def shape_texts(model: torch.nn.Module) -> list[str]:
 
     A classifier's are empty, because they depend on the number of classes.
     """
-    heads = model.get_classifier()
+    heads: Any = model.get_classifier()  # type: ignore[operator]  # of timm's networks
     heads = heads if isinstance(heads, tuple) else (heads,)
     classifiers = {
         id(tensor) for head in heads for tensor in head.state_dict(keep_vars=True).values()
@@ -236,7 +236,10 @@ def tables(names: Iterable[str]) -> tuple[pa.Table, pa.Table, pa.Table]:
     return (
         pa.Table.from_pylist(rows, schema=TAGS),
         pa.Table.from_pylist(described, schema=LAYERS),
-        pa.table(dict(zip(TENSORS.names, zip(*sorted(shapes.items())), strict=True)), TENSORS),
+        pa.Table.from_pylist(
+            [{"architecture": key, "shapes": texts} for key, texts in sorted(shapes.items())],
+            schema=TENSORS,
+        ),
     )
 
 

@@ -5,7 +5,7 @@ import contextlib
 import io
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import BinaryIO
 
 import numpy as np
@@ -71,12 +71,15 @@ class Content:
         Number of all tensors.
     colour
         Whether one of them takes three channels, as the first layer does for colour images.
+    shapes
+        Of all tensors, in the order of definition; empty where this is unknown.
     """
 
     layers: list[Layer]
     ordered: bool
     tensors: int
     colour: bool
+    shapes: tuple[tuple[int, ...], ...] = field(default=(), kw_only=True)
 
 
 @dataclass(frozen=True, eq=False)

@@ -38,7 +38,8 @@ def depthwise_content(tensors: Tensors) -> Content:
     if not tensors.ordered:
         layers.sort(key=lambda layer: natural(layer.name))
     colour = any(_takes_colour(shape) for shape in tensors.shapes.values())
-    return Content(layers, tensors.ordered, len(tensors.shapes), colour)
+    shapes = tuple(tensors.shapes.values()) if tensors.ordered else ()
+    return Content(layers, tensors.ordered, len(tensors.shapes), colour, shapes=shapes)
 
 
 def _takes_colour(shape: tuple[int, ...]) -> bool:

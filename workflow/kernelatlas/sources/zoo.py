@@ -9,9 +9,10 @@ import yaml
 
 from kernelatlas.errors import KernelAtlasError
 from kernelatlas.running.schema import validate
+from kernelatlas.sources.packages import Packaged, find
 from kernelatlas.sources.registry import Tag, check_architecture, is_pattern, resolve
 
-SOURCES = {"file", "hub", "url", "init"}
+SOURCES = {"file", "package", "hub", "url", "init"}
 OPTIONS = ("key", "fused", "depthwise")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
@@ -26,6 +27,8 @@ class Model:
         Parts of file names.
     file
         Path of a local checkpoint.
+    packaged
+        A checkpoint in an installed Python package.
     hub, filenames, revision
         Repository; names of files, the first of which that exists is read (empty: the usual names);
         commit, branch or tag.
@@ -51,6 +54,7 @@ class Model:
     name: str
     family: str
     file: str | None = None
+    packaged: Packaged | None = None
     hub: str | None = None
     filenames: tuple[str, ...] = ()
     revision: str | None = None
@@ -256,6 +260,13 @@ def _model(entry: dict[str, Any], family: str, path: str) -> Model:
         return _of_tag(_tags(name, path, every_tag=False)[0], family, fields)
     if "filename" in fields:
         fields["filenames"] = (fields.pop("filename"),)
+    try:
+        if "package" in fields:
+            fields["packaged"] = find(fields.pop("package"), fields.pop("file"))
+        if "architecture" in fields:
+            check_architecture(fields["architecture"])
+    except KernelAtlasError as error:
+        raise KernelAtlasError(f"{path}: model '{name}': {error}") from error
     model = Model(family=family, **fields)
     source = model.file or model.recipe
     if source is not None and not Path(source).is_file():
@@ -263,11 +274,6 @@ def _model(entry: dict[str, Any], family: str, path: str) -> Model:
             f"{path}: model '{name}': no file '{source}' (seen from the working folder): "
             "correct the path or remove the entry"
         )
-    if model.architecture:
-        try:
-            check_architecture(model.architecture)
-        except KernelAtlasError as error:
-            raise KernelAtlasError(f"{path}: model '{name}': {error}") from error
     return model
 
 

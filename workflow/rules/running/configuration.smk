@@ -3,6 +3,7 @@ import os
 import re
 import sys
 import time
+from dataclasses import asdict, is_dataclass
 from pathlib import Path
 
 from snakemake.logging import logger

@@ -17,6 +17,12 @@ def model_of(wildcards):
     return EXPERIMENT.model(wildcards.model)
 
 
+def as_json(value):
+    """A parameter that is not plain, as a text."""
+    plain = asdict(value) if is_dataclass(value) else value
+    return json.dumps(plain, sort_keys=True)
+
+
 def size_of(wildcards):
     """The kernel size {k}."""
     return int(wildcards.k)

@@ -2,14 +2,17 @@ import json
 
 from kernelatlas.running.job import logged
 from kernelatlas.sources.extract import extract
+from kernelatlas.sources.packages import Packaged
 from kernelatlas.sources.source import Options
 
 with logged(snakemake.log[0]):
+    packaged = json.loads(snakemake.params.packaged)
     extract(
         snakemake.output[0],
         snakemake.params.model,
         snakemake.input[0] if snakemake.input else None,
         json.loads(snakemake.params.remote),
+        Packaged(**packaged) if packaged else None,
         snakemake.params.architecture,
         Options(**json.loads(snakemake.params.options)),
     )
