@@ -101,7 +101,7 @@ def test_what_timm_says_of_every_tag_has_not_changed(committed):
 def test_networks_built_anew_are_those_of_the_registry(committed, committed_layers):
     names = [name for name in timm.list_pretrained() if name.split(".")[0] in SAMPLE]
     assert len(names) > len(SAMPLE)
-    tags, layers = (table.to_pylist() for table in tables(names))
+    tags, layers, tensors = (table.to_pylist() for table in tables(names))
     for row in tags:
         same(row["name"], row, committed.get(row["name"], {}))
     assert {row["architecture"] for row in layers} == set(SAMPLE) - {"resnet18"}
@@ -111,6 +111,10 @@ def test_networks_built_anew_are_those_of_the_registry(committed, committed_laye
         assert len(now) == len(before), drift(f"{architecture}: {len(now)}, were {len(before)}")
         for row, then in zip(now, before, strict=True):
             same(f"{architecture}, {row['layer']}", row, then)
+    then = pq.read_table(REGISTRY / "timm_tensors.parquet").to_pylist()
+    committed_tensors = {row["architecture"]: row for row in then}
+    for row in tensors:
+        same(row["architecture"], row, committed_tensors.get(row["architecture"], {}))
 
 
 def test_tensors_that_look_depthwise_are_those_of_the_registry(committed_layers):
@@ -275,7 +279,7 @@ def test_equal_networks_make_equal_files(monkeypatch, tmp_path):
     names.reverse()
     write_registry(tmp_path / "two", tmp_path / "two")
     files = sorted(path.name for path in (tmp_path / "one").iterdir())
-    assert files == ["timm.parquet", "timm.yaml", "timm_layers.parquet"]
+    assert files == ["timm.parquet", "timm.yaml", "timm_layers.parquet", "timm_tensors.parquet"]
     for file in files:
         assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
     assert metadata_of(tmp_path / "one" / "timm.parquet")["timm"] == timm.__version__

@@ -3,7 +3,7 @@
 import base64
 import functools
 from dataclasses import dataclass
-from importlib.metadata import Distribution, PackageNotFoundError, distribution
+from importlib.metadata import Distribution, PackageNotFoundError, PackagePath, distribution
 from pathlib import Path
 
 from kernelatlas.errors import KernelAtlasError
@@ -39,15 +39,16 @@ def find(package: str, file: str) -> Packaged:
         If there is no such package, or no such file in it.
     """
     installed = _installed(package)
-    for entry in installed.files or ():
-        if str(entry) == file and ".." not in entry.parts and not entry.is_absolute():
+    files = _files(installed)
+    for entry in files:
+        if str(entry) == file:
             digest = None
             if entry.hash is not None and entry.hash.mode == "sha256":
                 padded = entry.hash.value + "=" * (-len(entry.hash.value) % 4)
                 digest = base64.urlsafe_b64decode(padded).hex()
             return Packaged(package, file, installed.version, digest)
     weights = (".pth", ".pt", ".bin", ".safetensors", ".onnx", ".tflite", ".h5", ".keras", ".npz")
-    there = [str(entry) for entry in installed.files or () if entry.suffix in weights]
+    there = [str(entry) for entry in files if entry.suffix in weights]
     raise KernelAtlasError(
         f"the package {package} {installed.version} has no file '{file}'; files of weights in it: "
         f"{', '.join(there[:5]) or 'none'}: correct `file`"
@@ -79,11 +80,20 @@ def license_of(package: str) -> str | None:
         value = installed.metadata.get(field, "UNKNOWN")
         if value != "UNKNOWN":
             return value.splitlines()[0]
-    for entry in installed.files or ():
-        if entry.name.upper().startswith(("LICENSE", "LICENCE")) and ".." not in entry.parts:
+    for entry in _files(installed):
+        if entry.name.upper().startswith(("LICENSE", "LICENCE")):
             lines = entry.read_text().split("\n")
             return next((line.strip() for line in lines if line.strip()), None)
     return None
+
+
+def _files(installed: Distribution) -> list[PackagePath]:
+    """Return the files that a package's record lists, without those that it puts elsewhere."""
+    return [
+        entry
+        for entry in installed.files or ()
+        if ".." not in entry.parts and not entry.is_absolute()
+    ]
 
 
 def _installed(package: str) -> Distribution:
