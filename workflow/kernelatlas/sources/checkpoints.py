@@ -18,6 +18,7 @@ from typing import TypeVar
 
 from kernelatlas.errors import KernelAtlasError
 from kernelatlas.sources.legacy import read_legacy
+from kernelatlas.sources.onnx import is_onnx, read_onnx
 from kernelatlas.sources.safetensors import read_safetensors
 from kernelatlas.sources.shards import read_index
 from kernelatlas.sources.source import (
@@ -32,6 +33,7 @@ from kernelatlas.sources.source import (
     Source,
     Tensors,
 )
+from kernelatlas.sources.tflite import TFLITE, read_tflite
 from kernelatlas.sources.weights import depthwise_content
 from kernelatlas.sources.zips import read_zip
 
@@ -58,7 +60,7 @@ def _read(path: Path, read: Callable[[Source], T]) -> T:
             raise KernelAtlasError(f"{path}: is not a regular file: name a checkpoint file")
         with path.open("rb") as file:
             sibling = partial(_read_sibling, path.parent)
-            return read(LocalSource(file, str(path), sibling))
+            return read(LocalSource(file, str(path), sibling, path.parent))
     except FileNotFoundError as error:
         raise KernelAtlasError(f"{path}: no such file: check the path in the zoo") from error
     except PermissionError as error:
@@ -143,6 +145,10 @@ def _reader(source: Source) -> Callable[[Source], Tensors | Content]:
         raise Refused(f"is empty (0 bytes): {source.again}")
     if head.startswith(b"version https://git-lfs"):
         raise Refused("is a Git LFS pointer, not the file itself: run `git lfs pull`")
+    if head[4:8] == TFLITE:  # before formats that are known by other places
+        return read_tflite
+    if is_onnx(source):
+        return read_onnx
     if head.startswith(b"PK\x03\x04"):
         return read_zip
     if head[8:9] == b"{":

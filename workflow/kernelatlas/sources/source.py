@@ -4,8 +4,11 @@ import abc
 import contextlib
 import io
 import os
+import re
+import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
@@ -180,6 +183,19 @@ class Source(abc.ABC):
     def prefetch(self, spans: list[tuple[int, int]]) -> None:
         """Tell which bytes, from begin to stop, will be read next, in this order."""
 
+    def beside(self, name: str) -> contextlib.AbstractContextManager["Source"]:
+        """Open a file of weights that lies beside this one.
+
+        Raises
+        ------
+        Refused
+            If there is none, or if this file is not in a folder of this machine.
+        """
+        raise Refused(
+            f"keeps weights in another file, {short(name)}, which is read from disks only: "
+            "download both into one folder and name `file:` in the zoo"
+        )
+
     @abc.abstractmethod
     def need_whole(self) -> None:
         """Tell that the file will be read from end to end."""
@@ -234,10 +250,14 @@ class LocalSource(Source):
     """A file on a disk."""
 
     def __init__(
-        self, file: BinaryIO, label: str, sibling: Callable[[str, Options], Shard]
+        self,
+        file: BinaryIO,
+        label: str,
+        sibling: Callable[[str, Options], Shard],
+        folder: Path | None = None,
     ) -> None:
         super().__init__(label, os.fstat(file.fileno()).st_size, sibling)
-        self.file = file
+        self.file, self._folder = file, folder
 
     def fetch(self, begin: int, count: int) -> bytes:
         if begin != self.file.tell():
@@ -249,3 +269,27 @@ class LocalSource(Source):
 
     def need_whole(self) -> None:
         """Do nothing: the file is on this machine."""
+
+    def beside(self, name: str) -> contextlib.AbstractContextManager[Source]:
+        return super().beside(name) if self._folder is None else self._opened(self._folder, name)
+
+    @contextlib.contextmanager
+    def _opened(self, folder: Path, name: str) -> Iterator[Source]:
+        # In the folder and nowhere else, whatever the file says.
+        if name in ("", ".", "..") or re.search(r"[/\\\0]", name) or len(name) > 255:
+            raise Refused(
+                f"names the file {short(name)}, which is not beside it: save it again with all "
+                "weights inside, or in files in its own folder"
+            )
+        path = folder / name
+        try:
+            if not stat.S_ISREG(path.stat().st_mode):
+                raise Refused(f"keeps weights in {short(name)}, which is not a regular file")
+            file = path.open("rb")
+        except OSError as error:
+            raise Refused(
+                f"keeps weights in {short(name)}, which cannot be read beside it "
+                f"({error.strerror or error}): copy it there"
+            ) from error
+        with file:
+            yield LocalSource(file, str(path), self.sibling)
