@@ -2,6 +2,7 @@
 
 import io
 import random
+import struct
 import subprocess
 import sys
 import warnings
@@ -13,7 +14,6 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 from readings import refusal, survives
-from safetensors.numpy import save as safetensors_bytes
 from test_memory import MEMORY, peak_of
 
 from kernelatlas.sources.checkpoints import read_depthwise
@@ -528,16 +528,16 @@ def test_a_truncated_model_is_called_damaged(file):
 
 def test_other_files_are_not_taken_for_onnx(file):
     rng = random.Random(0)
-    others = [rng.randbytes(rng.randrange(1, 200)) for _ in range(1000)]
+    others = [rng.randbytes(rng.randrange(1, 200)) for _ in range(500)]
     # Beginnings of other protocol buffers: a saved TensorFlow model, its graph, Core ML.
     others += [b"\x08\x01\x12" + varint(100) + bytes(100), b"\x0a\x05\x0a\x03abc" * 9]
     others += [b"", b"\x08\x05\x12\x02ab\x50\x01", b"\x08\x08", b"\x08\x08\x3a", b"\x08\x01" * 9999]
+    # Beginnings of safetensors files whose headers have lengths that look like fields.
+    lengths = (8, 0x0108, 0x3A0D08, 0x120D08, 0x12000108)
+    others += [struct.pack("<Q", length) + b'{"a":{"dtype":"F32"}}' for length in lengths]
     for data in others:
         with file(data).open("rb") as opened:
             assert not is_onnx(LocalSource(opened, "", read_depthwise))
-    for count in (8, 72, 584, 70_000):  # headers whose length looks like a version
-        weights = {f"a{i}.weight": normal(*SHAPE) for i in range(count // 72 + 1)}
-        assert read_depthwise(file(safetensors_bytes(weights))).layers
 
 
 def everything() -> bytes:
@@ -629,12 +629,12 @@ def field(number: int, data: bytes) -> bytes:
 
 
 HOSTILE = {
-    "tensors": lambda: b"".join(field(5, field(8, b"%x" % i)) for i in range(300_000)),
+    "tensors": lambda: b"".join(field(5, field(8, b"%x" % i)) for i in range(150_000)),
     "long names": lambda: b"".join(
-        field(5, field(8, f"\U0001f600{'a' * 60_000}{i}".encode())) for i in range(1200)
+        field(5, field(8, f"\U0001f600{'a' * 60_000}{i}".encode())) for i in range(600)
     ),
     "nodes": lambda: b"".join(
-        field(1, field(4, b"Identity") + field(2, b"%x" % i)) for i in range(300_000)
+        field(1, field(4, b"Identity") + field(2, b"%x" % i)) for i in range(150_000)
     ),
     "external entries": lambda: field(5, field(13, b"") * 900_000),
     "one wide tensor": lambda: field(5, field(1, b"\1" * 9_000_000)),

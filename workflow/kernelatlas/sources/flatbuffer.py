@@ -12,7 +12,7 @@ import numpy as np
 from kernelatlas.sources.pages import Pages
 from kernelatlas.sources.source import Damaged, Refused, damage
 
-TABLES_LIMIT = 1_000_000  # of a file, for time; a network has some thousand
+TABLES_LIMIT = 300_000  # of a file, for time; a network has some thousand
 TEXT_LIMIT = 8 << 10  # bytes of a name
 
 

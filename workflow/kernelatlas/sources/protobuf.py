@@ -12,8 +12,8 @@ from kernelatlas.sources.pages import Pages
 from kernelatlas.sources.source import Damaged, Refused, damage
 
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
-FIELDS_LIMIT = 5_000_000  # of a file, for time; an ONNX node has about twenty
-KEPT_LIMIT = 256 << 20  # bytes of memory for what is kept of a file
+FIELDS_LIMIT = 4_000_000  # of a file, for time; an ONNX node has about twenty
+KEPT_LIMIT = 128 << 20  # bytes of memory for what is kept of a file
 TEXT_LIMIT = 64 << 10  # bytes of a name
 
 

@@ -143,7 +143,7 @@ def _weight(
     if len(shape) != 4 or min(shape) < 1:
         return  # only what is computed may have no shape
     options = node.table(4) if node.number(3, "<B") == _OPTIONS[code] else None
-    channels = int((*graph.element(0, image).numbers(0, "<i4", 8).tolist(), 0)[-1])
+    channels = (0, *graph.element(0, image).numbers(0, "<i4", 8).tolist())[-1]
     if code == _DEPTHWISE and channels < 1 and options is not None:  # of unknown shape
         channels = shape[3] // max(options.number(3, "<i"), 1)
     kernels, single = (shape[3], shape[0]) if code == _DEPTHWISE else (shape[0], shape[3])
