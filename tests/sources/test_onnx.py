@@ -236,6 +236,43 @@ def test_weights_that_are_quantised_and_back_are_what_acts(read, kind, zero):
     assert not np.array_equal(truth, normal(*SHAPE)[:, 0])
 
 
+class Fake(torch.nn.Module):
+    """A depthwise layer as in training for quantisation."""
+
+    def __init__(self, per_channel: bool) -> None:
+        super().__init__()
+        self.dw = torch.nn.Conv2d(6, 6, 3, groups=6)
+        self.register_buffer("scale", torch.from_numpy(scales(True)) / 10)
+        self.register_buffer("zero", torch.arange(6, dtype=torch.int32))
+        self.per_channel = per_channel
+
+    def weight(self) -> torch.Tensor:
+        if self.per_channel:
+            options = (self.dw.weight, self.scale, self.zero, 0, -128, 127)
+            return torch.fake_quantize_per_channel_affine(*options)
+        return torch.fake_quantize_per_tensor_affine(self.dw.weight, 0.01, 3, -128, 127)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.conv2d(x, self.weight(), groups=6)
+
+
+@pytest.mark.parametrize("folded", [True, False])
+@pytest.mark.parametrize("per_channel", [True, False])
+def test_a_network_trained_for_quantisation_is_read_as_pytorch_applies_it(
+    tmp_path, per_channel, folded
+):
+    torch.manual_seed(0)
+    net = Fake(per_channel).eval()
+    path = tmp_path / "net.onnx"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        options = {"dynamo": False, "do_constant_folding": folded}
+        torch.onnx.export(net, (torch.zeros(1, 6, 9, 9),), path, **options)
+    [layer] = read_depthwise(path).layers
+    assert (layer.name, layer.quantised) == ("dw", True)
+    assert np.array_equal(layer.weights, net.weight().detach()[:, 0])
+
+
 @pytest.mark.parametrize("kinds", [(10, 1), (16, 1), (11, 1), (1, 10, 1), (11, 10)])
 def test_cast_weights_are_those_of_the_reference(read, kinds):
     tensors = [stored(normal(*SHAPE), "w0", kinds[0])]
@@ -571,7 +608,7 @@ def test_no_damage_ends_in_another_error(file):
     structure = [
         i for i in range(len(data)) if not data.find(weights) <= i < data.find(weights) + 216
     ]
-    for _ in range(600):
+    for _ in range(400):
         changed = bytearray(data)
         for _ in range(rng.choice((1, 1, 2, 5))):
             at = rng.choice(structure)
@@ -582,6 +619,18 @@ def test_no_damage_ends_in_another_error(file):
             at = rng.randrange(len(changed) + 1)
             changed[at:at] = rng.randbytes(rng.randrange(1, 9))
         survives(file(bytes(changed) or b"\0"))
+
+
+def test_a_huge_quantised_layer_is_refused(file):
+    """Computing its weights takes several times its memory."""
+    count = (1 << 13) * 65 * 64
+    tensor = TensorProto(name="a", data_type=TensorProto.INT8, dims=[1 << 13, 1, 65, 64])
+    tensor.raw_data = bytes(count)
+    nodes, tensors = dequantised(tensor, stored(np.ones(()), "scale"))
+    nodes[-1] = conv("w", 2)
+    grown, message = peak_of(file(model_of(nodes, tensors).SerializeToString()))
+    assert f"{count} quantised weights" in message
+    assert grown < MEMORY
 
 
 MEASURE = """

@@ -10,7 +10,7 @@ from kernelatlas.sources.onnx_graph import CONVOLUTIONS, GRAPH, Graphs, Node, Te
 from kernelatlas.sources.onnx_values import Values
 from kernelatlas.sources.pages import Pages
 from kernelatlas.sources.protobuf import BYTES, VARINT, Wire
-from kernelatlas.sources.quantised import along, dequantised
+from kernelatlas.sources.quantised import along, check_values, dequantised
 from kernelatlas.sources.source import Content, Damaged, Refused, Source, short
 from kernelatlas.sources.weights import (
     STORED,
@@ -27,6 +27,7 @@ _IN_GRAPH = {1, 2, 5, 10, 11, 12, 13, 14, 15, 16}
 _VERSIONS = range(1, 100)  # of the format; 13 in 2026
 
 _CASTS = {1: "float32", 10: "float16", 11: "float64"}  # data types that Cast may make
+_CASTS_OF_PARAMETERS = {2: "uint8", 3: "int8", 4: "uint16", 5: "int16"}
 _INTEGERS = {2: "uint8", 3: "int8", 4: "uint16", 5: "int16", 21: "uint4", 22: "int4"}
 _UINT8 = 2
 _RANGES = {
@@ -183,16 +184,7 @@ def _passed(name: str, step: Node, dtype: str, stored: np.ndarray, values: Value
     if step.kind == "Identity":
         return dtype, stored
     if step.kind == "Cast":
-        target = _CASTS.get(step.number("to", 0))
-        if target is None or dtype not in STORED:
-            raise Refused(
-                f"layer {short(name)} is cast from {dtype} to the ONNX data type "
-                f"{step.number('to', 0)}, which is not read: export the network in floating point"
-            )
-        if dtype == "bfloat16":
-            stored = as_float32(dtype, stored)
-        with np.errstate(over="ignore", invalid="ignore"):
-            return target, stored.astype(target)
+        return _cast(name, step, dtype, stored, _CASTS)
     if step.number("block_size", 0):
         raise Refused(
             f"layer {short(name)} is quantised in blocks, which is not read: "
@@ -205,6 +197,20 @@ def _passed(name: str, step: Node, dtype: str, stored: np.ndarray, values: Value
     return _quantised(name, step, dtype, stored, scale, zero)
 
 
+def _cast(name: str, step: Node, dtype: str, stored: np.ndarray, targets: dict[int, str]) -> _Typed:
+    """Return what Cast makes of values."""
+    target = targets.get(step.number("to", 0))
+    if target is None or (targets is _CASTS and dtype not in STORED):
+        raise Refused(
+            f"layer {short(name)} is cast from {dtype} to the ONNX data type "
+            f"{step.number('to', 0)}, which is not read: export the network in floating point"
+        )
+    if dtype == "bfloat16":
+        stored = as_float32(dtype, stored)
+    with np.errstate(over="ignore", invalid="ignore"):
+        return target, stored.astype(target)
+
+
 def _parameter(
     name: str, node: Node, index: int, shape: tuple[int, ...], values: Values
 ) -> _Typed | None:
@@ -212,14 +218,19 @@ def _parameter(
     if not node.input(index):
         return None
     origin = node.origin(index)
-    if origin is None or any(step.kind != "Identity" for step in origin[1]):
+    if origin is None or any(step.kind not in ("Identity", "Cast") for step in origin[1]):
         raise Refused(
             f"layer {short(name)} is quantised with a scale or zero point that is no stored "
             "tensor: export the network in floating point"
         )
-    if origin[0].numel > max(shape):
-        raise Damaged(f"{short(origin[0].name)} has {origin[0].numel} values for shape {shape}")
-    return values.read(origin[0])
+    tensor, passed = origin
+    if tensor.numel > max(shape):
+        raise Damaged(f"{short(tensor.name)} has {tensor.numel} values for shape {shape}")
+    found = values.read(tensor)
+    for step in passed:
+        if step.kind == "Cast":
+            found = _cast(name, step, *found, _CASTS | _CASTS_OF_PARAMETERS)
+    return found
 
 
 def _scale(name: str, scale: _Typed | None) -> np.ndarray:
@@ -265,6 +276,7 @@ def _quantised(
             f"layer {short(name)} is quantised from {dtype} to {target or 'an unknown type'}, "
             "which is not read: export the network in floating point"
         )
+    check_values(name, stored)
     axis = node.number("axis", 1)
     with np.errstate(all="ignore"):
         values = stored / along(name, steps, stored.shape, axis)

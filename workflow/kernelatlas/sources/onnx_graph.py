@@ -22,8 +22,8 @@ AXES_LIMIT = 64
 DEPTH_LIMIT = 16  # of graphs in graphs, and of nodes between a weight and its convolution
 GRAPH = 7  # field of a model
 FLOAT = 1  # data type
-FLOAT_DATA, INT32_DATA, RAW_DATA, DOUBLE_DATA = 4, 5, 9, 10  # fields of a tensor
-DATA = (FLOAT_DATA, INT32_DATA, RAW_DATA, DOUBLE_DATA, 6, 7, 11)
+FLOAT_DATA, INT32_DATA, INT64_DATA, RAW_DATA, DOUBLE_DATA = 4, 5, 7, 9, 10  # fields of a tensor
+DATA = (FLOAT_DATA, INT32_DATA, INT64_DATA, RAW_DATA, DOUBLE_DATA, 6, 11)
 
 
 class Tensor(NamedTuple):

@@ -8,6 +8,7 @@ from kernelatlas.sources.onnx_graph import (
     DOUBLE_DATA,
     FLOAT_DATA,
     INT32_DATA,
+    INT64_DATA,
     RAW_DATA,
     Tensor,
 )
@@ -22,6 +23,8 @@ _TYPES = {
     3: ("int8", "i1"),
     4: ("uint16", "<u2"),
     5: ("int16", "<i2"),
+    6: ("int32", "<i4"),  # of zero points alone, as the next
+    7: ("int64", "<i8"),
     10: ("float16", "<f2"),
     11: ("float64", "<f8"),
     16: ("bfloat16", "<u2"),
@@ -70,7 +73,7 @@ class Values:
             if length != size:
                 raise Damaged(f"{what} has {length} bytes where its shape needs {size}")
             return np.frombuffer(self._source.view(data.begin, length), np.uint8)
-        if data.number != INT32_DATA or fixed is not None:
+        if data.number != (INT64_DATA if dtype == "int64" else INT32_DATA) or fixed is not None:
             raise Damaged(f"{what} has values of another type than {dtype}")
         if length > _VARINTS_LIMIT:
             raise Refused(

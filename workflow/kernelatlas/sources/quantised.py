@@ -4,6 +4,17 @@ import numpy as np
 
 from kernelatlas.sources.source import Damaged, Refused, short
 
+VALUES_LIMIT = 32 << 20  # of a quantised layer: as float32, and once more while computing
+
+
+def check_values(name: str, values: np.ndarray) -> None:
+    """Refuse a layer that needs much memory besides its own."""
+    if values.size > VALUES_LIMIT:
+        raise Refused(
+            f"layer {short(name)} has {values.size} quantised weights (limit {VALUES_LIMIT}): "
+            "check that it is the right file"
+        )
+
 
 def nibbles(data: bytes | memoryview | np.ndarray, count: int, signed: bool) -> np.ndarray:
     """Return numbers of four bits, of which each byte holds two, the low one first."""
@@ -35,6 +46,7 @@ def dequantised(
             f"layer {short(name)} is quantised to {integers.dtype}, only integers of at most 16 "
             "bits are read: export the network in floating point"
         )
+    check_values(name, integers)
     values = integers.astype(np.float32)  # without loss, also after the difference
     if zero is not None:
         values -= along(name, zero, integers.shape, axis).astype(np.float32)
