@@ -229,12 +229,15 @@ def test_only_depthwise_convolutions_count():
     assert (third["layer"], third["aliases"]) == ("tied", ["again", "parameter_only"])
 
 
+class Network(torch.nn.ModuleDict):
+    def get_classifier(self) -> torch.nn.Module:
+        return torch.nn.Identity()
+
+
 def test_tags_of_an_architecture_that_differ_are_refused(monkeypatch):
     names = ["convnextv2_atto.fcmae", "convnextv2_atto.fcmae_ft_in1k"]
     networks = {name: Conv2d(4, 4, k, groups=4) for name, k in zip(names, (3, 5), strict=True)}
-    monkeypatch.setattr(
-        registry_build, "build", lambda name: torch.nn.ModuleDict({"dw": networks[name]})
-    )
+    monkeypatch.setattr(registry_build, "build", lambda name: Network({"dw": networks[name]}))
     with pytest.raises(KernelAtlasError, match=f"layers of {names[1]} are not those of {names[0]}"):
         tables(names)
 
