@@ -4,6 +4,7 @@ import io
 import json
 import pickle
 import struct
+import tarfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -155,3 +156,23 @@ def zipped(data_pkl: bytes, storage: bytes = bytes(72)) -> bytes:
 def legacy(data_pkl: bytes, storage: bytes = bytes(72)) -> bytes:
     """The older container of the same."""
     return legacy_raw(data_pkl, ["0"], struct.pack("<q", 18) + storage)
+
+
+def tar_archive(members: dict[str, bytes], **options: object) -> bytes:
+    """A tar archive of members by name."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", **options) as archive:
+        for name, data in members.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+    return buffer.getvalue()
+
+
+def zip_archive(members: dict[str, bytes], compression: int = zipfile.ZIP_STORED) -> bytes:
+    """A zip archive of members by name."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", compression) as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+    return buffer.getvalue()

@@ -98,7 +98,7 @@ def test_permission_denied(file, monkeypatch):
         (b"<!DOCTYPE html><html></html>", "web page"),
         (b"\n <?xml version='1.0'?>", "web page"),
         (b"just a text\n", "neither a safetensors file nor"),
-        (b"\x89HDF\r\n\x1a\n", "neither a safetensors file nor"),
+        (b"\x89HDF\r\n\x1a\n", "damaged or truncated"),
         (b"1234", "neither"),
         (b"\x80", "damaged or truncated"),
         (pickle.dumps({"a": 1}), "not one of torch.save"),

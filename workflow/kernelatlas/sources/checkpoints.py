@@ -17,6 +17,10 @@ from pathlib import Path
 from typing import TypeVar
 
 from kernelatlas.errors import KernelAtlasError
+from kernelatlas.sources import hdf5, numpy_files
+from kernelatlas.sources.containers import read_gzip, read_other_zip, read_tar
+from kernelatlas.sources.formats import named, named_folder
+from kernelatlas.sources.keras import read_hdf5
 from kernelatlas.sources.legacy import read_legacy
 from kernelatlas.sources.onnx import is_onnx, read_onnx
 from kernelatlas.sources.safetensors import read_safetensors
@@ -55,7 +59,8 @@ def _read(path: Path, read: Callable[[Source], T]) -> T:
     try:
         status = path.stat()
         if stat.S_ISDIR(status.st_mode):
-            raise KernelAtlasError(f"{path}: is a folder: name the checkpoint file inside it")
+            what = named_folder(path) or "is a folder: name the checkpoint file inside it"
+            raise KernelAtlasError(f"{path}: {what}")
         if not stat.S_ISREG(status.st_mode):
             raise KernelAtlasError(f"{path}: is not a regular file: name a checkpoint file")
         with path.open("rb") as file:
@@ -90,8 +95,8 @@ def read_layers(source: Source, options: Options = DEFAULT) -> Reading:
         If the file is damaged, no checkpoint, wants to run code, or holds no depthwise weight.
     """
     source.options = options
+    found = _found(source)
     with _explained(source):
-        found = _reader(source)(source)
         if isinstance(found, Tensors):
             found = depthwise_content(found)
     if not found.layers:
@@ -138,9 +143,15 @@ def _explained(source: Source) -> Iterator[None]:
         ) from error
 
 
+def _found(source: Source) -> Tensors | Content:
+    """Return what is in a file, or in a member of an archive."""
+    with _explained(source):
+        return _reader(source)(source)
+
+
 def _reader(source: Source) -> Callable[[Source], Tensors | Content]:
     """Choose the reader of a file by its first bytes."""
-    head = source.fetch(0, min(64, source.size))
+    head = source.fetch(0, min(512, source.size))
     if not head:
         raise Refused(f"is empty (0 bytes): {source.again}")
     if head.startswith(b"version https://git-lfs"):
@@ -150,11 +161,21 @@ def _reader(source: Source) -> Callable[[Source], Tensors | Content]:
     if is_onnx(source):
         return read_onnx
     if head.startswith(b"PK\x03\x04"):
-        return read_zip
+        return partial(read_zip, other=partial(read_other_zip, choose=_reader, read=_found))
     if head[8:9] == b"{":
         return read_safetensors
+    if head.startswith(hdf5.SIGNATURE):
+        return read_hdf5
     if head[0] == pickle.PROTO[0]:
         return read_legacy
+    if head.startswith(b"\x1f\x8b"):
+        return partial(read_gzip, read=_found)
+    if head.startswith(b"ustar", 257):
+        return partial(read_tar, choose=_reader, read=_found)
+    if head.startswith(numpy_files.MAGIC):
+        return numpy_files.refuse_array
+    if (what := named(head, source.label)) is not None:
+        raise Refused(what)
     if head.lstrip().startswith(b"{"):
         return read_index
     if head.lstrip().startswith(b"<"):

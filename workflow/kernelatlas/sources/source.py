@@ -153,6 +153,8 @@ class Source(abc.ABC):
         How messages call the file, and what they advise where it is damaged.
     size, end, limit
         Bytes of the file; where reading has to stop; how much one call may read.
+    depth
+        How many archives are around it.
     shards, shard_bytes
         Names and bytes of the shards that were read because of this file.
     sibling
@@ -162,6 +164,7 @@ class Source(abc.ABC):
     """
 
     again = "download or copy it again"
+    depth = 0
     options = DEFAULT
 
     def __init__(self, label: str, size: int, sibling: Callable[[str, Options], Shard]) -> None:

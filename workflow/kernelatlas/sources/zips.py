@@ -5,10 +5,12 @@ import struct
 import zipfile
 import zlib
 from bisect import bisect_right
+from collections.abc import Callable
 
 from kernelatlas.sources.pickles import PICKLE_LIMIT, Unpickler
 from kernelatlas.sources.source import (
     CONTENTS_LIMIT,
+    Content,
     Damaged,
     Refused,
     Source,
@@ -23,7 +25,7 @@ _TAIL = 128 << 10  # bytes at the end of a zip archive that nearly always hold t
 
 # What zipfile raises on damaged archives, NotImplementedError and RuntimeError for features
 # that torch.save does not use.
-_RAISED = (
+RAISED = (
     *(zipfile.BadZipFile, zlib.error, struct.error, EOFError, ValueError, OverflowError),
     *(NotImplementedError, RuntimeError),
 )
@@ -67,15 +69,17 @@ class _Archive:
             raise Refused(f"its entry {short(name)} is compressed: save it again with torch.save")
         if info.file_size > self._size:
             raise Damaged(f"entry {short(name)} claims {info.file_size} bytes")
-        with damage(*_RAISED):
+        with damage(*RAISED):
             return self._archive.read(info)  # checks the CRC-32
 
 
-def read_zip(source: Source) -> Tensors:
-    """Return the tensors of an archive of torch.save."""
+def read_zip(
+    source: Source, other: Callable[[Source, zipfile.ZipFile], Tensors | Content]
+) -> Tensors | Content:
+    """Return the tensors of an archive of torch.save, or what `other` finds in another archive."""
     source.prefetch([(max(source.size - _TAIL, 0), source.size)])
     source.limit = CONTENTS_LIMIT
-    with damage(*_RAISED):
+    with damage(*RAISED):
         opened = zipfile.ZipFile(source)
     with opened:
         source.limit = source.size
@@ -83,10 +87,7 @@ def read_zip(source: Source) -> Tensors:
         if "constants.pkl" in archive or archive.has_code:
             raise Refused("is a TorchScript archive, not a state dict; save model.state_dict()")
         if "data.pkl" not in archive:
-            raise Refused(
-                "is a zip archive but no PyTorch checkpoint (no data.pkl): "
-                "unpack it and name the checkpoint inside"
-            )
+            return other(source, opened)
         if "byteorder" in archive and archive.entry("byteorder").file_size < 16:
             refuse_big_endian(archive.read("byteorder").strip() == b"big")
         if (length := archive.entry("data.pkl").file_size) > PICKLE_LIMIT:
