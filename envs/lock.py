@@ -44,7 +44,6 @@ if __name__ == "__main__":
             "--python-version=3.11",
             "--generate-hashes",
             "--extra=cluster",
-            "--extra=keras",
             "--extra=networks",
             "--extra=dev",
             "--quiet",
