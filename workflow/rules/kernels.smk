@@ -18,6 +18,7 @@ use rule cacheable_job as kernels with:
         remote=lambda wildcards: json.dumps(model_of(wildcards).remote, sort_keys=True),
         architecture=lambda wildcards: model_of(wildcards).architecture,
         layers=layers_of,
+        sha256=digest_of_checkpoint,
     message:
         "Extracting the depthwise kernels of {wildcards.model}"
 

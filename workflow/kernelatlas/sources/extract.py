@@ -1,6 +1,5 @@
 """The kernel table of a model whose weights are in a file, on a hub or at an address."""
 
-import hashlib
 import logging
 import os
 from collections import Counter
@@ -15,7 +14,7 @@ from kernelatlas import __version__
 from kernelatlas.errors import KernelAtlasError
 from kernelatlas.kernels.layer import Layer
 from kernelatlas.kernels.table import write_kernels
-from kernelatlas.running.files import sha256
+from kernelatlas.running.digests import digest_of
 from kernelatlas.sources.checkpoints import read_depthwise
 from kernelatlas.sources.registry import conform
 from kernelatlas.sources.source import Reading
@@ -53,7 +52,8 @@ def extract(
     """
     if file is not None:
         reading = read_depthwise(file)
-        origin = {"source": Path(file).name, "sha256": _digest(file, reading.shards)}
+        files = [Path(file), *(Path(file).with_name(name) for name in reading.shards)]
+        origin = {"source": Path(file).name, "sha256": digest_of(files)}
     else:
         reading, origin = _read_remote(model, remote or {})
     sizes = {"bytes": reading.size, "bytes_read": reading.bytes_read}
@@ -92,15 +92,6 @@ def _drained(layers: list[Layer]) -> Iterator[Layer]:
     layers.reverse()
     while layers:
         yield layers.pop()
-
-
-def _digest(path: str | Path, shards: Sequence[str]) -> str:
-    """Return the SHA-256 of a file, or that of what `sha256sum INDEX SHARD…` prints."""
-    if not shards:
-        return sha256(path)
-    parts = [Path(path), *(Path(path).with_name(name) for name in shards)]
-    printed = "".join(f"{sha256(part)}  {part.name}\n" for part in parts)
-    return hashlib.sha256(printed.encode()).hexdigest()
 
 
 def _read_remote(model: str, remote: dict[str, Any]) -> tuple[Reading, dict[str, Any]]:
