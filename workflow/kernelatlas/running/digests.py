@@ -87,7 +87,7 @@ class Digests:
         # computes again.
         self.known = {**self._read(), **self.known, path: entry}
         with contextlib.suppress(OSError, KernelAtlasError), whole(self.path) as partial:
-            partial.write_text(json.dumps(self.known, indent=1, sort_keys=True))
+            partial.write_text(json.dumps(self.known))
 
 
 def _state(path: str | Path) -> dict[str, int]:
