@@ -2,7 +2,7 @@ import itertools
 
 import numpy as np
 import pytest
-from independent import steered, unit
+from independent import first_derivative, gaussian, second_derivative, steered, unit
 from scipy.special import erf
 
 from kernelatlas import names
@@ -37,6 +37,25 @@ def test_every_template_is_its_own_best_match(k):
     np.testing.assert_allclose(
         between(found.direction[directed], bank.directions[directed], turn), 0, atol=0.1
     )
+
+
+@pytest.mark.parametrize("k", [31, 51])
+@pytest.mark.parametrize("share", [0.03, 0.1, 0.3])
+def test_large_kernels_are_named_at_every_scale(k, share):
+    axis = np.arange(k) - (k - 1) / 2
+    x, y = np.meshgrid(axis, -axis)
+    sigma = share * k
+    centre = gaussian(x, y, sigma) - 0.8 * gaussian(x, y, 1.6 * sigma)
+    degrees = np.arange(5, 360, 30)
+    first = [first_derivative(x, y, sigma, angle) for angle in np.deg2rad(degrees)]
+    second = [second_derivative(x, y, sigma, angle) for angle in np.deg2rad(degrees)]
+    kernels = np.stack([centre, -centre, *first, *second]).reshape(2 + 24, -1)
+    found = templates.bank(k).name(normalise(kernels), 0.75)
+    shapes = [*names.CENTRES, *[names.FIRST] * 12, *[names.SECOND] * 12]
+    assert [names.SHAPES[i] for i in found.shape] == shapes
+    assert found.cosine.min() > 0.95
+    assert between(found.direction[2:14], degrees, 360).max() < 1
+    assert between(found.direction[14:], degrees % 180, 180).max() < 1
 
 
 def between(one, other, turn):

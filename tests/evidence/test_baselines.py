@@ -128,6 +128,13 @@ def test_planted_clusters_are_found_by_every_clustering(monkeypatch):
     assert agreement_table(found)["adjusted_rand_index"].dropna().min() > 0.95
 
 
+def test_components_of_noise_on_many_pixels_are_not_all_kept():
+    kernels = normalise(np.random.default_rng(0).normal(size=(400, 31 * 31)))
+    pca = PCA(svd_solver="covariance_eigh").fit(kernels)
+    assert baselines.main_scores(pca, kernels).shape == (400, baselines.MOST_COMPONENTS)
+    assert (np.cumsum(pca.explained_variance_ratio_) < baselines.VARIANCE).sum() > 100
+
+
 def test_every_method_and_seed_has_a_row(run):
     kernels, _, _, found = run
     table, agreement, prototypes = tables_of(kernels, found)

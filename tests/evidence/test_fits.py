@@ -13,6 +13,7 @@ from scipy.special import erf, ive
 from kernelatlas.clustering import templates
 from kernelatlas.errors import KernelAtlasError
 from kernelatlas.evidence import fits, functions, newton
+from kernelatlas.evidence.grid import DENSE, RATIO, Grid
 from kernelatlas.kernels.normalise import normalise
 from kernelatlas.names import FUNCTIONS
 
@@ -163,6 +164,46 @@ def test_functions_follow_their_formulas(name: str, form: str, k: int) -> None:
         normalise(np.stack(expected).reshape(4, -1)),
         atol=2e-5,
     )
+
+
+@pytest.mark.parametrize("k", [31, 51])
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_functions_of_large_kernels_are_found(name: str, k: int) -> None:
+    """Of lengths that are larger likewise; edges of squares stay as sharp."""
+    truth = draw(name, "continuous", 3)
+    for length in {"sigma", "width"} & set(truth) - ({"sigma"} if name == "square" else set()):
+        truth[length] *= k / 7
+    expected = [formula(name, "continuous", k, row) for row in truth.to_dict("records")]
+    found = fits.fit(np.stack(expected).reshape(len(truth), -1))
+    assert found["r2"].min() > 0.99
+    if name != "gaussian":  # which is also a difference of Gaussians
+        assert set(found["function"]) == {name}
+    size = "width" if name == "square" else "sigma"
+    np.testing.assert_allclose(found[size], truth[size], rtol=0.1)
+
+
+@pytest.mark.parametrize(("k", "dtype"), [(16, torch.float32), (31, torch.float32), (51, None)])
+def test_large_discrete_ellipses_are_the_series_that_defines_them(
+    k: int, dtype: torch.dtype | None
+) -> None:
+    grid = Grid(k, True, torch.device("cpu"), dtype or torch.float64)
+    assert k > DENSE
+    matrix = torch.tensor([[0.7, 20.0], [0.3, -9.0], [1.5, 9.0]], dtype=grid.dtype)
+    moves = torch.tensor([[0.0, 0.0, 0.0], [0.1, -0.1, 0.1]], dtype=grid.dtype)
+    n = 2 * k + 5
+    u = np.arange(-(n // 2), n // 2 + 1) * 2 * np.pi / n
+    middle = np.cos(u / 2) if k % 2 == 0 else np.ones(n)
+    axis = np.arange(k) - (k - 1) / 2
+    waves = np.exp(1j * np.outer(axis, u)) * middle / n
+    found = grid.ellipse(matrix, moves).double().numpy()
+    for wide, move, one in itertools.product(range(2), range(2), range(2)):
+        xx, xy, yy = (matrix[:, one] + moves[move]).double().numpy() * (1, RATIO**2)[wide]
+        along_x, along_y = np.meshgrid(u, u)
+        exponent = xx * (1 - np.cos(along_x)) + yy * (1 - np.cos(along_y))
+        exponent += xy * np.sin(along_x) * np.sin(along_y)
+        image = (waves @ np.exp(-exponent) @ waves.T).real.ravel()[: grid.half]
+        atol = 1e-6 if dtype else 1e-15
+        np.testing.assert_allclose(found[wide, :, move, one], image, atol=atol)
 
 
 def test_a_cross_is_the_one_that_kernels_are_named_after() -> None:

@@ -34,6 +34,7 @@ from kernelatlas.evidence.masterkeys import (
 )
 from kernelatlas.figures import masterkeys as figure
 from kernelatlas.figures import style
+from kernelatlas.kernels.corpus import build_corpus
 from kernelatlas.kernels.layer import Layer
 from kernelatlas.kernels.normalise import normalise
 from kernelatlas.kernels.table import write_kernels
@@ -306,6 +307,20 @@ def test_initialise_depthwise_refuses() -> None:
 def write_model(path, raw: np.ndarray, k: int) -> None:
     layer = Layer("dw", raw.reshape(-1, k, k), None, None)
     write_kernels(path, path.name, [layer], {})
+
+
+def test_energies_are_of_the_kernels_of_the_corpus(tmp_path) -> None:
+    """Which leaves layers out that are perhaps not depthwise, and degenerate kernels."""
+    rng = np.random.default_rng(0)
+    stem, dw = (rng.normal(size=(n, 5, 5)).astype(np.float32) for n in (6, 9))
+    dw[3] = 1
+    layers = [Layer("stem", stem), Layer("dw", dw)]
+    write_kernels(tmp_path / "a", "a", layers, {"doubtful": [0]})
+    write_kernels(tmp_path / "b", "b", layers, {})
+    paths = [tmp_path / "a", tmp_path / "b"]
+    energy = corpus_energies(paths, 5)
+    assert len(energy) == len(build_corpus(paths, 5, 1)) == 8 + 14
+    assert energy[:8] == pytest.approx(energies(np.delete(dw, 3, 0).reshape(8, -1)))
 
 
 @pytest.mark.filterwarnings("ignore:Number of distinct clusters")  # few kernels differ

@@ -93,6 +93,18 @@ def test_a_recipe_becomes_a_network_of_the_zoo(trained):
     assert "Training the network" not in run.text
 
 
+def test_the_kernels_of_a_network_that_is_trained_again_are_read_once(trained):
+    """They are read after the training, but planned before it."""
+    project, _ = trained
+    zoo = [{"name": "tiny", "file": "results/networks/tiny.safetensors"}]
+    project.update("zoo.yaml", families={"tiny": zoo})
+    table = "results/kernels/tiny.parquet"
+    assert project.snakemake(table).jobs == ["kernels"]
+    project.edit(f"{RECIPES}/tiny.yaml", "warmup: 5", "warmup: 6")
+    assert project.snakemake(table).jobs == ["kernels", "network"]
+    assert nothing_to_do(project.snakemake(table))
+
+
 def test_a_recipe_that_builds_on_another_depends_on_it(trained):
     project, _ = trained
     other = "results/networks/other.safetensors"

@@ -16,7 +16,7 @@ use rule cacheable_job as autoencoder with:
         name="autoencoders/k{k}_seed{seed}",
     resources:
         mem_mb=memory(1300, 8),
-        runtime=minutes(10, 0.01),
+        runtime=minutes(10, 0.03),
         gpu=GPU,
     params:
         **runs("clustering/autoencoder"),

@@ -32,7 +32,7 @@ use rule short_job as nulls with:
         name="nulls/k{k}",
     resources:
         mem_mb=memory(1500, 8),
-        runtime=minutes(10, 0.01),
+        runtime=minutes(10, 0.1),
     params:
         **runs("evidence/nulls"),
         minimum_cosine=config["clusters"]["minimum_cosine"],

@@ -20,6 +20,7 @@ use rule cacheable_job as kernels with:
         architecture=lambda wildcards: model_of(wildcards).architecture,
         layers=layers_of,
         options=lambda wildcards: as_json(model_of(wildcards).options),
+        sha256=digest_of_checkpoint,
     message:
         "Extracting the depthwise kernels of {wildcards.model}"
 

@@ -16,11 +16,12 @@ import pyarrow as pa
 from kernelatlas import names
 from kernelatlas.clustering.curve import Curve
 from kernelatlas.clustering.templates import Names, bank
+from kernelatlas.kernels.blocks import at_once
 from kernelatlas.kernels.normalise import degenerate, normalise
 from kernelatlas.kernels.table import KEY, PLACE, read_square
 from kernelatlas.running.files import write_parquet
 
-BLOCK = 16_384  # kernels that are labelled at a time
+BLOCK = 16_384  # kernels that are labelled at a time, or fewer if they are large
 SCHEMA = pa.schema(
     {
         "model": pa.dictionary(pa.int32(), pa.string()),
@@ -104,8 +105,9 @@ def vote(kernels: np.ndarray, curves: Sequence[Curve], minimum_cosine: float) ->
     other = names.SHAPES.index(names.OTHER)
     first = templates.name(curves[0].points, minimum_cosine).shape != other
     parts = []
-    for begin in range(0, max(len(kernels), 1), BLOCK):
-        block = np.ascontiguousarray(kernels[begin : begin + BLOCK], np.float32)
+    rows = at_once(kernels.shape[1], BLOCK)
+    for begin in range(0, max(len(kernels), 1), rows):
+        block = np.ascontiguousarray(kernels[begin : begin + rows], np.float32)
         drawn = [curve.draw(block) for curve in curves]
         mean = np.sum([d.mean for d in drawn], axis=0)
         mean /= np.maximum(np.linalg.norm(mean, axis=1, keepdims=True), 1e-12)

@@ -36,7 +36,7 @@ from kernelatlas.kernels.gaussians import bell, box, first_derivative, gaussian,
 from kernelatlas.kernels.layer import side
 from kernelatlas.kernels.normalise import degenerate, normalise
 
-SCALES = 0.3 * 1.25 ** np.arange(16)  # σ, pixels
+SCALES = 0.3 * 1.25 ** np.arange(22)  # σ, pixels: to 32
 LARGEST = 0.5  # the largest σ of a k×k kernel, in units of k
 SMALLEST_DERIVATIVE = 0.45  # σ, pixels; below it a pixel is wider than the lobes
 SURROUNDS = ((1.6, 0.0), (1.6, 0.5), (1.6, 0.9), (1.6, 1.0), (3.0, 0.5), (3.0, 1.0))  # (ρ, γ)

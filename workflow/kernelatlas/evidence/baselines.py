@@ -46,6 +46,7 @@ DIMENSIONS = (2, 3)  # of codes
 VARIANCE = (
     0.8  # kept in the components for mixture and HDBSCAN: in all of them there are no dense regions
 )
+MOST_COMPONENTS = 80  # of these, as 9×9 kernels have: covariances grow with the square
 MINIMUM_SHARE = 0.01  # of the kernels, in the smallest cluster of HDBSCAN
 NEIGHBOURS = 5  # by which HDBSCAN estimates densities
 WIDE_FOURIER = 24  # frequencies of each of several codes
@@ -138,9 +139,12 @@ def outcomes(
 
 
 def main_scores(pca: PCA, kernels: np.ndarray) -> np.ndarray:
-    """Return the scores on the fewest components that keep `VARIANCE` of the variance."""
+    """Return the scores on the fewest components that keep `VARIANCE` of the variance.
+
+    At most `MOST_COMPONENTS`.
+    """
     kept = np.cumsum(pca.explained_variance_ratio_)
-    n = int(np.searchsorted(kept, VARIANCE)) + 1
+    n = min(int(np.searchsorted(kept, VARIANCE)) + 1, MOST_COMPONENTS)
     log.info("%d of %d principal components keep %.0f %%", n, len(kept), 100 * kept[n - 1])
     return pca.transform(kernels)[:, :n]
 

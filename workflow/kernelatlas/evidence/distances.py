@@ -12,13 +12,15 @@ from scipy.special import gammaln
 from sklearn.decomposition import PCA
 from sklearn.utils import gen_batches
 
+from kernelatlas.kernels.blocks import at_once
+
 BINS = 70  # as in the paper
 PSEUDO = 0.5  # kernels added to every bin: Jeffreys' prior of a multinomial distribution
 FLOOR_DRAWS = 20
 FLOAT_ZERO = (
     1e-9  # of explained variance: the component that centring removes is not exactly 0 in float32
 )
-BLOCK = 1 << 15  # kernels
+BLOCK = 1 << 15  # kernels at once, or fewer if they are large
 NOISE_LAYERS = 5
 
 
@@ -42,7 +44,7 @@ class Coordinates:
         self.weights = pca.explained_variance_ratio_[kept].astype(np.float64)
         self._mean, self._axes = pca.mean_, pca.components_[kept].T
         ranges = []
-        for rows in gen_batches(len(corpus), BLOCK):
+        for rows in gen_batches(len(corpus), at_once(corpus.shape[1], BLOCK)):
             scores = self._scores(corpus[rows])
             ranges.append((scores.min(axis=0), scores.max(axis=0)))
         lows, highs = zip(*ranges, strict=True)
@@ -56,7 +58,7 @@ class Coordinates:
         components = len(self.weights)
         counts = np.zeros(components * BINS, np.int64)
         start = np.arange(components) * BINS
-        for rows in gen_batches(len(kernels), BLOCK):
+        for rows in gen_batches(len(kernels), at_once(kernels.shape[1], BLOCK)):
             position = (self._scores(kernels[rows]) - self._low) / (self._high - self._low)
             bins = np.clip((position * BINS).astype(np.int64), 0, BINS - 1)
             counts += np.bincount((bins + start).ravel(), minlength=len(counts))

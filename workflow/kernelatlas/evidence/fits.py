@@ -27,11 +27,12 @@ from kernelatlas.evidence.functions import (
 )
 from kernelatlas.evidence.grid import Grid
 from kernelatlas.evidence.newton import refine
+from kernelatlas.kernels.blocks import at_once
 from kernelatlas.kernels.layer import side
 from kernelatlas.kernels.normalise import degenerate
 from kernelatlas.names import FUNCTIONS
 
-BATCH = 32_768  # kernels at once
+BATCH = 32_768  # kernels at once, or fewer if they are large
 ROWS = 256  # kernels compared with a dictionary at once: few enough for a processor's cache
 
 SCHEMA = {
@@ -92,7 +93,9 @@ def fit(weights: np.ndarray, device: str | torch.device = "cpu") -> pd.DataFrame
         on = torch.device("cpu")
     parts = [
         _fit_batch(block, k, known, on)
-        for block in torch.from_numpy(np.asarray(weights[valid], np.float32)).split(BATCH)
+        for block in torch.from_numpy(np.asarray(weights[valid], np.float32)).split(
+            at_once(k * k, BATCH)
+        )
     ]
     frame = pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in SCHEMA.items()})
     found = pd.concat(parts, ignore_index=True) if parts else frame.drop(columns="degenerate")
@@ -176,6 +179,14 @@ def render(fits: pd.DataFrame, k: int) -> np.ndarray:
     fits
         As `fit` returns them, of kernels of one size.
     """
+    values = np.zeros((len(fits), k * k), np.float32)
+    rows = at_once(k * k, BATCH)
+    for begin in range(0, len(fits), rows):
+        values[begin : begin + rows] = _render_batch(fits.iloc[begin : begin + rows], k)
+    return values
+
+
+def _render_batch(fits: pd.DataFrame, k: int) -> np.ndarray:
     values = np.zeros((len(fits), k * k), np.float32)
     position = pd.Series(np.arange(len(fits)))
     for (name, form), rows in position.groupby(

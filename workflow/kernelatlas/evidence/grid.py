@@ -9,6 +9,8 @@ from torch import Tensor
 from kernelatlas.kernels import gaussians
 
 RATIO = 1.6  # of the elongated surround
+LEAST = -60.0  # exponent: what is less is nothing beside the rest
+DENSE = 15  # side up to which a discrete ellipse is one product with all waves of the plane
 
 
 class Grid:
@@ -118,6 +120,8 @@ class Grid:
         `matrix`, (3, n), is xx, xy and yy of the covariance if discrete, else of its inverse. Its
         exponential is a product, so that m moves of it, (m, 3), take no more exponentials.
         """
+        if self.discrete and self.k > DENSE:
+            return self._large_ellipse(matrix, moves)
         linear, waves = self._plane
         scale = RATIO**2 if self.discrete else RATIO**-2
         exponent, moved = -linear @ matrix, -linear @ moves.T
@@ -133,4 +137,48 @@ class Grid:
                 inner[:, None] * moved.exp()[:, :, None],
                 outer[:, None] * (scale * moved).exp()[:, :, None] * scale,
             ]
+        return torch.stack(both)
+
+    @cached_property
+    def _quarter(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the factors of an ellipse's exponent at frequencies (v, u), and waves.
+
+        Factors are (v, u, 3); waves along y, (2, y, v), and x, (2, x, u), are even and odd. As y
+        only the lower half is taken.
+        """
+        n = 2 * self.k + 5
+        u = torch.arange(n // 2 + 1, device=self.device, dtype=self.dtype) * (2 * math.pi / n)
+        weight = torch.full_like(u, 2.0)
+        weight[0] = 1.0
+        if self.k % 2 == 0:
+            weight *= torch.cos(u / 2)
+        phase = self.axis[:, None] * u
+        along = torch.stack([phase.cos(), phase.sin()]) * (weight / n)
+        one, sine = (1 - u.cos()).expand(len(u), -1), u.sin()
+        linear = torch.stack([one, sine[:, None] * sine, one.T], -1)
+        return linear, along[:, : (self.k + 1) // 2] / 2, along
+
+    def _large_ellipse(self, matrix: Tensor, moves: Tensor) -> Tensor:
+        """Do what `ellipse` does, axis by axis: of large kernels, a small part of the products.
+
+        With S₊ at frequencies (u, v) and S₋ at (u, −v), the series is the sum over a quarter of
+        the plane of (S₊ + S₋) cos ux cos vy / 2 − (S₊ − S₋) sin ux sin vy / 2.
+        """
+        linear, along_y, along_x = self._quarter
+        mirrored = linear * linear.new_tensor([1.0, -1.0, 1.0])
+        shape = (*linear.shape[:2], len(moves), matrix.shape[1])
+        both = []
+        for scale in (1.0, RATIO**2):
+            # Products with denormal numbers would take most of the time.
+            plus, minus = (
+                (-scale * factors @ matrix).clamp_min(LEAST).exp()[:, :, None]
+                * (-scale * factors @ moves.T).exp()[:, :, :, None]
+                for factors in (linear, mirrored)
+            )
+            image = torch.zeros(())
+            parts = (plus + minus, minus - plus)
+            for y, x, part in zip(along_y, along_x, parts, strict=True):
+                rows = (y @ part.flatten(1)).unflatten(1, (shape[1], -1))
+                image = image + x @ rows
+            both.append(image.flatten(0, 1)[: self.half].unflatten(1, shape[2:]))
         return torch.stack(both)

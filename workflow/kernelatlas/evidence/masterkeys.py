@@ -22,11 +22,12 @@ import torch
 from torch import nn
 
 from kernelatlas.errors import KernelAtlasError
+from kernelatlas.kernels.blocks import at_once
 from kernelatlas.kernels.gaussians import discrete_profiles
 from kernelatlas.kernels.normalise import degenerate, normalise
 from kernelatlas.running.tensors import read_tensors, write_tensors
 
-CHUNK = 65_536  # kernels per matrix product
+CHUNK = 65_536  # kernels per matrix product, or fewer if they are large
 THRESHOLDS = (0.5, 0.7, 0.8, 0.9)  # of R²
 
 OPERATORS = ("δy⁺T", "δx⁻T", "δy⁻T", "δx⁺T", "δxT", "δyT", "T − γ∇²T", "T")
@@ -60,8 +61,9 @@ def best_filter(kernels: np.ndarray, filters: np.ndarray) -> tuple[np.ndarray, n
         ⟨u, f⟩², the share of the kernel's energy that a·f + b explains.
     """
     index, r2 = [np.empty(0, np.int64)], [np.empty(0, np.float32)]
-    for begin in range(0, len(kernels), CHUNK):
-        explained = (kernels[begin : begin + CHUNK] @ filters.T) ** 2
+    chunk = at_once(kernels.shape[1], CHUNK)
+    for begin in range(0, len(kernels), chunk):
+        explained = (kernels[begin : begin + chunk] @ filters.T) ** 2
         index.append(explained.argmax(axis=1))
         r2.append(explained.max(axis=1))
     return np.concatenate(index), np.concatenate(r2)
@@ -148,11 +150,12 @@ def search(kernels: np.ndarray, filters: np.ndarray, energy: np.ndarray) -> Sear
     best_r2, second_r2 = np.zeros(n, np.float32), np.zeros(n, np.float32)
     left = np.arange(m)
     affected = np.arange(n)
+    chunk = at_once(kernels.shape[1], CHUNK)
     order: list[int] = []
     steps: list[dict[str, Any]] = []
     while True:
-        for begin in range(0, len(affected), CHUNK):
-            rows = affected[begin : begin + CHUNK]
+        for begin in range(0, len(affected), chunk):
+            rows = affected[begin : begin + chunk]
             explained = (kernels[rows] @ filters[left].T) ** 2
             here = np.arange(len(rows))
             top = explained.argmax(axis=1)

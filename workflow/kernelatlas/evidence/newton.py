@@ -12,8 +12,9 @@ from torch import Tensor
 
 from kernelatlas.evidence.functions import SURROUND, Function, covariance, elongated
 from kernelatlas.evidence.grid import Grid
+from kernelatlas.kernels.blocks import at_once
 
-BLOCK = 1024  # kernels evaluated at once: few enough for a processor's cache
+BLOCK = 1024  # kernels evaluated at once, or fewer: few enough for a processor's cache
 STEPS = 30
 GAIN = 2e-6  # of R²/2: the search ends for a kernel whose next step promises less
 LONGEST = 0.4  # largest step, in pixels, radians or logarithms
@@ -116,7 +117,8 @@ def _expand(
     Gauss and Newton's approximation of it converges slowly.
     """
     local = _expand_ellipse if function.evaluate is elongated else _expand_block
-    blocks = zip(kernels.split(BLOCK, 2), parameters.split(BLOCK, 1), strict=True)
+    rows = at_once(grid.k**2, BLOCK)
+    blocks = zip(kernels.split(rows, 2), parameters.split(rows, 1), strict=True)
     parts = [local(block, function, grid, values) for block, values in blocks]
     cosine, surround, gradient, curvature = (torch.cat(t, -1) for t in zip(*parts, strict=True))
     return cosine, surround, gradient, curvature

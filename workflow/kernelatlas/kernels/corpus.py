@@ -37,13 +37,12 @@ def build_corpus(paths: Sequence[str | Path], k: int, minimum: int) -> pa.Table:
     n_degenerate = n_doubtful = 0
     for path in paths:
         frame, weights = read_square(path, k)
+        kept = usable(path, frame)
         degenerate = frame["degenerate"].to_numpy()
-        doubtful = ~degenerate & frame["layer_index"].isin(doubtful_layers(path)).to_numpy()
-        usable = ~degenerate & ~doubtful
         n_degenerate += int(degenerate.sum())
-        n_doubtful += int(doubtful.sum())
-        keys.append(frame.loc[usable, KEY])
-        blocks.append(weights[usable])
+        n_doubtful += int((~degenerate & ~kept).sum())
+        keys.append(frame.loc[kept, KEY])
+        blocks.append(weights[kept])
     if n_doubtful:
         log.warning("%d kernels of layers that are perhaps not depthwise left out", n_doubtful)
     raw = np.concatenate(blocks) if blocks else np.empty((0, k * k), np.float32)
@@ -74,6 +73,12 @@ def build_corpus(paths: Sequence[str | Path], k: int, minimum: int) -> pa.Table:
         "weights": pa.FixedSizeListArray.from_arrays(pa.array(normalise(raw).ravel()), k * k),
     }
     return pa.table(columns)
+
+
+def usable(path: str | Path, rows: pd.DataFrame) -> np.ndarray:
+    """Tell which rows of a kernel table, read from `path`, a corpus takes, (n,) bool."""
+    doubtful = rows["layer_index"].isin(doubtful_layers(path)).to_numpy()
+    return ~rows["degenerate"].to_numpy() & ~doubtful
 
 
 def write_corpus(table: pa.Table, path: str | Path, k: int) -> None:

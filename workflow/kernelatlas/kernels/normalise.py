@@ -45,6 +45,10 @@ def normalise(weights: np.ndarray) -> np.ndarray:
     -------
     ndarray of shape (n, k), float32
     """
-    values = np.asarray(weights, dtype=np.float64)
-    centred = values - values.mean(axis=1, keepdims=True)
-    return (centred / np.linalg.norm(centred, axis=1, keepdims=True)).astype(np.float32)
+    found = np.empty(np.shape(weights), np.float32)
+    for begin in range(0, len(weights), BLOCK):
+        values = np.asarray(weights[begin : begin + BLOCK], dtype=np.float64)
+        centred = values - values.mean(axis=1, keepdims=True)
+        length = np.linalg.norm(centred, axis=1, keepdims=True)
+        found[begin : begin + BLOCK] = centred / length
+    return found

@@ -1,6 +1,5 @@
 """The kernel table of a model whose weights are in a file, on a hub or at an address."""
 
-import hashlib
 import logging
 import os
 from collections import Counter
@@ -15,6 +14,7 @@ from kernelatlas import __version__
 from kernelatlas.errors import KernelAtlasError
 from kernelatlas.kernels.layer import Layer
 from kernelatlas.kernels.table import write_kernels
+from kernelatlas.running.digests import digest_of
 from kernelatlas.running.files import sha256
 from kernelatlas.sources.checkpoints import read_depthwise
 from kernelatlas.sources.packages import Packaged, license_of, path_of
@@ -59,7 +59,8 @@ def extract(
     """
     if file is not None:
         reading = read_depthwise(file, options)
-        origin = {"source": Path(file).name, "sha256": _digest(file, reading.shards)}
+        files = [Path(file), *(Path(file).with_name(name) for name in reading.shards)]
+        origin = {"source": Path(file).name, "sha256": digest_of(files)}
     elif packaged is not None:
         reading, origin = _read_packaged(model, packaged, options)
     else:
@@ -100,15 +101,6 @@ def _drained(layers: list[Layer]) -> Iterator[Layer]:
     layers.reverse()
     while layers:
         yield layers.pop()
-
-
-def _digest(path: str | Path, shards: Sequence[str]) -> str:
-    """Return the SHA-256 of a file, or that of what `sha256sum INDEX SHARD…` prints."""
-    if not shards:
-        return sha256(path)
-    parts = [Path(path), *(Path(path).with_name(name) for name in shards)]
-    printed = "".join(f"{sha256(part)}  {part.name}\n" for part in parts)
-    return hashlib.sha256(printed.encode()).hexdigest()
 
 
 def _read_packaged(

@@ -21,6 +21,7 @@ from kernelatlas.evidence.masterkeys import (
     scores,
     search,
 )
+from kernelatlas.kernels.corpus import usable
 from kernelatlas.kernels.layer import side
 from kernelatlas.kernels.normalise import normalise
 from kernelatlas.kernels.sampling import sample_of
@@ -43,7 +44,7 @@ def corpus_energies(paths: Sequence[str | Path], k: int) -> np.ndarray:
     parts = []
     for path in paths:
         rows, weights = read_square(path, k)
-        parts.append(energies(weights[~rows["degenerate"].to_numpy()]))
+        parts.append(energies(weights[usable(path, rows)]))
     return np.concatenate(parts)
 
 

@@ -1,5 +1,6 @@
 from kernelatlas.kernels.sizes import models_with, sizes_of
 from kernelatlas.names import SMALLEST_FIT
+from kernelatlas.running.digests import Digests
 from kernelatlas.sources.shards import shards_of
 from kernelatlas.sources.registry import digest as registry_digest
 from kernelatlas.training.histories import history_of, with_history
@@ -10,6 +11,7 @@ from kernelatlas.training.recipes import recipe_files
 DOCUMENTED = with_history(EXPERIMENT.last_checkpoints)
 OF_KNOWN_ACCURACY = with_history(EXPERIMENT.zoo.values())
 RECIPES_BY_DATA = EXPERIMENT.recipes_by_data()
+DIGESTS = Digests(".snakemake/kernelatlas/digests.json")
 
 
 def model_of(wildcards):
@@ -34,6 +36,17 @@ def checkpoint_of(wildcards):
     if not model.trained:
         return f"results/untrained/{model.name}.safetensors"
     return [model.file, *shards_of(model.file)] if model.file else []
+
+
+def digest_of_checkpoint(wildcards):
+    """Digest of the files that hold the weights of {model}, whatever their times say.
+
+    None if it comes from a hub or an address, or if a rule writes it: maybe only after this.
+    """
+    file = model_of(wildcards).file
+    if not file or Path(file).parent == Path("results/networks"):
+        return None
+    return DIGESTS.of(checkpoint_of(wildcards))
 
 
 def recipe_of(path):
