@@ -76,7 +76,47 @@ TENSOR = (
     STORAGE + b"ctorch._utils\n_rebuild_tensor_v2\n\x94"  # 1
     b"(h\x00K\x00(K\x02K\x01K\x03K\x03t(K\x09K\x09K\x03K\x01t\x89Nt\x94"  # 2: arguments
 )
+PARTS = ("_parameters", "_buffers", "_modules")
 WIDE = b"(" + b"N" * 500_000 + b"t\x94"  # memo 0: half a million arguments
+
+# Memo 3 is a class, 4 to 6 the names of a module's parts, 7 an empty dict, 8 a tensor.
+MODULE = (
+    TENSOR + b"h\x01h\x02Rca\nb\nq\x03"
+    + b"".join(text(name) + b"q" + bytes([4 + i]) for i, name in enumerate(PARTS))
+    + b"}q\x07h\x01h\x02Rq\x08"
+)  # fmt: skip
+
+ALONE = hostile.legacy(b"\x80\x02" + STORAGE + b".")
+
+
+def module(parameters: bytes, modules: bytes) -> bytes:
+    return b"h\x03)\x81}(h\x04" + parameters + b"h\x05h\x07h\x06" + modules + b"ub"
+
+
+def shared_tensors(tensors: int, modules: int) -> bytes:
+    """Each of many modules has the same dict of many tensors."""
+    names = b"".join(text(f"{i:06}") + b"h\x08" for i in range(tensors))
+    shared = b"}(" + names + b"uq\x09"
+    inside = b"".join(text(f"{i:06}") + module(b"h\x09", b"h\x07") for i in range(modules))
+    return b"\x80\x02" + MODULE + shared + module(b"h\x07", b"}(" + inside + b"u") + b"."
+
+
+def shared_modules(below: int, modules: int) -> bytes:
+    """Each of many modules has the same dict of many modules."""
+    names = b"".join(text(f"{i:06}") + module(b"h\x07", b"h\x07") for i in range(below))
+    shared = b"}(" + names + b"uq\x09"
+    inside = b"".join(text(f"{i:06}") + module(b"h\x07", b"h\x09") for i in range(modules))
+    return b"\x80\x02" + MODULE + shared + module(b"h\x07", b"}(" + inside + b"u") + b"."
+
+
+def deep(name: bytes) -> bytes:
+    """Fifty modules inside each other, each with a long name and many tensors."""
+    tensors = b"}(" + b"".join(text(f"{i:06}") + b"h\x08" for i in range(1_000)) + b"u"
+    inside = b"h\x07"
+    for _ in range(50):
+        inside = b"}(" + name + module(tensors, inside) + b"u"
+    return module(b"h\x07", inside)
+
 
 PICKLES: dict[str, Callable[[], bytes]] = {
     "lists": lambda: filled(b"]"),
@@ -114,6 +154,19 @@ PICKLES: dict[str, Callable[[], bytes]] = {
         for i in range(150_000)
     ) + b".",
     "pops": lambda: filled(b"N0"),
+    "objects with attributes": lambda: filled(b"h\x00)\x81}b", b"ca\nb\n\x94"),
+    "empty bytes": lambda: filled(b"C\x00"),
+    "arrays of protocol 5": lambda: filled(
+        b"h\x00h\x01R", b"cnumpy.core.numeric\n_frombuffer\n\x94(C\x01aN)X\x01\0\0\0Ct\x94"
+    ),
+    "modules that share a module": lambda: shared_modules(5_000, 20_000),
+    "modules that share their tensors": lambda: shared_tensors(20_000, 50_000),
+    "modules with long names": lambda: b"\x80\x02" + MODULE
+    + deep(hostile.text("a" * 300_000)) + b".",
+    "storages pickled alone": lambda: filled(
+        b"h\x00h\x01R", b"ctorch.storage\n_load_from_bytes\n\x94B" + struct.pack("<I", len(ALONE))
+        + ALONE + b"\x85\x94",
+    ),
 }  # fmt: skip
 
 
@@ -122,6 +175,7 @@ def test_pickles_take_little_memory(tmp_path, name):
     data = PICKLES[name]()
     assert len(data) <= PICKLE_LIMIT
     write = hostile.legacy if "line" in name else hostile.zipped  # lines differ in these
+    write = bytes if "alone" in name else write
     path = tmp_path / "net.pth"
     path.write_bytes(write(data))
     grown, message = peak_of(path)

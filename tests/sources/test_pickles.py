@@ -1,10 +1,8 @@
 """Depthwise kernels out of pickles, and pickles that lie or would run something."""
 
-import argparse
 import os
 import struct
 import tracemalloc
-from collections import OrderedDict
 from pathlib import Path
 
 import hostile
@@ -52,37 +50,6 @@ def test_tied_tensors(file):
     copies = {name: tensor.clone() for name, tensor in state.items()}
     layers = read_depthwise(file(hostile.safetensors_bytes(copies))).layers
     assert_equal(layers, state, ["a", "b", "c"])
-
-
-@pytest.mark.parametrize("write", [hostile.torch_bytes, hostile.legacy_bytes])
-@pytest.mark.parametrize(
-    "keys", [[], ["state_dict"], ["model"], ["model_ema"], ["model_state_dict"], ["net", "params"]]
-)
-def test_wrapped_state_dicts(file, write, keys):
-    state = content = OrderedDict(hostile.state_dict())
-    state._metadata = {"": {"version": 1}}
-    for key in keys:
-        content = {
-            "epoch": 3,
-            "model_ema_decay": None,
-            key: content,
-            "args": argparse.Namespace(lr=0.1, betas=(0.9, 0.99), path=Path("x")),
-            "metric": np.float64(0.5),
-            "history": np.arange(3),
-            "classes": {"a", "b"},
-            "sizes": torch.Size([1, 2]),
-            "optimizer": {"state": {0: {"step": torch.tensor(1.0)}}, (1, 2): frozenset([1])},
-        }
-    assert_equal(read_depthwise(file(write(content))).layers, state, NAMES)
-
-
-def test_averaged_weights_are_preferred(file):
-    plain, averaged = hostile.state_dict(seed=1), hostile.state_dict(seed=2)
-    for key in ("state_dict_ema", "model_ema", "params_ema"):
-        content = {"state_dict": plain, key: averaged}
-        assert_equal(read_depthwise(file(hostile.torch_bytes(content))).layers, averaged, NAMES)
-        content[key] = None
-        assert_equal(read_depthwise(file(hostile.torch_bytes(content))).layers, plain, NAMES)
 
 
 def test_parameters_and_buffers(file):
@@ -196,7 +163,7 @@ def test_malicious_pickles_do_not_run(file, tmp_path, write, opcode):
     marker = tmp_path / "marker"
     message = refusal(file(write(hostile.malicious(marker)[opcode])))
     assert not marker.exists()
-    if opcode not in ("inert", "hub"):
+    if opcode not in ("inert", "hub", "getattr", "name"):
         assert "the pickle calls" in message
         assert "nothing was executed" in message
 
@@ -216,7 +183,7 @@ def test_malice_beside_real_weights(file, tmp_path):
     for write in (hostile.torch_bytes, hostile.legacy_bytes):
         message = refusal(file(write(content)))
         assert f"the pickle calls '{os.system.__module__}.system'" in message
-        assert "ask the author for a .safetensors file" in message
+        assert "ask its author for a .safetensors file" in message
     assert not (tmp_path / "marker").exists()
 
 
@@ -248,17 +215,9 @@ def test_odd_pickles(file, write, data):
     refusal(file(write(data)))
 
 
-def test_whole_module(file):
-    net = torch.nn.Sequential(torch.nn.Conv2d(2, 2, 3, groups=2))
-    for content in (net, {"model": net, "epoch": 1}, {"ema": None, "model": {"net": net}}):
-        for write in (hostile.torch_bytes, hostile.legacy_bytes):
-            message = refusal(file(write(content)))
-            assert "holds a whole module ('torch.nn.modules.container.Sequential')" in message
-            assert "save model.state_dict()" in message
-
-
 @pytest.mark.parametrize(
-    ("content", "kind"), [([1, 2], "list"), (torch.ones(2, 1, 3, 3), "tensor"), ("text", "str")]
+    ("content", "kind"),
+    [([1, 2], "list"), ((1,), "tuple"), (torch.ones(2, 1, 3, 3), "tensor"), ("text", "str")],
 )
 def test_no_state_dict(file, content, kind):
     assert f"holds a {kind}, not a state dict" in refusal(file(hostile.torch_bytes(content)))

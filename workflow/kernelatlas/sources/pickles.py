@@ -2,23 +2,23 @@
 
 A pickle is a program for a stack machine, and a byte of it may take hundreds of bytes of memory.
 So its bytes are limited, and its opcodes too: none of those that are executed takes more than
-some 130 bytes, besides the bytes that belong to it.
+some 130 bytes, besides the bytes that belong to it. Long strings of bytes stay in the file.
 """
 
 import math
 import pickle
 import struct
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
-from kernelatlas.sources.source import Damaged, Refused, damage, short
+from kernelatlas.sources.arrays import Array, Chunk, Dtype
+from kernelatlas.sources.source import LINE_LIMIT, Damaged, Refused, Source, damage, short
+from kernelatlas.sources.stubs import Inert, Storage, call, is_dangerous, key_of
 from kernelatlas.sources.weights import is_count
 
 PICKLE_LIMIT = 32 << 20  # bytes of a pickle without its tensors; real ones stay below 20 MB
 OPCODES_LIMIT = 2_500_000  # a tensor has some 40: this is ten times the largest real checkpoint
 NAME_LIMIT = 256  # characters of a global's name, with its module
-ARGUMENTS_LIMIT = 256  # of a call
 
 _STORAGES = {  # torch.<name>Storage: dtype, bytes of an element
     "Double": ("float64", 8),
@@ -48,113 +48,6 @@ _RAISED = (
     *(LookupError, AttributeError, ArithmeticError, AssertionError, RecursionError),
 )
 
-# Packages whose objects lie beside the weights in real checkpoints. They become inert; any
-# other global is refused, because a pickle that needs it is more than a state dict.
-_HARMLESS_PACKAGES = frozenset(
-    (
-        *("torch", "torchvision", "timm", "numpy", "collections", "_codecs", "copyreg", "copy_reg"),
-        *("argparse", "omegaconf", "ml_collections", "yacs", "easydict", "addict", "typing"),
-        *("pathlib", "datetime", "enum", "mmengine", "mmcv", "pytorch_lightning", "lightning"),
-    )
-)
-_HARMLESS_BUILTINS = frozenset(
-    (
-        *("set", "frozenset", "dict", "list", "tuple", "slice", "range", "object", "bool", "int"),
-        *("long", "float", "complex", "str", "unicode", "bytes", "bytearray"),
-    )
-)
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class Storage:
-    """A storage of tensors, or a view of one."""
-
-    key: str
-    dtype: str
-    start: int  # elements before a view of a storage begins
-    numel: int
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class Tensor:
-    """A tensor: which elements of a storage it has."""
-
-    storage: Storage
-    dtype: str
-    offset: int
-    shape: tuple[int, ...]
-    stride: tuple[int, ...]
-
-
-class Inert:
-    """Stands for a global of the pickle, or for an object made by one, and does nothing.
-
-    Only the few names of `_BUILDERS` mean something when called. It is an instance, without
-    a `__dict__`, so that no opcode gets hold of a class or function to change.
-    """
-
-    __slots__ = ("name",)
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def __call__(self, *args: Any, **_: Any) -> Any:
-        build = _BUILDERS.get(self.name)
-        return build(*args) if build else Inert(self.name)
-
-    def _ignore(self, *_: Any) -> None:
-        pass
-
-    append = extend = add = __setitem__ = _ignore
-
-
-def _tensor(storage: Any, offset: Any, shape: Any, stride: Any, *_: Any) -> Tensor:
-    if not (isinstance(storage, Storage) and type(shape) is type(stride) is tuple):
-        raise Damaged("a tensor without storage, shape or stride")
-    if len(shape) > 64 or len(shape) != len(stride):
-        raise Damaged("a tensor whose shape and stride differ in length")
-    if not all(map(is_count, (offset, *shape, *stride))):
-        raise Damaged("a tensor whose offset, shape or stride is no count")
-    return Tensor(storage, storage.dtype, offset, shape, stride)
-
-
-def _tensor_with_dtype(*args: Any) -> Tensor:
-    return replace(_tensor(*args), dtype=args[6].name.removeprefix("torch."))
-
-
-def _mapping(*args: Any) -> dict[Any, Any]:
-    """Return the dict of an OrderedDict; Python 2 pickled one with a list of pairs."""
-    pairs = args[0] if args and isinstance(args[0], list) else []
-    result = {_key(key): value for key, value in pairs}
-    pairs.clear()  # or one list, used a million times, would fill the memory
-    return result
-
-
-def _key(key: Any) -> Any:
-    # To hash other keys may take for ever: tuples nested a million deep, numbers that collide.
-    return key if type(key) is str else Inert("key")
-
-
-def _call(function: Any, args: Any) -> Any:
-    """Call a stand-in; as a call copies its arguments, there must be few."""
-    if type(args) is not tuple or len(args) > ARGUMENTS_LIMIT:
-        raise Damaged(f"a call without a tuple of at most {ARGUMENTS_LIMIT} arguments")
-    return function(*args)
-
-
-_BUILDERS: dict[str, Callable[..., Any]] = {
-    "torch._utils._rebuild_tensor": _tensor,
-    "torch._utils._rebuild_tensor_v2": _tensor,
-    "torch._utils._rebuild_tensor_v3": _tensor_with_dtype,
-    "torch._utils._rebuild_qtensor": _tensor,  # refused later, by its dtype
-    "torch._utils._rebuild_parameter": lambda data, *_: data,
-    "torch._utils._rebuild_parameter_with_state": lambda data, *_: data,
-    "torch._tensor._rebuild_from_type_v2": lambda build, _kind, args, *_: _call(build, args),
-    "torch.Size": lambda shape=(), *_: shape,
-    "collections.OrderedDict": _mapping,
-    "collections.defaultdict": _mapping,
-}
-
 
 class _Opcodes(dict[int, Callable[..., None]]):
     """A table of opcodes that can be used `OPCODES_LIMIT` times."""
@@ -172,12 +65,21 @@ class _Opcodes(dict[int, Callable[..., None]]):
 
 
 class Unpickler(pickle._Unpickler):
-    """Reads state dicts; imports nothing, calls nothing but `_BUILDERS`.
+    """Reads pickles; imports nothing, calls nothing but the builders of stand-ins.
 
     The unpickler written in Python is the base, because single opcodes can be replaced in
     it: the one in C allocates whatever size a pickle claims, and builds real objects. Its name
     is private, but other projects build on it too, PyTorch's `weights_only` was modelled on it,
     and CPython documents its table of opcodes in `pickletools`; a test notices if it changes.
+
+    Parameters
+    ----------
+    file
+        A `Source`, or the bytes of the pickle as a file.
+    size
+        Bytes of the file.
+    load_bytes
+        Returns the storage that torch.storage._load_from_bytes would make of some bytes.
 
     Attributes
     ----------
@@ -187,9 +89,9 @@ class Unpickler(pickle._Unpickler):
 
     memo: dict[int, Any]
     dispatch: ClassVar[dict[int, Callable[..., None]]] = dict(pickle._Unpickler.dispatch)
-    # Buffers of a claimed size, and objects registered elsewhere in this process.
+    # Buffers outside the file, and objects registered elsewhere in this process.
     for _opcode in (
-        *(pickle.BYTEARRAY8, pickle.NEXT_BUFFER, pickle.READONLY_BUFFER),
+        *(pickle.NEXT_BUFFER, pickle.READONLY_BUFFER),
         *(pickle.EXT1, pickle.EXT2, pickle.EXT4),
     ):
         del dispatch[_opcode[0]]
@@ -198,8 +100,14 @@ class Unpickler(pickle._Unpickler):
     dispatch[pickle.FROZENSET[0]] = dispatch[pickle.LIST[0]]
     dispatch[pickle.ADDITEMS[0]] = dispatch[pickle.APPENDS[0]]
 
-    def __init__(self, file: Any) -> None:
-        super().__init__(file, encoding="utf-8", errors="replace")
+    def __init__(
+        self,
+        file: Any,
+        size: int,
+        load_bytes: "Callable[[Unpickler, Any], Storage] | None" = None,
+    ) -> None:
+        super().__init__(file, encoding="latin1")  # texts of Python 2 may be the bytes of arrays
+        self.file, self.size, self.load_bytes = file, size, load_bytes
         self.dispatch = _Opcodes(type(self).dispatch)  # type: ignore[misc]  # of this file alone
         self.storages: dict[str, tuple[int, int]] = {}
 
@@ -218,17 +126,14 @@ class Unpickler(pickle._Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         if len(module) + len(name) > NAME_LIMIT:
             raise Damaged(f"a global whose name has {len(module) + len(name)} characters")
-        if module.partition(".")[0] in _HARMLESS_PACKAGES or (
-            module in ("builtins", "__builtin__") and name in _HARMLESS_BUILTINS
-        ):
-            if not name.isascii():  # wide characters would take more memory than an opcode may
-                raise Damaged(f"a global of the name {short(name)}")
-            return Inert(f"{module}.{name}")
-        raise Refused(
-            f"the pickle calls {short(f'{module}.{name}')}, which is not part of a state dict; "
-            "nothing was executed. Save model.state_dict(), or ask the author for a .safetensors "
-            "file"
-        )
+        if is_dangerous(module, name):
+            raise Refused(
+                f"the pickle calls {short(f'{module}.{name}')}, which no network needs; "
+                "nothing was executed. Do not use the file, or ask its author for a .safetensors "
+                "file"
+            )
+        # Wide characters would take more memory than an opcode may.
+        return Inert(f"{module}.{name}".encode("ascii", "replace").decode())
 
     def persistent_load(self, pid: Any) -> Any:
         if type(pid) is not tuple or len(pid) > 6:
@@ -254,28 +159,75 @@ class Unpickler(pickle._Unpickler):
 
     # An object is made by calling its stand-in.
     def _reduce(self: Any) -> None:
-        args = self.stack.pop()
-        self.stack[-1] = _call(self.stack[-1], args)
+        args, function = self.stack.pop(), self.stack[-1]
+        if type(function) is Inert and function.name == "torch.storage._load_from_bytes":
+            if self.load_bytes is None:
+                raise Damaged("a storage inside a storage, or beside those of torch.save")
+            if type(args) is not tuple or len(args) != 1:
+                raise Damaged("a storage that is made of nothing, or of several values")
+            self.stack[-1] = self.load_bytes(self, args[0])
+        else:
+            self.stack[-1] = call(function, args)
 
     def _newobj_ex(self: Any) -> None:
         self.stack.pop()  # keyword arguments
         self._reduce()
 
     def _build(self: Any) -> None:
-        self.stack.pop()  # the state of an object that keeps none
+        state = self.stack.pop()
+        if isinstance(self.stack[-1], (Inert, Array, Dtype)):
+            self.stack[-1].set_state(state)
 
     def _dict(self: Any) -> None:
         self.append(dict(_pairs(self.pop_mark())))
 
     def _setitem(self: Any) -> None:
         value, key = self.stack.pop(), self.stack.pop()
-        self.stack[-1][_key(key)] = value
+        self.stack[-1][key_of(key)] = value
 
     def _setitems(self: Any) -> None:
         items = self.pop_mark()
         for key, value in _pairs(items):
             self.stack[-1][key] = value
 
+    def _skip(self: Any, length: int, utf8: bool = False) -> None:
+        begin = self.file.tell()
+        if not 0 <= length <= self.size - begin:
+            raise Damaged(f"{length} bytes expected, {self.size - begin} found")
+        if length < LINE_LIMIT:  # to read on is faster than to seek
+            self.read(length)
+        else:
+            self.file.seek(begin + length)
+        if isinstance(self.file, Source):  # these bytes take no memory
+            self.file.end = min(self.file.size, self.file.end + length)
+        self.append(Chunk(self.file, begin, length, utf8))
+
+    def _bytes(form: str) -> Callable[[Any], None]:  # type: ignore[misc]  # makes methods
+        def load(self: Any) -> None:
+            self._skip(*struct.unpack(form, self.read(struct.calcsize(form))))
+
+        return load
+
+    def _text(form: str) -> Callable[[Any], None]:  # type: ignore[misc]
+        def load(self: Any) -> None:
+            (length,) = struct.unpack(form, self.read(struct.calcsize(form)))
+            if length > LINE_LIMIT:  # no name, but perhaps the bytes of an array
+                self._skip(length, utf8=True)
+            else:
+                self.append(str(self.read(length), "utf-8", "surrogatepass"))
+
+        return load
+
+    def _frame(self: Any) -> None:
+        self.read(8)  # frames only help to read ahead
+
+    dispatch[pickle.SHORT_BINBYTES[0]] = _bytes("<B")
+    dispatch[pickle.BINBYTES[0]] = _bytes("<I")
+    dispatch[pickle.BINBYTES8[0]] = dispatch[pickle.BYTEARRAY8[0]] = _bytes("<Q")
+    dispatch[pickle.BINSTRING[0]] = _bytes("<i")  # of Python 2
+    dispatch[pickle.BINUNICODE[0]] = _text("<I")
+    dispatch[pickle.BINUNICODE8[0]] = _text("<Q")
+    dispatch[pickle.FRAME[0]] = _frame
     dispatch[pickle.REDUCE[0]] = dispatch[pickle.NEWOBJ[0]] = _reduce
     dispatch[pickle.NEWOBJ_EX[0]] = _newobj_ex
     dispatch[pickle.BUILD[0]] = _build
@@ -285,4 +237,4 @@ class Unpickler(pickle._Unpickler):
 
 
 def _pairs(items: list[Any]) -> Iterator[tuple[Any, Any]]:
-    return zip(map(_key, items[::2]), items[1::2], strict=True)
+    return zip(map(key_of, items[::2]), items[1::2], strict=True)

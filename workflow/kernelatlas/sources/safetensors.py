@@ -16,6 +16,7 @@ from kernelatlas.sources.weights import (
     is_count,
     is_needed,
 )
+from kernelatlas.sources.wrappers import heads, no_key, under
 
 # Bytes of a header: some 60,000 tensors. The format's own library takes 100 MB, of which a
 # hostile header could make 2 GB of Python objects.
@@ -71,6 +72,16 @@ def read_safetensors(source: Source) -> Tensors:
         raise Refused(
             f"has {source.size} bytes where its header needs {start + end}: {source.again}"
         )
+    if (key := source.options.key) is not None:
+        names = {name: name for name, *_ in entries}
+        wanted = {name: short_name for short_name, name in under(names, key).items()}
+        if not wanted:
+            raise Refused(no_key(key, heads(names)))
+        entries = [
+            (wanted[name], dtype, shape, begin, stop)
+            for name, dtype, shape, begin, stop in entries
+            if name in wanted
+        ]
     chosen = []
     for name, stored_as, shape, begin, stop in entries:
         dtype = _DTYPES.get(stored_as, stored_as)

@@ -41,6 +41,29 @@ class Options:
 DEFAULT = Options()
 
 
+@dataclass(frozen=True)
+class Convolution:
+    """What a file tells of a convolution besides its weights.
+
+    Attributes
+    ----------
+    groups, in_channels, transposed
+        As in PyTorch.
+    stride, dilation
+        In pixels, alike in both directions; None where unknown or different.
+    """
+
+    groups: int
+    in_channels: int
+    transposed: bool = False
+    stride: int | None = None
+    dilation: int | None = None
+
+    @property
+    def depthwise(self) -> bool:
+        return not self.transposed and self.groups == self.in_channels > 1
+
+
 @dataclass(frozen=True, eq=False)
 class Tensors:
     """A state dict: tensors by name, in the order of the file.
@@ -53,11 +76,14 @@ class Tensors:
         Those of the tensors that `kernelatlas.sources.weights.is_needed` chooses, as float32.
     ordered
         Whether the order is that of definition.
+    convolutions
+        What is known of modules that are convolutions, by name; a state dict tells nothing.
     """
 
     shapes: dict[str, tuple[int, ...]]
     values: dict[str, np.ndarray]
     ordered: bool
+    convolutions: dict[str, Convolution] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)

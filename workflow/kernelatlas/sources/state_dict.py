@@ -3,12 +3,12 @@
 import math
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 
-from kernelatlas.sources.pickles import Inert, Tensor
+from kernelatlas.sources.arrays import Array, Part
 from kernelatlas.sources.source import Damaged, Refused, Tensors, short
+from kernelatlas.sources.stubs import Storage, Tensor
 from kernelatlas.sources.weights import (
     STORED,
     as_float32,
@@ -16,42 +16,11 @@ from kernelatlas.sources.weights import (
     check_dtype,
     is_needed,
 )
-
-# Where a training script may put the state dict: timm's order (load_state_dict in
-# timm/models/_helpers.py, averaged weights first), then what other code bases use.
-_WRAPPERS = (
-    *("state_dict_ema", "model_ema", "params_ema"),
-    *("state_dict", "model", "model_state_dict", "params", "net", "network", "module"),
-)
-
-
-def _state_dict(content: Any) -> dict[str, Any]:
-    """Find the state dict in what was pickled, under up to three of `_WRAPPERS`."""
-    for _ in range(3):
-        if not isinstance(content, dict):
-            break
-        inner = [content[key] for key in _WRAPPERS if key in content]
-        found: Any = next((value for value in inner if isinstance(value, dict) and value), None)
-        if found is None and not any(isinstance(value, Tensor) for value in content.values()):
-            found = next((value for value in inner if isinstance(value, Inert)), None)
-        if found is None:
-            break
-        content = found
-    if isinstance(content, dict):
-        return content
-    if isinstance(content, Inert):
-        raise Refused(
-            f"holds a whole module ({short(content.name)}), not a state dict; "
-            "save model.state_dict()"
-        )
-    raise Refused(
-        f"holds a {type(content).__name__.strip('_').lower()}, not a state dict; "
-        "save model.state_dict()"
-    )
+from kernelatlas.sources.wrappers import Found, named
 
 
 def tensors_of(
-    content: Any,
+    found: Found,
     read_storage: Callable[[str], bytes],
     size: int,
     prefetch: Callable[[list[str]], None] = lambda keys: None,
@@ -60,6 +29,8 @@ def tensors_of(
 
     Parameters
     ----------
+    found
+        The state dict, or the tensors of a module.
     read_storage
         Returns a storage's bytes by its key.
     size
@@ -69,18 +40,19 @@ def tensors_of(
     """
     claimed = 0
     shapes, views, chosen = {}, set(), []
-    for name, tensor in _state_dict(content).items():
-        if not isinstance(tensor, Tensor):
-            continue
-        if is_needed(name, tensor.dtype, tensor.shape):
-            storage = tensor.storage
-            view = (storage.key, storage.start + tensor.offset, tensor.shape, tensor.stride)
+    for name, tensor in named(found.tensors):
+        known = found.convolutions.get(name.removesuffix(".weight"))
+        depthwise = known is None or known.depthwise
+        if depthwise and is_needed(name, tensor.dtype, tensor.shape):
+            check_dtype(name, tensor.dtype)
+            needed = _tensor(tensor)
+            storage = needed.storage
+            view = (storage.key, storage.start + needed.offset, needed.shape, needed.stride)
             if view in views:
                 continue
-            check_dtype(name, tensor.dtype)
-            claimed += math.prod(tensor.shape) * np.dtype(STORED[tensor.dtype]).itemsize
+            claimed += math.prod(needed.shape) * np.dtype(STORED[needed.dtype]).itemsize
             views.add(view)
-            chosen.append((name, tensor))
+            chosen.append((name, needed))
             check_amount(len(chosen), 0)
         shapes[name] = tensor.shape
     # Strides of zero, or many views of one storage, could ask for any amount of memory.
@@ -90,21 +62,33 @@ def tensors_of(
             "download it again or save it with contiguous tensors"
         )
     check_amount(len(chosen), claimed)
-    prefetch([tensor.storage.key for _, tensor in chosen])
-    read_storage = lru_cache(maxsize=1)(read_storage)
+    keys = [tensor.storage.key for _, tensor in chosen]
+    prefetch([key for key in keys if isinstance(key, str)])
+
+    @lru_cache(maxsize=1)
+    def read(key: str | Array | Part) -> bytes:
+        return read_storage(key) if isinstance(key, str) else key.read()
+
     values = {
-        name: as_float32(tensor.dtype, _values(name, tensor, read_storage))
-        for name, tensor in chosen
+        name: as_float32(tensor.dtype, _values(name, tensor, read)) for name, tensor in chosen
     }
-    return Tensors(shapes, values, ordered=True)
+    return Tensors(shapes, values, ordered=True, convolutions=found.convolutions)
 
 
-def _values(name: str, tensor: Tensor, read_storage: Callable[[str], bytes]) -> np.ndarray:
+def _tensor(value: Tensor | Array) -> Tensor:
+    """Return a tensor, or what an array would be as one."""
+    if isinstance(value, Tensor):
+        return value
+    storage = Storage(value, value.dtype, 0, math.prod(value.shape))
+    return Tensor(storage, value.dtype, 0, value.shape, value.stride)
+
+
+def _values(name: str, tensor: Tensor, read: Callable[[str | Array | Part], bytes]) -> np.ndarray:
     """Return a tensor's values, as they lie in its storage."""
     storage, dtype = tensor.storage, np.dtype(STORED[tensor.dtype])
-    data = read_storage(storage.key)
+    data = read(storage.key)
     if len(data) % dtype.itemsize:
-        raise Damaged(f"storage {short(storage.key)}: {len(data)} bytes are no {tensor.dtype}")
+        raise Damaged(f"the storage of {short(name)}: {len(data)} bytes are no {tensor.dtype}")
     flat = np.frombuffer(data, dtype)
     if storage.dtype != "bytes":  # an untyped storage counts bytes and has no views
         flat = flat[storage.start : storage.start + storage.numel]

@@ -1,6 +1,7 @@
 """Depthwise weights as they lie in checkpoints, whatever the format."""
 
 import re
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -32,8 +33,23 @@ def as_float32(dtype: str, stored: np.ndarray) -> np.ndarray:
 
 
 def depthwise_content(tensors: Tensors) -> Content:
-    """Return the layers of a state dict whose weights have the shape of depthwise ones."""
-    layers = [layer_of(name, values) for name, values in tensors.values.items()]
+    """Return the depthwise layers of a state dict.
+
+    They are those that the file says are depthwise, and of those that it says nothing of, those
+    whose weights have the shape.
+    """
+    layers = []
+    for name, values in tensors.values.items():
+        known, layer = (
+            tensors.convolutions.get(name.removesuffix(".weight")),
+            layer_of(name, values),
+        )
+        if known is None:
+            layers.append(layer)
+        elif known.depthwise:
+            layers.append(
+                replace(layer, stride=known.stride, dilation=known.dilation, inferred=False)
+            )
     distinct(layers)
     if not tensors.ordered:
         layers.sort(key=lambda layer: natural(layer.name))
