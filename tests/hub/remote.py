@@ -69,6 +69,16 @@ def sharded(shards: Mapping[str, State]) -> dict[str, bytes]:
     return {**files, "model.safetensors.index.json": index_bytes(shards)}
 
 
+def bin_sharded(shards: Mapping[str, State]) -> dict[str, bytes]:
+    """The same as torch.save writes it, with the names that transformers gives."""
+    pickled = {
+        name.replace("model-", "pytorch_model-").replace(".safetensors", ".bin"): state
+        for name, state in shards.items()
+    }
+    files = {name: torch_bytes(state) for name, state in pickled.items()}
+    return {**files, "pytorch_model.bin.index.json": index_bytes(pickled)}
+
+
 def layers_of(table: Path) -> dict[str, np.ndarray]:
     """The layers of a kernel table, in its order."""
     layers = {}

@@ -17,6 +17,7 @@ import torch
 from localhub import Hub, Record
 from remote import (
     assert_holds,
+    bin_sharded,
     legacy_bytes,
     run,
     safetensors_bytes,
@@ -71,6 +72,7 @@ PUBLISHED = {
          "plain_compressing", "compressing_zip"], start=20
     )},
     "sharded": WHOLE,
+    "bin_sharded": WHOLE,
     "plain_sharded": WHOLE,
     "long_header": state_dict(seed=11),
     "many_tensors": many_tensors(),
@@ -80,7 +82,7 @@ PUBLISHED = {
 }  # fmt: skip
 PICKLED = {
     *("zip", "legacy", "compressing_zip", "many_tensors", "plain_zip", "plain_legacy"),
-    *("plain_digest", "plain_ignoring"),
+    *("plain_digest", "plain_ignoring", "bin_sharded"),
 }
 
 
@@ -112,6 +114,7 @@ def publish(hub: Hub) -> dict[str, dict[str, str]]:
     files["many_tensors"] = {"pytorch_model.bin": torch_bytes(PUBLISHED["many_tensors"])}
     files["long_header"] = {safe: long_header()}
     files["sharded"] = sharded(SHARDS)
+    files["bin_sharded"] = bin_sharded(SHARDS)
     remotes = {name: {"hub": f"owner/{name}"} for name in files}
     for name, content in files.items():
         hub.publish(f"owner/{name}", content)
@@ -204,6 +207,13 @@ def test_a_shard_without_depthwise_weights_costs_little(world):
     sizes = map(len, sharded(SHARDS).values())
     assert metadata["bytes"] == sum(sizes)
     assert metadata["source"] == "owner/sharded/model.safetensors.index.json"
+
+
+def test_pickled_shards_are_moved_in_ranges_too(world):
+    metadata = metadata_of(world.done.table("bin_sharded"))
+    assert metadata["source"] == "owner/bin_sharded/pytorch_model.bin.index.json"
+    asked = {r.path.rpartition("/")[2] for r in requests_for(world, "bin_sharded")}
+    assert {f"pytorch_model-0000{i}-of-00003.bin" for i in (1, 2, 3)} <= asked
 
 
 def test_whole_downloads_stay_in_the_hubs_cache_and_nowhere_else(world):

@@ -3,8 +3,10 @@
 import json
 import subprocess
 
+import hostile
 import numpy as np
 import pytest
+from readings import NAMES, assert_equal, refusal
 from safetensors.numpy import load_file, save_file
 
 from kernelatlas.errors import KernelAtlasError
@@ -12,6 +14,7 @@ from kernelatlas.running.files import metadata_of
 from kernelatlas.sources.checkpoints import read_depthwise
 from kernelatlas.sources.extract import extract
 from kernelatlas.sources.shards import shards_of
+from kernelatlas.sources.source import Options
 
 INDEX = "model.safetensors.index.json"
 
@@ -131,3 +134,74 @@ def test_a_damaged_shard_is_named(folder):
     (folder / "model-2.safetensors").write_bytes(b"damaged")
     with pytest.raises(KernelAtlasError, match=r"model-2\.safetensors: "):
         read_depthwise(folder / INDEX)
+
+
+def pickled(folder, states, write=hostile.torch_bytes, ending="bin"):
+    """Write a checkpoint in pickled shards; return the path of its index."""
+    names = {}
+    for i, state in enumerate(states, 1):
+        name = f"pytorch_model-{i:05}-of-{len(states):05}.{ending}"
+        (folder / name).write_bytes(write(state))
+        names |= dict.fromkeys(state, name)
+    path = folder / f"pytorch_model.{ending}.index.json"
+    path.write_text(json.dumps({"metadata": {"total_size": 1}, "weight_map": names}))
+    return path
+
+
+@pytest.mark.parametrize("ending", ["bin", "pth", "pt"])
+@pytest.mark.parametrize("write", [hostile.torch_bytes, hostile.legacy_bytes])
+def test_pickled_shards(tmp_path, write, ending):
+    """They keep the order of definition, which safetensors files have not."""
+    state = hostile.state_dict()
+    items = list(state.items())
+    index = pickled(
+        tmp_path, [dict(items[:2]), dict(items[2:]), {"head": state["scale"]}], write, ending
+    )
+    reading = read_depthwise(index)
+    assert_equal(reading.layers, state, NAMES)
+    assert reading.ordered
+    assert reading.tensors == len(state) + 1
+    assert shards_of(index) == [str(path) for path in sorted(tmp_path.glob(f"*.{ending}"))]
+    assert reading.shards == tuple(path.name for path in sorted(tmp_path.glob(f"*.{ending}")))
+
+
+def test_a_key_may_be_in_some_shards_only(tmp_path):
+    state = hostile.state_dict()
+    index = pickled(tmp_path, [{f"a.{k}": v for k, v in state.items()}, {"b.w": state["scale"]}])
+    reading = read_depthwise(index, Options(key="a"))
+    assert_equal(reading.layers, state, NAMES)
+    assert reading.tensors == len(state)
+    with pytest.raises(KernelAtlasError, match=r"has no 'c'; it has 'a', 'b': correct `key:`"):
+        read_depthwise(index, Options(key="c"))
+
+
+@pytest.mark.parametrize("form", hostile.FORMATS)
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("pytorch_model-00001-of-00002.bin", "shard 1 of 2: name its index, pytorch_model.bin.i"),
+        ("model-00012-of-00030.safetensors", "shard 12 of 30: name its index, model.safetensors.i"),
+        ("x.y-00002-of-00002.pt", "is shard 2 of 2: name its index, x.y.pt.index.json"),
+    ],
+)
+def test_one_shard_alone_is_an_error(tmp_path, form, name, words):
+    path = tmp_path / name
+    path.write_bytes(hostile.FORMATS[form](hostile.state_dict()))
+    assert words in refusal(path)
+
+
+@pytest.mark.parametrize(
+    "name", ["model-00001-of-00001.bin", "model-1-of-2.bin", "a-00001-of-00002.bin/net.bin"]
+)
+def test_other_names_are_no_shards(tmp_path, name):
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(hostile.torch_bytes(hostile.state_dict()))
+    assert len(read_depthwise(path).layers) == 3
+
+
+def test_a_pickled_shard_that_is_no_state_dict(tmp_path):
+    index = pickled(tmp_path, [hostile.state_dict()])
+    (tmp_path / "pytorch_model-00001-of-00001.bin").write_bytes(hostile.torch_bytes([1, 2]))
+    with pytest.raises(KernelAtlasError, match="holds a list, not a state dict"):
+        read_depthwise(index)

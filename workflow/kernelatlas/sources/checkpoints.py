@@ -24,7 +24,7 @@ from kernelatlas.sources.keras import read_hdf5
 from kernelatlas.sources.legacy import read_legacy
 from kernelatlas.sources.onnx import is_onnx, read_onnx
 from kernelatlas.sources.safetensors import read_safetensors
-from kernelatlas.sources.shards import read_index
+from kernelatlas.sources.shards import read_index, refuse_shard
 from kernelatlas.sources.source import (
     DEFAULT,
     Content,
@@ -95,8 +95,9 @@ def read_layers(source: Source, options: Options = DEFAULT) -> Reading:
         If the file is damaged, no checkpoint, wants to run code, or holds no depthwise weight.
     """
     source.options = options
-    found = _found(source)
     with _explained(source):
+        refuse_shard(source.label)
+        found = _found(source)
         if isinstance(found, Tensors):
             found = depthwise_content(found)
     if not found.layers:

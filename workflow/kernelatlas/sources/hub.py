@@ -52,7 +52,10 @@ from kernelatlas.sources.ranges import (
 )
 from kernelatlas.sources.source import DEFAULT, LocalSource, Options, Reading, Shard, Source
 
-FILENAMES = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin")
+FILENAMES = (
+    *("model.safetensors", "model.safetensors.index.json"),
+    *("pytorch_model.bin", "pytorch_model.bin.index.json"),
+)
 LIBRARY: Any = {"library_name": "kernelatlas", "library_version": __version__}
 
 UNSENDABLE = (httpx2.UnsupportedProtocol, httpx2.LocalProtocolError)
