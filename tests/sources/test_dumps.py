@@ -31,6 +31,7 @@ def test_tensors(file, protocol, dtype):
         reading = read_depthwise(file(pickle.dumps(content, protocol)))
         assert_equal(reading.layers, state, NAMES)
         assert reading.tensors == len(state)
+        assert reading.bytes_read <= reading.size
 
 
 def test_a_whole_network(file):
@@ -63,6 +64,7 @@ def test_arrays(file, protocol, dtype):
         reading = read_depthwise(file(data))
         assert_equal(reading.layers, tensors(state), NAMES)
         assert reading.tensors == len(state)
+        assert reading.bytes_read <= reading.size
 
 
 @PROTOCOLS

@@ -82,9 +82,10 @@ def _stored(unpickler: Unpickler, data: Any) -> Storage:
     Its values stay where they are.
     """
     size = len(data) if type(data) is str else getattr(data, "length", 0)
-    back = unpickler.file.tell()
+    source = unpickler.file
+    back, counted = source.tell(), source.bytes_read
     file = io.BytesIO(bytes_of(data, 0, min(size, _STORED_LIMIT)))
-    unpickler.file.seek(back)
+    source.seek(back)
     inner = Unpickler(file, size)
     inner.dispatch = unpickler.dispatch  # type: ignore[misc]  # whose opcodes count together
     if inner.load() != _MAGIC or inner.load() != _PROTOCOL:
@@ -97,4 +98,5 @@ def _stored(unpickler: Unpickler, data: Any) -> Storage:
     begin, length = file.tell(), inner.length(keys[0])
     if numel != inner.storages[keys[0]][0] or begin + length > size:
         raise Damaged(f"a storage of {numel} elements in {size} bytes")
+    source.bytes_read = counted + (0 if type(data) is str else begin)
     return replace(storage, key=Part(data, begin, length))

@@ -194,12 +194,14 @@ class Unpickler(pickle._Unpickler):
         begin = self.file.tell()
         if not 0 <= length <= self.size - begin:
             raise Damaged(f"{length} bytes expected, {self.size - begin} found")
+        counted = getattr(self.file, "bytes_read", 0)
         if length < LINE_LIMIT:  # to read on is faster than to seek
             self.read(length)
         else:
             self.file.seek(begin + length)
-        if isinstance(self.file, Source):  # these bytes take no memory
+        if isinstance(self.file, Source):  # these bytes take no memory, and count when needed
             self.file.end = min(self.file.size, self.file.end + length)
+            self.file.bytes_read = counted
         self.append(Chunk(self.file, begin, length, utf8))
 
     def _bytes(form: str) -> Callable[[Any], None]:  # type: ignore[misc]  # makes methods
