@@ -124,13 +124,15 @@ def test_groups_that_the_code_does_not_tell(file):
         "torch.conv2d(x, weight, bias, [1, 1], [0, 0], [1, 1], 4)\n" * 60_000,
         "class Conv2d(Module):\n" * 100_000,
         '"' * 1_000_000,
+        '"' + '\\"' * 1_000_000,
+        "".join(f"torch.conv2d(x, CONSTANTS.c{i}, b)\n" for i in range(60_000)),
         "torch.conv2d()",
         "torch._convolution(,,,,,,,,,)",
         "torch.conv2d(x, weight, bias, [99999999999, 1], [], {}, 99999999999999999999)",
         "torch.conv2d(x, w, b, [¹], [0], [1], ²)",
         "])]))",
     ],
-    ids=range(9),
+    ids=range(11),
 )
 def test_odd_code(file, code):
     data = scripted(nn.Sequential(nn.Conv2d(3, 4, 1), nn.Conv2d(4, 4, 3, groups=4)))

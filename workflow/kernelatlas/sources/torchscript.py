@@ -16,7 +16,8 @@ from kernelatlas.sources.wrappers import Found, heads, no_key, under
 CODE_LIMIT = 4 << 20  # bytes of code in an archive; that of large networks has 1 MB
 CONSTANTS_LIMIT = 1 << 16
 _DEPTH_LIMIT = 200  # brackets inside each other
-_TOKEN = re.compile(r'"(?:[^"\\\n]|\\.)*"|[(\[\])]|,')
+# A text without an end reaches to the end of the line, or to look for ends would take for ever.
+_TOKEN = re.compile(r'"(?:[^"\\\n]|\\.)*+"?|[(\[\])]|,')
 _CALLED = re.compile(r"torch\.(\w+)$")
 
 # Which arguments of a call are stride, dilation and groups.
