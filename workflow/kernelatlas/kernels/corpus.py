@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from kernelatlas.errors import KernelAtlasError
 from kernelatlas.kernels.normalise import normalise
-from kernelatlas.kernels.table import KEY, doubtful_layers, read_square
+from kernelatlas.kernels.table import KEY, read_square
 from kernelatlas.running.files import FIRST_VERSION, write_parquet
 
 log = logging.getLogger(__name__)
@@ -38,7 +38,7 @@ def build_corpus(paths: Sequence[str | Path], k: int, minimum: int) -> pa.Table:
     for path in paths:
         frame, weights = read_square(path, k)
         degenerate = frame["degenerate"].to_numpy()
-        doubtful = ~degenerate & frame["layer_index"].isin(doubtful_layers(path)).to_numpy()
+        doubtful = ~degenerate & frame["inferred"].to_numpy()
         usable = ~degenerate & ~doubtful
         n_degenerate += int(degenerate.sum())
         n_doubtful += int(doubtful.sum())
@@ -51,8 +51,8 @@ def build_corpus(paths: Sequence[str | Path], k: int, minimum: int) -> pa.Table:
         raise KernelAtlasError(
             f"corpus of {k}x{k} kernels: {len(raw)} in the trained models of the zoo, {minimum} "
             f"needed (minimum_kernels in the config); {n_degenerate} more are degenerate, "
-            f"{n_doubtful} of layers that are perhaps not depthwise: add models with {k}x{k} "
-            f"kernels, or take {k} out of kernel_sizes"
+            f"{n_doubtful} of layers that are perhaps not depthwise (`depthwise: true` in the zoo "
+            f"if they are): add models with {k}x{k} kernels, or take {k} out of kernel_sizes"
         )
     _, inverse, counts = np.unique(raw, axis=0, return_inverse=True, return_counts=True)
     copies = counts[inverse.ravel()]
