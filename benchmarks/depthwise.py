@@ -3,7 +3,8 @@
 `python benchmarks/depthwise.py` builds, without memory for weights, all architectures of timm with
 depthwise layers, for colour and for grey images; every third of its other architectures for grey
 images; and the small networks of tests/sources/networks.py. It prints what their weights of
-the shape (n, 1, kh, kw) are taken for, in the order of definition and by names; 4 minutes.
+the shape (n, 1, kh, kw) are taken for, in the order of definition and by names. It takes about
+five minutes.
 """
 
 import sys
