@@ -1,5 +1,7 @@
 """The corpus of one kernel size."""
 
+from dataclasses import replace
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -99,13 +101,14 @@ def test_degenerate_kernels_are_left_out(build, layers, caplog):
 
 
 def test_doubtful_layers_are_left_out(tmp_path, layers, caplog):
-    write_kernels(tmp_path / "b.parquet", "b", layers["b"], {"doubtful": [3]})
+    layers["b"][3] = replace(layers["b"][3], inferred=True)
+    write_kernels(tmp_path / "b.parquet", "b", layers["b"], {})
     write_kernels(tmp_path / "a.parquet", "a", layers["a"], {})
     paths = [tmp_path / "b.parquet", tmp_path / "a.parquet"]
     table = build_corpus(paths, 3, 1)
     assert set(table["layer"].to_pylist()) == {"b.0", "a.1"}
     assert "3 kernels of layers that are perhaps not depthwise left out" in caplog.messages
-    with pytest.raises(KernelAtlasError, match="3 of layers that are perhaps not depthwise: add"):
+    with pytest.raises(KernelAtlasError, match=r"3 of layers .*`depthwise: true`.*: add"):
         build_corpus(paths, 3, 100)
 
 

@@ -14,7 +14,6 @@ from kernelatlas.errors import KernelAtlasError
 from kernelatlas.kernels.layer import Layer
 from kernelatlas.kernels.table import (
     count_sizes,
-    doubtful_layers,
     kernel_tables,
     read_square,
     write_kernels,
@@ -33,7 +32,7 @@ def layers():
             f"stages.{i}.dw",
             rng.normal(size=size).astype(np.float32),
             *(KNOWN if i else ()),
-            inferred=i % 2 == 0,
+            inferred=i == 1,
             quantised=i % 3 == 0,
         )
         for i, size in enumerate(SIZES)
@@ -126,7 +125,7 @@ def test_only_layers_of_the_size_need_decoding(path):
 def test_counts(path):
     counts = count_sizes(path)
     assert counts.to_numpy().tolist() == [
-        ["net", 1, 7, 3, 0, 3],
+        ["net", 1, 7, 3, 0, 0],
         ["net", 2, 2, 6, 0, 6],
         ["net", 3, 3, 6, 0, 6],
         ["net", 3, 5, 2, 0, 2],
@@ -135,15 +134,13 @@ def test_counts(path):
     assert list(counts) == ["model", "kh", "kw", "kernels", "degenerate", "usable"]
 
 
-def test_doubtful_layers_are_not_usable(tmp_path, layers):
+def test_layers_that_are_perhaps_not_depthwise_are_not_usable(tmp_path, layers):
     layers[0].weights[0] = 0
-    write_kernels(tmp_path / "net.parquet", "net", layers, {"doubtful": [0, 2]})
-    assert doubtful_layers(tmp_path / "net.parquet") == [0, 2]
+    layers = [replace(layer, inferred=i in (0, 2)) for i, layer in enumerate(layers)]
+    write_kernels(tmp_path / "net.parquet", "net", layers, {})
     counts = count_sizes(tmp_path / "net.parquet").set_index(["kh", "kw"])
     assert counts.loc[(3, 3)].tolist()[1:] == [6, 1, 2]  # of layers of 4 and of 2 kernels
     assert counts.loc[(7, 7)].tolist()[1:] == [5, 0, 0]
-    write_kernels(tmp_path / "net.parquet", "net", layers, {})
-    assert doubtful_layers(tmp_path / "net.parquet") == []
 
 
 def test_degenerate_kernels_stay_and_are_reported(tmp_path, layers, caplog):

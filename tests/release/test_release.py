@@ -338,6 +338,23 @@ def test_every_form_gives_the_same(whole_release, release, tmp_path):
     pd.testing.assert_frame_equal(table, expected.assign(layer="dw"))
 
 
+def test_a_state_dict_in_memory_is_judged_as_a_file_is(tmp_path, caplog):
+    weights = planted(20, 3)[0]
+    state = {
+        "conv1.weight": torch.randn(20, 1, 7, 7),  # the first layer
+        "conv2.weight": torch.randn(20, 20, 1, 1),
+        "block.dw.weight": torch.from_numpy(weights[:, None]),
+        "block.pos_embed": torch.randn(8, 1, 7, 7),
+        "aux.weight": torch.randn(3, 1, 5, 5),
+    }
+    torch.save(state, tmp_path / "n.pth")
+    for form in (state, tmp_path / "n.pth"):
+        caplog.clear()
+        assert [layer.name for layer in layers_of(form)] == ["block.dw", "aux"]
+        assert "1 of 2 layers may not be depthwise" in caplog.text
+        assert caplog.text.rstrip().endswith("aux")
+
+
 def test_half_precision_and_degenerate_kernels(release):
     weights = planted(6, 3)[0]
     weights[2] = 0.5

@@ -52,7 +52,7 @@ def test_prefixes_of_wrapped_models(file, prefix):
 
 
 def test_only_a_suffix_is_removed(file):
-    state = {name: torch.ones(2, 1, 2, 2) for name in ("a.weight.x", "b.kernel", "weight")}
+    state = {name: torch.ones(2, 1, 2, 2) for name in ("a.weight.w", "b.kernel", "weight")}
     layers = read_depthwise(file(hostile.torch_bytes(state))).layers
     assert [layer.name for layer in layers] == list(state)
 
@@ -124,7 +124,7 @@ def test_no_depthwise_layers(file):
 )
 def test_other_dtypes_are_named(file, form, dtype):
     if form == "safetensors":
-        expected = {torch.int8: "I8", torch.bool: "BOOL", torch.float8_e4m3fn: "F8_E4M3"}
+        expected = {torch.int8: "I8", torch.bool: "bool", torch.float8_e4m3fn: "F8_E4M3"}
         expected |= {torch.complex64: "C64", torch.uint16: "U16"}
         name = expected[dtype]
     else:

@@ -85,7 +85,6 @@ def test_kernels_are_those_of_keras(tmp_path, net, form):
         assert found[name].weights.flags.c_contiguous
         np.testing.assert_array_equal(found[name].weights, kernels_of(weight))
     assert reading.tensors == len(net.weights)
-    assert reading.colour
     assert reading.size == (tmp_path / form).stat().st_size
 
 
@@ -228,7 +227,7 @@ def test_weights_alone_of_keras_2(tmp_path, variable, part):
     reading = read_depthwise(keras2(tmp_path / "net.h5", layers, part=part))
     assert [layer.name for layer in reading.layers] == ["block2_sepconv1", "a"]
     assert reading.ordered
-    assert (reading.tensors, reading.colour) == (4, True)
+    assert reading.tensors == 4
     for found, shift in zip(reading.layers, (0, 1), strict=True):
         np.testing.assert_array_equal(found.weights, kernels_of(weights + np.float32(shift)))
         assert not found.inferred

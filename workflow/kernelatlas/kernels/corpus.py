@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from kernelatlas.errors import KernelAtlasError
 from kernelatlas.kernels.normalise import normalise
-from kernelatlas.kernels.table import KEY, doubtful_layers, read_square
+from kernelatlas.kernels.table import KEY, read_square
 from kernelatlas.running.files import FIRST_VERSION, write_parquet
 
 log = logging.getLogger(__name__)
@@ -37,7 +37,7 @@ def build_corpus(paths: Sequence[str | Path], k: int, minimum: int) -> pa.Table:
     n_degenerate = n_doubtful = 0
     for path in paths:
         frame, weights = read_square(path, k)
-        kept = usable(path, frame)
+        kept = usable(frame)
         degenerate = frame["degenerate"].to_numpy()
         n_degenerate += int(degenerate.sum())
         n_doubtful += int((~degenerate & ~kept).sum())
@@ -50,8 +50,8 @@ def build_corpus(paths: Sequence[str | Path], k: int, minimum: int) -> pa.Table:
         raise KernelAtlasError(
             f"corpus of {k}x{k} kernels: {len(raw)} in the trained models of the zoo, {minimum} "
             f"needed (minimum_kernels in the config); {n_degenerate} more are degenerate, "
-            f"{n_doubtful} of layers that are perhaps not depthwise: add models with {k}x{k} "
-            f"kernels, or take {k} out of kernel_sizes"
+            f"{n_doubtful} of layers that are perhaps not depthwise (`depthwise: true` in the zoo "
+            f"if they are): add models with {k}x{k} kernels, or take {k} out of kernel_sizes"
         )
     _, inverse, counts = np.unique(raw, axis=0, return_inverse=True, return_counts=True)
     copies = counts[inverse.ravel()]
@@ -75,10 +75,9 @@ def build_corpus(paths: Sequence[str | Path], k: int, minimum: int) -> pa.Table:
     return pa.table(columns)
 
 
-def usable(path: str | Path, rows: pd.DataFrame) -> np.ndarray:
-    """Tell which rows of a kernel table, read from `path`, a corpus takes, (n,) bool."""
-    doubtful = rows["layer_index"].isin(doubtful_layers(path)).to_numpy()
-    return ~rows["degenerate"].to_numpy() & ~doubtful
+def usable(rows: pd.DataFrame) -> np.ndarray:
+    """Tell which rows of a kernel table a corpus takes, (n,) bool."""
+    return ~rows["degenerate"].to_numpy() & ~rows["inferred"].to_numpy()
 
 
 def write_corpus(table: pa.Table, path: str | Path, k: int) -> None:

@@ -22,8 +22,8 @@ class Layer:
     stride, dilation
         In pixels, alike in both directions; None where unknown: no checkpoint tells them.
     inferred
-        Whether it is taken for depthwise because of its weight's shape alone. A first layer for
-        images of one channel has such a shape too.
+        Whether it is perhaps not depthwise: its weight has such a shape, but what is around it does
+        not tell (`kernelatlas.sources.depthwise`).
     quantised
         Whether the weights were stored as integers with a scale.
     """

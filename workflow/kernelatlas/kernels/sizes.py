@@ -43,6 +43,12 @@ def size_table(
         log.warning("%dx%d: %d usable kernels, %d needed: passed over", k, k, sums[k], minimum)
     if not enough:
         found = ", ".join(f"{k}x{k}: {n}" for k, n in sums.items()) or "none"
+        doubtful = int((usable["kernels"] - usable["degenerate"] - usable["usable"]).sum())
+        if doubtful:
+            found += (
+                f"; {doubtful} more are of layers that are perhaps not depthwise "
+                "(`depthwise: true` in the zoo if they are)"
+            )
         raise KernelAtlasError(
             f"no kernel size to study: kernel_sizes is {list(kernel_sizes)}, minimum_kernels is "
             f"{minimum}, usable square kernels in the zoo's trained models: {found}; add models "

@@ -1,6 +1,5 @@
 """The kernel table: every depthwise kernel of one model, a row each."""
 
-import contextlib
 import logging
 from collections.abc import Iterable, Iterator
 from os import PathLike
@@ -13,7 +12,7 @@ import pyarrow.parquet as pq
 from kernelatlas.errors import KernelAtlasError
 from kernelatlas.kernels.layer import Layer
 from kernelatlas.kernels.normalise import degenerate
-from kernelatlas.running.files import metadata_of, write_row_groups
+from kernelatlas.running.files import write_row_groups
 
 if TYPE_CHECKING:  # extraction does without pandas: half a second and 40 MiB a process
     import pandas as pd
@@ -33,7 +32,7 @@ SCHEMA = pa.schema(
         "dilation": pa.int16(),
         "weights": pa.list_(pa.float32()),
         "degenerate": pa.bool_(),
-        "inferred": pa.bool_(),  # whether depthwise is inferred from the weight's shape alone
+        "inferred": pa.bool_(),  # whether the layer is perhaps not depthwise
         "quantised": pa.bool_(),  # whether stored as integers with a scale
     }
 )
@@ -150,32 +149,18 @@ def read_square(path: str | PathLike[str], k: int) -> "tuple[pd.DataFrame, np.nd
     return table.drop_columns("weights").to_pandas(), weights.reshape(-1, k * k)
 
 
-def doubtful_layers(path: str | PathLike[str]) -> list[int]:
-    """Return the indices of layers that are perhaps not depthwise (`kernelatlas.sources.extract`).
-
-    Corpora are made, and kernel sizes chosen, without them.
-
-    Raises
-    ------
-    KernelAtlasError
-        If the file is missing or no kernel table.
-    """
-    with _readable(path):
-        return metadata_of(path).get("doubtful", [])
-
-
 def count_sizes(path: str | PathLike[str]) -> "pd.DataFrame":
     """Count the kernels of each size: columns model, kh, kw, kernels, degenerate, usable.
 
-    Usable are kernels that are neither degenerate nor of `doubtful_layers`.
+    Usable are kernels that are neither degenerate nor of layers that are perhaps not depthwise.
 
     Raises
     ------
     KernelAtlasError
         If the file is missing or no kernel table.
     """
-    rows = _read(path, ["model", "layer_index", "kh", "kw", "degenerate"]).to_pandas()
-    rows["usable"] = ~rows["degenerate"] & ~rows["layer_index"].isin(doubtful_layers(path))
+    rows = _read(path, ["model", "kh", "kw", "degenerate", "inferred"]).to_pandas()
+    rows["usable"] = ~rows["degenerate"] & ~rows["inferred"]
     groups = rows.groupby(["model", "kh", "kw"], observed=True)
     counts = groups.agg(
         kernels=("usable", "size"), degenerate=("degenerate", "sum"), usable=("usable", "sum")
@@ -184,14 +169,8 @@ def count_sizes(path: str | PathLike[str]) -> "pd.DataFrame":
 
 
 def _read(path: str | PathLike[str], columns: list[str], filters: Any = None) -> pa.Table:
-    with _readable(path):  # without partitioning, or a folder called a=b would become a column
+    try:  # without partitioning, or a folder called a=b would become a column
         return pq.read_table(path, columns=columns, filters=filters, partitioning=None)
-
-
-@contextlib.contextmanager
-def _readable(path: str | PathLike[str]) -> Iterator[None]:
-    try:
-        yield
     except FileNotFoundError as error:
         raise KernelAtlasError(f"{path}: no such kernel table: run the rule `kernels`") from error
     except (pa.ArrowException, OSError) as error:

@@ -18,7 +18,7 @@ from kernelatlas.clustering.shares import NOT_IDENTIFIED, PARTS
 from kernelatlas.errors import KernelAtlasError, suggest
 from kernelatlas.evidence import fits
 from kernelatlas.evidence.fitted import agrees, fit_labels
-from kernelatlas.kernels.layer import Layer, depthwise_shape
+from kernelatlas.kernels.layer import Layer
 from kernelatlas.kernels.normalise import normalise
 from kernelatlas.kernels.table import KEY, PLACE
 from kernelatlas.names import SMALLEST_FIT, shape_of
@@ -26,6 +26,8 @@ from kernelatlas.release.release import REMEDY, read_manifest
 from kernelatlas.running.device import resolve
 from kernelatlas.running.files import sha256
 from kernelatlas.sources.checkpoints import read_depthwise
+from kernelatlas.sources.source import Refused, Tensors
+from kernelatlas.sources.weights import depthwise_content, is_needed
 
 log = logging.getLogger(__name__)
 
@@ -270,22 +272,29 @@ def layers_of(weights: Any) -> list[Layer]:
     Parameters
     ----------
     weights
-        As for `Release.classify`. From a state dict, the tensors that are 4-D with shape[1] == 1,
-        shape[0] > 1 and more than one weight per kernel are used, in the order of the dict.
+        As for `Release.classify`. From a state dict or a checkpoint, depthwise layers are used, in
+        the order of the dict; those that are perhaps not depthwise too, with a warning
+        (`kernelatlas.sources.depthwise`).
 
     Raises
     ------
     KernelAtlasError
         If there are no kernels, or an array has another shape; as `read_depthwise` for a path.
     """
-    if isinstance(weights, str | os.PathLike):
-        return read_depthwise(Path(weights)).layers
-    if isinstance(weights, Mapping):
-        layers = list(_of_state_dict(weights))
-        if not layers:
-            raise KernelAtlasError(
-                f"no depthwise layers (4-D weights with shape[1] == 1) among {len(weights)} "
-                "entries: give the state dict of a network that has some"
+    if isinstance(weights, str | os.PathLike | Mapping):
+        if isinstance(weights, Mapping):
+            layers = _of_state_dict(weights)
+        else:
+            layers = read_depthwise(Path(weights)).layers
+        doubtful = [layer.name for layer in layers if layer.inferred]
+        if doubtful:
+            log.warning(
+                "%d of %d layers may not be depthwise, but first layers for images of one channel, "
+                "or transposed convolutions to one: %s%s",
+                len(doubtful),
+                len(layers),
+                ", ".join(doubtful[:3]),
+                ", …" if len(doubtful) > 3 else "",
             )
         return layers
     if isinstance(weights, list) and weights and all(isinstance(w, Layer) for w in weights):
@@ -302,12 +311,25 @@ def layers_of(weights: Any) -> list[Layer]:
     return [Layer("weights", _float32("weights", weights).reshape(shape))]
 
 
-def _of_state_dict(state: Mapping[Any, Any]) -> Iterator[Layer]:
-    for name, value in state.items():
-        shape = tuple(getattr(value, "shape", ()))
-        if depthwise_shape(shape):
-            values = _float32(str(name), value)
-            yield Layer(str(name).removesuffix(".weight"), values.reshape(shape[0], *shape[2:]))
+def _of_state_dict(state: Mapping[Any, Any]) -> list[Layer]:
+    """Return the depthwise layers of a state dict in memory, judged as those of a file are."""
+    found = {str(name): value for name, value in state.items() if hasattr(value, "shape")}
+    shapes = {name: tuple(value.shape) for name, value in found.items()}
+    values = {
+        name: _float32(name, value)
+        for name, value in found.items()
+        if is_needed(name, "float32", shapes[name])
+    }
+    try:
+        layers = depthwise_content(Tensors(shapes, values, ordered=True)).layers
+    except Refused as error:
+        raise KernelAtlasError(f"state dict: {error}") from None
+    if not layers:
+        raise KernelAtlasError(
+            f"no depthwise layers (4-D weights with shape[1] == 1) among {len(state)} entries: "
+            "give the state dict of a network that has some, or the kernels as an array"
+        )
+    return layers
 
 
 def _float32(name: str, weights: Any) -> np.ndarray:

@@ -12,6 +12,7 @@ import contextlib
 import pickle
 import stat
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -81,7 +82,9 @@ def _read_sibling(folder: Path, name: str, options: Options) -> Shard:
 
 
 def read_layers(source: Source, options: Options = DEFAULT) -> Reading:
-    """Read the depthwise weights of a checkpoint: 4-D, shape[1] == 1, kh·kw > 1, shape[0] > 1.
+    """Read the depthwise weights of a checkpoint, (n, 1, kh, kw) in a state dict.
+
+    Which weights of this shape are depthwise, `kernelatlas.sources.depthwise` tells.
 
     The content decides the format: safetensors, the index of a safetensors file in shards,
     or what `torch.save` writes (a zip archive since PyTorch 1.6, a chain of pickles before).
@@ -99,11 +102,15 @@ def read_layers(source: Source, options: Options = DEFAULT) -> Reading:
         refuse_shard(source.label)
         found = _found(source)
         if isinstance(found, Tensors):
-            found = depthwise_content(found)
+            found = depthwise_content(found, options)
+        elif options.depthwise:
+            layers = [replace(layer, inferred=False) for layer in found.layers]
+            found = replace(found, layers=layers)
     if not found.layers:
         raise KernelAtlasError(
-            f"{source.label}: has no depthwise layers (4-D weights with shape[1] == 1); "
-            f"{found.tensors} tensors read; remove it from the zoo"
+            f"{source.label}: has no depthwise layers; {found.tensors} tensors read; "
+            "remove it from the zoo (the log names weights of such a shape that were left out; "
+            "`depthwise: true` in the zoo keeps them)"
         )
     size = source.size + source.shard_bytes
     return Reading(

@@ -2,8 +2,8 @@
 
 import logging
 import os
-from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +22,13 @@ from kernelatlas.sources.registry import conform
 from kernelatlas.sources.source import DEFAULT, Options, Reading
 
 DOUBT = (
-    "%s: '%s' (%d kernels of %d×%d) may be the first layer of a network for grey images, which is "
-    "not depthwise: no other layer has kernels of its size, and none takes three channels. It is "
-    "left out of corpora and of the choice of kernel sizes. If the network is one of timm's, name "
-    "its `architecture:` in the zoo"
+    "%s: %d of %d layers may not be depthwise (%s): a first layer for images of one channel and a "
+    "transposed convolution to one channel have weights of the same shape. They stay in the table "
+    "as `inferred`, and are left out of corpora and of the choice of kernel sizes. If the network "
+    "is one of timm's, name its `architecture:` in the zoo; if all are depthwise, write "
+    "`depthwise: true`"
 )
+NAMED = 3  # layers in a message
 
 log = logging.getLogger(__name__)
 
@@ -57,6 +59,8 @@ def extract(
     KernelAtlasError
         As the readers of checkpoints, hubs and the registry.
     """
+    if architecture is not None:
+        options = replace(options, depthwise=False)  # the architecture tells
     if file is not None:
         reading = read_depthwise(file, options)
         files = [Path(file), *(Path(file).with_name(name) for name in reading.shards)]
@@ -69,31 +73,22 @@ def extract(
     layers = reading.layers
     if architecture is not None:
         layers = conform(model, layers, architecture, reading.shapes)
-    doubtful = [] if reading.colour else _doubtful(layers, reading.ordered)
-    for index in doubtful:
-        n, kh, kw = layers[index].weights.shape
-        log.warning(DOUBT, model, layers[index].name, n, kh, kw)
-    metadata = {**origin, **sizes, "version": __version__, "doubtful": doubtful}
+    _warn(model, layers)
+    metadata = {**origin, **sizes, "version": __version__}
     del reading
     write_kernels(output, model, _drained(layers), metadata)
 
 
-def _doubtful(layers: Sequence[Layer], ordered: bool) -> list[int]:
-    """Return the index of the layer that may be the first of a network for grey images, if any.
-
-    The weight of Conv2d(1, n, k) has the shape of a depthwise one. A layer is doubtful if nothing
-    but its shape tells that it is depthwise, if no other layer has kernels of its size, and if it
-    may be the network's first. Where the order of definition is not known, this may be the first
-    by name, or one that no layer has fewer channels than, because networks widen.
-    """
-    sizes = Counter(layer.weights.shape[1:] for layer in layers)
-    fewest = min(len(layer.weights) for layer in layers)
-    return [
-        index
-        for index, layer in enumerate(layers)
-        if index == 0 or (not ordered and len(layer.weights) == fewest)
-        if layer.inferred and sizes[layer.weights.shape[1:]] == 1
-    ][:1]
+def _warn(model: str, layers: Sequence[Layer]) -> None:
+    """Say once which layers are perhaps not depthwise."""
+    doubtful = [layer for layer in layers if layer.inferred]
+    if doubtful:
+        named = [
+            f"'{layer.name}', {'×'.join(map(str, layer.weights.shape))}"
+            for layer in doubtful[:NAMED]
+        ]
+        more = ["…"] if len(doubtful) > NAMED else []
+        log.warning(DOUBT, model, len(doubtful), len(layers), "; ".join(named + more))
 
 
 def _drained(layers: list[Layer]) -> Iterator[Layer]:

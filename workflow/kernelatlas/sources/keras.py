@@ -35,12 +35,9 @@ class _Found:
     file: File
     layers: list[tuple[str, Dataset, Leaf | None, bool]] = field(default_factory=list)
     tensors: int = 0
-    colour: bool = False
 
     def count(self, dataset: Dataset) -> None:
         self.tensors += 1
-        shape = dataset.shape
-        self.colour |= len(shape) == 4 and shape[2] == 3 and shape[0] * shape[1] > 1
 
     def add(self, name: str, dataset: Dataset, leaf: Leaf | None, inferred: bool) -> None:
         """Choose a weight, unless its layer is an ordinary or a pointwise convolution."""
@@ -75,7 +72,7 @@ def read_hdf5(source: Source, config: bytes | None = None) -> Content:
             "is an HDF5 file, but holds no weights as Keras writes them (neither layer_names nor "
             "vars): check that it is the right file"
         )
-    return Content(_layers(found, source.size), ordered, found.tensors, found.colour)
+    return Content(_layers(found, source.size), ordered, found.tensors)
 
 
 def _layers(found: _Found, size: int) -> list[Layer]:

@@ -104,7 +104,7 @@ def read_onnx(source: Source) -> Content:
     # Some pages were read twice.
     source.bytes_read = min(source.bytes_read, source.size + source.shard_bytes)
     distinct(layers)
-    return Content(layers, True, graphs.tensors, colour=False)
+    return Content(layers, True, graphs.tensors)
 
 
 def _weights(source: Source, graphs: Graphs) -> list[_Weight]:

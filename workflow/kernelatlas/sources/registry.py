@@ -195,11 +195,11 @@ def conform(
     """Check a checkpoint's layers against the registry and complete them from it.
 
     Layers come in the order of definition, with stride and dilation, and tied ones once. A
-    checkpoint may hold the network under a prefix, beside others (a text tower). One layer more is
-    left out if it may be the first of a network for grey images, which has the shape of a depthwise
-    one: not wider than the others, and not in the same part of the network. If no name is known,
-    layers are matched in the order of definition, for which the shapes of all tensors must agree.
-    Where the order is not known either, the number of layers of each shape must agree.
+    checkpoint may hold the network under a prefix, beside others (a text tower). Layers that are
+    perhaps not depthwise (`Layer.inferred`), and that the architecture lacks, are left out. If no
+    name is known, layers are matched in the order of definition, for which the shapes of all
+    tensors must agree. Where the order is not known either, the number of layers of each shape must
+    agree.
 
     Parameters
     ----------
@@ -225,14 +225,14 @@ def conform(
         known = {prefix + name for row in rows for name in (row["layer"], *row["aliases"])}
         extra = [name for name in by_name if name.startswith(prefix) and name not in known]
         complete = [layer for layer in found if layer]
-        if len(complete) == len(rows) and (
-            not extra or _is_stem(prefix, [by_name[name] for name in extra], complete)
-        ):
+        if len(complete) == len(rows) and all(by_name[name].inferred for name in extra):
             for name in extra:
                 log.warning("%s: '%s' is not depthwise in %s: left out", model, name, architecture)
             return complete
-    counted: Counter[Any] = Counter(map(_shape, layers))
     wanted: Counter[Any] = Counter((row["channels"], row["kh"], row["kw"]) for row in rows)
+    if len(layers) > len(rows):
+        layers = [layer for layer in layers if not layer.inferred]
+    counted: Counter[Any] = Counter(map(_shape, layers))
     if counted == wanted and shapes:
         _check_order(model, shapes, architecture)
         return [_completed(layer, row) for layer, row in zip(layers, rows, strict=True)]
@@ -278,16 +278,6 @@ def _check_order(model: str, shapes: Sequence[tuple[int, ...]], architecture: st
                 f"is {ours or 'missing'} where {architecture} has {theirs or 'none'}: check "
                 "`architecture` in the zoo, or remove it"
             )
-
-
-def _is_stem(prefix: str, extra: list[Layer], layers: list[Layer]) -> bool:
-    """Tell whether what a network has besides its layers may be a stem for grey images."""
-    parts = {layer.name.partition(".")[0] for layer in layers}
-    return (
-        len(extra) == 1
-        and extra[0].name.removeprefix(prefix).partition(".")[0] not in parts
-        and len(extra[0].weights) <= min(len(layer.weights) for layer in layers)
-    )
 
 
 def _shape(layer: Layer) -> tuple[int, ...]:

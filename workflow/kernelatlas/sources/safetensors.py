@@ -22,7 +22,7 @@ from kernelatlas.sources.wrappers import heads, no_key, under
 # hostile header could make 2 GB of Python objects.
 HEADER_LIMIT = 8 << 20
 
-_DTYPES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
+_DTYPES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16", "BOOL": "bool"}
 _BITS = {
     **dict.fromkeys(("F4",), 4),
     **dict.fromkeys(("F6_E2M3", "F6_E3M2"), 6),

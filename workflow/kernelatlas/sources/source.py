@@ -98,8 +98,6 @@ class Content:
         Whether the layers are in the order of definition.
     tensors
         Number of all tensors.
-    colour
-        Whether one of them takes three channels, as the first layer does for colour images.
     shapes
         Of all tensors, in the order of definition; empty where this is unknown.
     """
@@ -107,7 +105,6 @@ class Content:
     layers: list[Layer]
     ordered: bool
     tensors: int
-    colour: bool
     shapes: tuple[tuple[int, ...], ...] = field(default=(), kw_only=True)
 
 

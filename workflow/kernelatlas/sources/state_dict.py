@@ -6,6 +6,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from kernelatlas.kernels.layer import depthwise_shape
 from kernelatlas.sources.arrays import Array, Part
 from kernelatlas.sources.source import Damaged, Refused, Tensors, short
 from kernelatlas.sources.stubs import Storage, Tensor
@@ -42,8 +43,8 @@ def tensors_of(
     shapes, views, chosen = {}, set(), []
     for name, tensor in named(found.tensors):
         known = found.convolutions.get(name.removesuffix(".weight"))
-        depthwise = known is None or known.depthwise
-        if depthwise and is_needed(name, tensor.dtype, tensor.shape):
+        told = known is not None and known.depthwise and depthwise_shape(tensor.shape)
+        if told or (known is None and is_needed(name, tensor.dtype, tensor.shape)):
             check_dtype(name, tensor.dtype)
             needed = _tensor(tensor)
             storage = needed.storage

@@ -102,7 +102,7 @@ def read_tflite(source: Source) -> Content:
     source.bytes_read = min(source.bytes_read, source.size)  # some pages were read twice
     tensors = sum(_place(buffer) is not None for buffer in model.tables(4))
     distinct(layers)
-    return Content(layers, True, tensors, colour=False)
+    return Content(layers, True, tensors)
 
 
 def _found(model: Table) -> Iterator[_Weight | None]:

@@ -1,5 +1,6 @@
 """Depthwise weights as they lie in checkpoints, whatever the format."""
 
+import logging
 import re
 from dataclasses import replace
 from typing import Any
@@ -7,70 +8,98 @@ from typing import Any
 import numpy as np
 
 from kernelatlas.kernels.layer import Layer, depthwise_shape
-from kernelatlas.sources.source import Content, Refused, Tensors, damage, short
+from kernelatlas.sources.depthwise import DEPTHWISE, DOUBTFUL, OTHER, judge, judge_values
+from kernelatlas.sources.neighbours import is_weight
+from kernelatlas.sources.parametrised import in_use, is_original, is_part
+from kernelatlas.sources.source import (
+    DEFAULT,
+    Content,
+    Options,
+    Refused,
+    Tensors,
+    damage,
+    short,
+)
 
 DEPTHWISE_LIMIT = 1 << 30  # bytes of depthwise weights; timm's largest networks have 22 MB
 LAYERS_LIMIT = 4096  # depthwise layers of a file; timm's networks have at most 240
 
+log = logging.getLogger(__name__)
+
 # How each dtype that is read lies in the file; bfloat16 has no NumPy dtype.
-STORED = {"float64": "<f8", "float32": "<f4", "float16": "<f2", "bfloat16": "<u2"}
+FLOATS = {"float64": "<f8", "float32": "<f4", "float16": "<f2", "bfloat16": "<u2"}
+STORED = {**FLOATS, "bool": "u1"}  # masks of pruned weights
 
 
 def is_needed(name: object, dtype: str, shape: tuple[int, ...] | list[int]) -> bool:
-    """Tell whether the values of a tensor must be read: whether it may be a depthwise weight."""
-    if not depthwise_shape(shape):
+    """Tell whether the values of a tensor must be read.
+
+    It may be a depthwise weight, or one of the tensors that such a weight is computed from.
+    """
+    if type(name) is not str:
         return False
-    # Masks and indices may have this shape too; a weight of another dtype is refused later.
-    return type(name) is str and (dtype in STORED or name.endswith("weight"))
+    if is_part(name, shape):
+        return dtype in STORED
+    if not depthwise_shape(shape) or not (is_weight(name) or is_original(name)):
+        return False
+    return dtype in FLOATS or name.endswith("weight")  # of another dtype it is refused later
 
 
 def as_float32(dtype: str, stored: np.ndarray) -> np.ndarray:
     """Return values as float32 from what lies in the file."""
+    if dtype == "bool":
+        return (stored != 0).astype(np.float32)
     if dtype == "bfloat16":  # the upper half of a float32
         return (stored.astype(np.uint32) << 16).view(np.float32)
     with np.errstate(over="ignore", invalid="ignore"):
         return stored.astype(np.float32, copy=False)
 
 
-def depthwise_content(tensors: Tensors) -> Content:
-    """Return the depthwise layers of a state dict.
+def depthwise_content(tensors: Tensors, options: Options = DEFAULT) -> Content:
+    """Return the depthwise layers of a state dict, and those that may be (`Layer.inferred`).
 
-    They are those that the file says are depthwise, and of those that it says nothing of, those
-    whose weights have the shape.
+    Where the file does not tell, `kernelatlas.sources.depthwise` does. With `Options.depthwise` all
+    weights are whose shape is that of a depthwise one. What is left out is logged.
     """
+    tensors = in_use(tensors)
+    verdicts = judge(tensors.shapes, tensors.ordered)
     layers = []
-    for name, values in tensors.values.items():
-        known, layer = (
-            tensors.convolutions.get(name.removesuffix(".weight")),
-            layer_of(name, values),
-        )
-        if known is None:
-            layers.append(layer)
-        elif known.depthwise:
-            layers.append(
-                replace(layer, stride=known.stride, dilation=known.dilation, inferred=False)
-            )
+    for name in tensors.shapes:
+        values = tensors.values.get(name)
+        known = tensors.convolutions.get(name.removesuffix(".weight"))
+        if known is not None:
+            if known.depthwise and values is not None:
+                layer = layer_of(name, values)
+                layers.append(replace(layer, stride=known.stride, dilation=known.dilation))
+            continue
+        verdict = verdicts.get(name)
+        if verdict is None:
+            continue
+        if values is not None and verdict.kind != OTHER:
+            verdict = judge_values(verdict, values)
+        if options.depthwise and verdict.judged:
+            verdict = replace(verdict, kind=DEPTHWISE)
+        if values is None or verdict.kind == OTHER:
+            log.info("%s is left out: it %s", short(name), verdict.reason)
+            continue
+        if verdict.kind == DOUBTFUL:
+            log.info("%s is perhaps not depthwise: it %s", short(name), verdict.reason)
+        layers.append(layer_of(name, values, verdict.kind == DOUBTFUL))
     distinct(layers)
     if not tensors.ordered:
         layers.sort(key=lambda layer: natural(layer.name))
-    colour = any(_takes_colour(shape) for shape in tensors.shapes.values())
     shapes = tuple(tensors.shapes.values()) if tensors.ordered else ()
-    return Content(layers, tensors.ordered, len(tensors.shapes), colour, shapes=shapes)
+    return Content(layers, tensors.ordered, len(tensors.shapes), shapes=shapes)
 
 
-def _takes_colour(shape: tuple[int, ...]) -> bool:
-    """Tell whether a weight takes three channels, as the first layer does for colour images."""
-    return len(shape) == 4 and shape[1] == 3 and shape[2] * shape[3] > 1
-
-
-def layer_of(name: str, values: np.ndarray) -> Layer:
+def layer_of(name: str, values: np.ndarray, inferred: bool = False) -> Layer:
     """Return a layer from its weight of shape (channels, 1, kh, kw), float32."""
     with damage(UnicodeError):
         name.encode()  # half a surrogate pair could not be written to a table
     for prefix in ("_orig_mod.", "module.", "_orig_mod."):  # torch.compile and data parallel
         name = name.removeprefix(prefix)
     weights = np.require(values[:, 0], requirements=["C", "A"])
-    return Layer(name.removesuffix(".weight"), weights, inferred=True)
+    return Layer(name.removesuffix(".weight"), weights, inferred=inferred)
 
 
 def distinct(layers: list[Layer]) -> None:
@@ -98,9 +127,9 @@ def check_amount(layers: int, claimed: int) -> None:
 
 
 def check_dtype(name: str, dtype: str) -> None:
-    if dtype not in STORED:
+    if dtype not in STORED or (dtype == "bool" and name.endswith("weight")):
         raise Refused(
-            f"layer {short(name)} is stored as {short(dtype)}, only {', '.join(STORED)} are "
+            f"layer {short(name)} is stored as {short(dtype)}, only {', '.join(FLOATS)} are "
             "read: save the checkpoint in one of them"
         )
 

@@ -44,7 +44,7 @@ def corpus_energies(paths: Sequence[str | Path], k: int) -> np.ndarray:
     parts = []
     for path in paths:
         rows, weights = read_square(path, k)
-        parts.append(energies(weights[usable(path, rows)]))
+        parts.append(energies(weights[usable(rows)]))
     return np.concatenate(parts)
 
 
