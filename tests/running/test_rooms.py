@@ -41,10 +41,10 @@ OTHERS = {
     "matplotlib": {"figures"},
     "seaborn": {"figures"},
     "snakemake": set(),
-    "timm": {"training", "sources/registry_build"},
+    "timm": {"training", "sources/registry_build", "sources/registry_norms"},
     "torch": {
         *("clustering", "training", "evidence", "release"),
-        *("running/device", "sources/registry_build", "tables/data"),
+        *("running/device", "sources/registry_build", "sources/registry_norms", "tables/data"),
         "kernels/gaussians",  # for type checkers
     },
 }

@@ -21,6 +21,7 @@ from kernelatlas.errors import KernelAtlasError
 from kernelatlas.sources import hdf5, numpy_files
 from kernelatlas.sources.containers import read_gzip, read_other_zip, read_tar
 from kernelatlas.sources.formats import named, named_folder
+from kernelatlas.sources.fused import parts_of
 from kernelatlas.sources.keras import read_hdf5
 from kernelatlas.sources.legacy import read_legacy
 from kernelatlas.sources.onnx import is_onnx, read_onnx
@@ -101,8 +102,15 @@ def read_layers(source: Source, options: Options = DEFAULT) -> Reading:
     with _explained(source):
         refuse_shard(source.label)
         found = _found(source)
+        parts = None
         if isinstance(found, Tensors):
+            parts = parts_of(found) if options.fused else None
             found = depthwise_content(found, options)
+        elif options.fused:
+            raise Refused(
+                "is no state dict, whose norms and branches `fused` folds into kernels: "
+                "leave `fused` out of the zoo"
+            )
         elif options.depthwise:
             layers = [replace(layer, inferred=False) for layer in found.layers]
             found = replace(found, layers=layers)
@@ -114,7 +122,11 @@ def read_layers(source: Source, options: Options = DEFAULT) -> Reading:
         )
     size = source.size + source.shard_bytes
     return Reading(
-        **vars(found), size=size, bytes_read=source.bytes_read, shards=tuple(source.shards)
+        **vars(found),
+        size=size,
+        bytes_read=source.bytes_read,
+        shards=tuple(source.shards),
+        parts=parts,
     )
 
 

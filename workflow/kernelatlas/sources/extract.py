@@ -17,8 +17,9 @@ from kernelatlas.kernels.table import write_kernels
 from kernelatlas.running.digests import digest_of
 from kernelatlas.running.files import sha256
 from kernelatlas.sources.checkpoints import read_depthwise
+from kernelatlas.sources.fused import fuse
 from kernelatlas.sources.packages import Packaged, license_of, path_of
-from kernelatlas.sources.registry import conform
+from kernelatlas.sources.registry import conform, expected_layers
 from kernelatlas.sources.source import DEFAULT, Options, Reading
 
 DOUBT = (
@@ -70,11 +71,19 @@ def extract(
     else:
         reading, origin = _read_remote(model, remote or {}, options)
     sizes = {"bytes": reading.size, "bytes_read": reading.bytes_read}
-    layers = reading.layers
+    layers, rows = reading.layers, None
+    stored = {id(layer.weights): layer.name for layer in layers}
     if architecture is not None:
         layers = conform(model, layers, architecture, reading.shapes)
+        rows = expected_layers(architecture)
+    folded = {}
+    if reading.parts is not None:
+        names = [stored[id(layer.weights)] for layer in layers]
+        fused = fuse(model, layers, names, reading.parts, rows)
+        layers = fused.layers
+        folded = {"fused": True, "folded": fused.folded, "eps_assumed": fused.eps_assumed}
     _warn(model, layers)
-    metadata = {**origin, **sizes, "version": __version__}
+    metadata = {**origin, **sizes, **folded, "version": __version__}
     del reading
     write_kernels(output, model, _drained(layers), metadata)
 

@@ -67,7 +67,7 @@ def _chain(source: Source, unpickler: Unpickler) -> Tensors:
         source.seek(positions[key])
         return source.exactly(unpickler.length(key))
 
-    return tensors_of(found, read_storage, source.size)
+    return tensors_of(found, read_storage, source.size, options=source.options)
 
 
 def _check(machine: Any, keys: Any) -> None:

@@ -11,7 +11,14 @@ from numpy.lib import format as npy
 
 from kernelatlas.sources.hdf5_data import RATIO
 from kernelatlas.sources.source import Damaged, Refused, Source, Tensors, damage, short
-from kernelatlas.sources.weights import as_float32, check_amount, check_dtype, is_needed
+from kernelatlas.sources.weights import (
+    as_float32,
+    check_amount,
+    check_dtype,
+    check_parts,
+    is_foldable,
+    is_needed,
+)
 from kernelatlas.sources.zips import RAISED
 
 MAGIC = npy.MAGIC_PREFIX
@@ -86,19 +93,27 @@ def values_of(archive: zipfile.ZipFile, entry: Entry) -> np.ndarray:
 def read_npz(source: Source, archive: zipfile.ZipFile) -> Tensors:
     """Return the tensors of an archive of arrays in PyTorch's layout."""
     entries = entries_of(archive)
-    chosen = {}
+    chosen, folded = {}, {}
     for name, entry in entries.items():
         if is_needed(name, entry.dtype.name, entry.shape):
             check_dtype(name, entry.dtype.name)
             chosen[name] = entry
+        elif source.options.fused and is_foldable(name, entry.shape):
+            check_dtype(name, entry.dtype.name)
+            folded[name] = entry
+    check_parts(sum(entry.info.file_size for entry in folded.values()))
     claimed = sum(entry.info.file_size for entry in chosen.values())
-    stored = sum(entry.info.compress_size for entry in chosen.values())
+    stored = sum(entry.info.compress_size for entry in (*chosen.values(), *folded.values()))
     if stored > source.size or claimed > RATIO * source.size:
         raise Damaged(f"{claimed} bytes of depthwise weights in a file of {source.size}")
     check_amount(len(chosen), claimed)
-    values = {name: as_float32(e.dtype.name, values_of(archive, e)) for name, e in chosen.items()}
+    values, parts = (
+        {name: as_float32(e.dtype.name, values_of(archive, e)) for name, e in wanted.items()}
+        for wanted in (chosen, folded)
+    )
     source.bytes_read = min(source.bytes_read, source.size)  # some were read twice
-    return Tensors({name: entry.shape for name, entry in entries.items()}, values, ordered=True)
+    shapes = {name: entry.shape for name, entry in entries.items()}
+    return Tensors(shapes, values, ordered=True, parts=parts)
 
 
 def refuse_array(source: Source) -> NoReturn:

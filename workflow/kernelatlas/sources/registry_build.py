@@ -19,6 +19,7 @@ import torch
 
 from kernelatlas.errors import KernelAtlasError
 from kernelatlas.running.files import FIRST_VERSION, whole, write_parquet
+from kernelatlas.sources.registry_norms import norms_of
 
 logger = logging.getLogger(__name__)
 
@@ -53,6 +54,8 @@ LAYERS = pa.schema(
         "stride": pa.int16(),
         "dilation": pa.int16(),
         "aliases": pa.list_(pa.string()),
+        "norm": pa.string(),  # the batch norm that follows directly, and nothing else does
+        "eps": pa.float64(),  # of this norm
     }
 )
 TENSORS = pa.schema(
@@ -125,7 +128,7 @@ def build(name: str) -> torch.nn.Module:
 
 
 def depthwise_layers(model: torch.nn.Module) -> list[dict[str, Any]]:
-    """Return the depthwise layers of a network, the columns of `LAYERS` after the first.
+    """Return the depthwise layers of a network, the columns of `LAYERS` but first and norms.
 
     A layer is the weight of a `Conv2d` whose groups equal its input channels, more than
     one, and whose kernels have more than one weight. The order is that of the state dict,
@@ -199,14 +202,17 @@ def tables(names: Iterable[str]) -> tuple[pa.Table, pa.Table, pa.Table]:
         If a network cannot be built, or two tags of an architecture differ in their layers.
     """
     rows: list[dict[str, Any]] = []
-    found: dict[str, tuple[str, list[dict[str, Any]]]] = {}  # architecture: tag, layers
+    # By architecture: tag, layers, their norms.
+    found: dict[str, tuple[str, list[dict[str, Any]], list[dict[str, Any]]]] = {}
     shapes: dict[str, list[str]] = {}
     for number, name in enumerate(sorted(names)):
         if number % 100 == 0:
             logger.info("%d networks built, next %s", number, name)
         row, model = source(name), build(name)
         layers = depthwise_layers(model)
-        first, expected = found.setdefault(row["architecture"], (name, layers))
+        if row["architecture"] not in found:
+            found[row["architecture"]] = name, layers, norms_of(name, model, layers)
+        first, expected, norms = found[row["architecture"]]
         if layers != expected:
             raise KernelAtlasError(
                 f"timm {timm.__version__}: the depthwise layers of {name} are not those of "
@@ -215,6 +221,7 @@ def tables(names: Iterable[str]) -> tuple[pa.Table, pa.Table, pa.Table]:
         if layers and (row["default"] or row["architecture"] not in shapes):
             shapes[row["architecture"]] = shape_texts(model)
         state = model.state_dict().values()
+        layers = [layer | norm for layer, norm in zip(layers, norms, strict=True)]
         text = json.dumps(layers, sort_keys=True)
         rows.append(
             {
@@ -229,9 +236,9 @@ def tables(names: Iterable[str]) -> tuple[pa.Table, pa.Table, pa.Table]:
             }
         )
     described = [
-        {"architecture": architecture, **layer}
-        for architecture, (_, layers) in sorted(found.items())
-        for layer in layers
+        {"architecture": architecture, **layer, **norm}
+        for architecture, (_, layers, norms) in sorted(found.items())
+        for layer, norm in zip(layers, norms, strict=True)
     ]
     return (
         pa.Table.from_pylist(rows, schema=TAGS),

@@ -13,7 +13,9 @@ from kernelatlas.sources.weights import (
     as_float32,
     check_amount,
     check_dtype,
+    check_parts,
     is_count,
+    is_foldable,
     is_needed,
 )
 from kernelatlas.sources.wrappers import heads, no_key, under
@@ -82,21 +84,28 @@ def read_safetensors(source: Source) -> Tensors:
             for name, dtype, shape, begin, stop in entries
             if name in wanted
         ]
-    chosen = []
+    chosen, folded = [], []
     for name, stored_as, shape, begin, stop in entries:
         dtype = _DTYPES.get(stored_as, stored_as)
+        entry = (name, dtype, shape, start + begin, start + stop)
         if is_needed(name, dtype, shape):
             check_dtype(name, dtype)
-            chosen.append((name, dtype, shape, start + begin, start + stop))
-    spans = [(begin, stop) for *_, begin, stop in chosen]
-    check_amount(len(spans), sum(stop - begin for begin, stop in spans))
-    source.prefetch(spans)
-    values = {}
-    for name, dtype, shape, begin, stop in chosen:
-        stored = np.frombuffer(source.view(begin, stop - begin), STORED[dtype])
-        values[name] = as_float32(dtype, stored.reshape(shape))
+            chosen.append(entry)
+        elif source.options.fused and is_foldable(name, shape):
+            check_dtype(name, dtype)
+            folded.append(entry)
+    check_amount(len(chosen), sum(stop - begin for *_, begin, stop in chosen))
+    check_parts(sum(stop - begin for *_, begin, stop in folded))
+    source.prefetch(sorted((begin, stop) for *_, begin, stop in chosen + folded))
     shapes = {name: tuple(shape) for name, _, shape, _, _ in entries}
-    return Tensors(shapes, values, ordered=False)
+    values = {name: _values(source, *rest) for name, *rest in chosen}
+    parts = {name: _values(source, *rest) for name, *rest in folded}
+    return Tensors(shapes, values, ordered=False, parts=parts)
+
+
+def _values(source: Source, dtype: str, shape: list[int], begin: int, stop: int) -> np.ndarray:
+    stored = np.frombuffer(source.view(begin, stop - begin), STORED[dtype])
+    return as_float32(dtype, stored.reshape(shape))
 
 
 def _entries(text: bytes) -> list[tuple[str, str, list[int], int, int]]:

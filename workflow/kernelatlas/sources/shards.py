@@ -8,7 +8,7 @@ import numpy as np
 
 from kernelatlas.sources.safetensors import parsed
 from kernelatlas.sources.source import CONTENTS_LIMIT, Damaged, Refused, Source, Tensors, short
-from kernelatlas.sources.weights import check_amount
+from kernelatlas.sources.weights import check_amount, check_parts
 from kernelatlas.sources.wrappers import heads, no_key, under
 
 SHARDS_LIMIT = 1000
@@ -64,6 +64,7 @@ def read_index(source: Source) -> Tensors:
         )
     shapes: dict[str, tuple[int, ...]] = {}
     values: dict[str, np.ndarray] = {}
+    parts: dict[str, np.ndarray] = {}
     ordered = True
     for name in _shards(source.exactly(source.size)):
         # The key may be in some shards only.
@@ -75,11 +76,14 @@ def read_index(source: Source) -> Tensors:
         values.update(shard.tensors.values)
         check_amount(len(values), sum(array.nbytes for array in values.values()))
         ordered = ordered and shard.tensors.ordered
+        parts.update(shard.tensors.parts)
+        check_parts(sum(array.nbytes for array in parts.values()))
         source.shards.append(name)
         source.shard_bytes += shard.size
         source.bytes_read += shard.bytes_read
     if (key := source.options.key) is not None:
         whole, shapes, values = shapes, under(shapes, key), under(values, key)
+        parts = under(parts, key)
         if not shapes:
             raise Refused(no_key(key, heads(whole)))
-    return Tensors(shapes, values, ordered)
+    return Tensors(shapes, values, ordered, parts=parts)

@@ -78,12 +78,31 @@ class Tensors:
         Whether the order is that of definition.
     convolutions
         What is known of modules that are convolutions, by name; a state dict tells nothing.
+    parts
+        Values of those that `kernelatlas.sources.weights.is_foldable` chooses, if `Options.fused`.
     """
 
     shapes: dict[str, tuple[int, ...]]
     values: dict[str, np.ndarray]
     ordered: bool
     convolutions: dict[str, Convolution] = field(default_factory=dict)
+    parts: dict[str, np.ndarray] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Parts:
+    """What may be folded into the kernels of a checkpoint (`kernelatlas.sources.fused`).
+
+    Attributes
+    ----------
+    values
+        Tensors of norms, scales and 1×1 branches by name, float32.
+    norms
+        The norm behind a layer, by layer, where names tell.
+    """
+
+    values: dict[str, np.ndarray]
+    norms: dict[str, str]
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,11 +154,14 @@ class Reading(Content):
         Bytes of the file, or of index and shards, and how many of them were needed.
     shards
         Names of the shards, in order; empty if the checkpoint is one file.
+    parts
+        What may be folded into its kernels, if `Options.fused`.
     """
 
     size: int
     bytes_read: int
     shards: tuple[str, ...] = ()
+    parts: Parts | None = None
 
 
 class Refused(Exception):

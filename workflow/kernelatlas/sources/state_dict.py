@@ -8,13 +8,15 @@ import numpy as np
 
 from kernelatlas.kernels.layer import depthwise_shape
 from kernelatlas.sources.arrays import Array, Part
-from kernelatlas.sources.source import Damaged, Refused, Tensors, short
+from kernelatlas.sources.source import DEFAULT, Damaged, Options, Refused, Tensors, short
 from kernelatlas.sources.stubs import Storage, Tensor
 from kernelatlas.sources.weights import (
     STORED,
     as_float32,
     check_amount,
     check_dtype,
+    check_parts,
+    is_foldable,
     is_needed,
 )
 from kernelatlas.sources.wrappers import Found, named
@@ -25,6 +27,7 @@ def tensors_of(
     read_storage: Callable[[str], bytes],
     size: int,
     prefetch: Callable[[list[str]], None] = lambda keys: None,
+    options: Options = DEFAULT,
 ) -> Tensors:
     """Return the tensors of an unpickled checkpoint; of tied ones that are needed, the first.
 
@@ -38,9 +41,11 @@ def tensors_of(
         Bytes of the file, which the tensors together cannot exceed.
     prefetch
         Is told the keys of the storages that will be read.
+    options
+        What the zoo says.
     """
-    claimed = 0
-    shapes, views, chosen = {}, set(), []
+    claimed = folded = 0
+    shapes, views, chosen, parts = {}, set(), [], []
     for name, tensor in named(found.tensors):
         known = found.convolutions.get(name.removesuffix(".weight"))
         told = known is not None and known.depthwise and depthwise_shape(tensor.shape)
@@ -55,6 +60,11 @@ def tensors_of(
             views.add(view)
             chosen.append((name, needed))
             check_amount(len(chosen), 0)
+        elif options.fused and is_foldable(name, tensor.shape):
+            check_dtype(name, tensor.dtype)
+            folded += math.prod(tensor.shape) * np.dtype(STORED[tensor.dtype]).itemsize
+            check_parts(folded)
+            parts.append((name, _tensor(tensor)))
         shapes[name] = tensor.shape
     # Strides of zero, or many views of one storage, could ask for any amount of memory.
     if claimed > size:
@@ -63,7 +73,7 @@ def tensors_of(
             "download it again or save it with contiguous tensors"
         )
     check_amount(len(chosen), claimed)
-    keys = [tensor.storage.key for _, tensor in chosen]
+    keys = [tensor.storage.key for _, tensor in chosen + parts]
     prefetch([key for key in keys if isinstance(key, str)])
 
     @lru_cache(maxsize=1)
@@ -73,7 +83,16 @@ def tensors_of(
     values = {
         name: as_float32(tensor.dtype, _values(name, tensor, read)) for name, tensor in chosen
     }
-    return Tensors(shapes, values, ordered=True, convolutions=found.convolutions)
+    parts.sort(key=_storage)  # so that each storage is read once
+    small = {
+        name: as_float32(tensor.dtype, _values(name, tensor, read)).copy() for name, tensor in parts
+    }
+    return Tensors(shapes, values, True, found.convolutions, small)
+
+
+def _storage(part: tuple[str, Tensor]) -> str:
+    key = part[1].storage.key
+    return key if isinstance(key, str) else ""
 
 
 def _tensor(value: Tensor | Array) -> Tensor:

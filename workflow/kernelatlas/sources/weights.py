@@ -23,6 +23,8 @@ from kernelatlas.sources.source import (
 
 DEPTHWISE_LIMIT = 1 << 30  # bytes of depthwise weights; timm's largest networks have 22 MB
 LAYERS_LIMIT = 4096  # depthwise layers of a file; timm's networks have at most 240
+CHANNELS_LIMIT = 1 << 16  # of a norm that is folded
+PARTS_LIMIT = 64 << 20  # bytes of what is folded into kernels; timm's networks have at most 1 MB
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +45,19 @@ def is_needed(name: object, dtype: str, shape: tuple[int, ...] | list[int]) -> b
     if not depthwise_shape(shape) or not (is_weight(name) or is_original(name)):
         return False
     return dtype in FLOATS or name.endswith("weight")  # of another dtype it is refused later
+
+
+def is_foldable(name: object, shape: tuple[int, ...] | list[int]) -> bool:
+    """Tell whether a tensor may be folded into kernels: of a norm, a scale or a 1×1 branch."""
+    if type(name) is not str or not shape or not 0 < shape[0] <= CHANNELS_LIMIT:
+        return False
+    n, *rest = shape
+    return (
+        (not rest and name.endswith((".weight", ".running_var")))
+        or (rest == [1, 1, 1] and n > 1 and name.endswith(".weight"))
+        or (rest == [1, 1] and "layer_scale" in name)
+        or (n == 4 and len(rest) == 1 and name.endswith(".alpha") and rest[0] <= CHANNELS_LIMIT)
+    )
 
 
 def as_float32(dtype: str, stored: np.ndarray) -> np.ndarray:
@@ -96,10 +111,15 @@ def layer_of(name: str, values: np.ndarray, inferred: bool = False) -> Layer:
     """Return a layer from its weight of shape (channels, 1, kh, kw), float32."""
     with damage(UnicodeError):
         name.encode()  # half a surrogate pair could not be written to a table
-    for prefix in ("_orig_mod.", "module.", "_orig_mod."):  # torch.compile and data parallel
-        name = name.removeprefix(prefix)
     weights = np.require(values[:, 0], requirements=["C", "A"])
-    return Layer(name.removesuffix(".weight"), weights, inferred=inferred)
+    return Layer(plain_name(name).removesuffix(".weight"), weights, inferred=inferred)
+
+
+def plain_name(name: str) -> str:
+    """Return a tensor's name without what torch.compile and data parallel put before it."""
+    for prefix in ("_orig_mod.", "module.", "_orig_mod."):
+        name = name.removeprefix(prefix)
+    return name
 
 
 def distinct(layers: list[Layer]) -> None:
@@ -123,6 +143,15 @@ def check_amount(layers: int, claimed: int) -> None:
         raise Refused(
             f"claims {claimed} bytes of depthwise weights (limit {DEPTHWISE_LIMIT}): "
             "check that it is the right file"
+        )
+
+
+def check_parts(claimed: int) -> None:
+    """Refuse a file with too many bytes of norms."""
+    if claimed > PARTS_LIMIT:
+        raise Refused(
+            f"claims {claimed} bytes of norms and scales (limit {PARTS_LIMIT}): "
+            "leave `fused` out of the zoo"
         )
 
 

@@ -120,6 +120,7 @@ def read_zip(
             modules.values | frozen.values,
             ordered=True,
             convolutions=modules.convolutions | frozen.convolutions,
+            parts=modules.parts | frozen.parts,
         )
 
 
@@ -145,4 +146,6 @@ def _unpickled(
             raise Damaged(f"storage {short(key)}: {found} bytes, not {claimed}")
         return archive.read(f"{folder}/{key}")
 
-    return content, lambda found: tensors_of(found, read_storage, source.size, prefetch)
+    return content, lambda found: tensors_of(
+        found, read_storage, source.size, prefetch, source.options
+    )
