@@ -115,10 +115,12 @@ def read_layers(source: Source, options: Options = DEFAULT) -> Reading:
             layers = [replace(layer, inferred=False) for layer in found.layers]
             found = replace(found, layers=layers)
     if not found.layers:
+        hint = (
+            f" (left out, as the log explains: {found.left_out} of the shape of depthwise weights)"
+        )
         raise KernelAtlasError(
-            f"{source.label}: has no depthwise layers; {found.tensors} tensors read; "
-            "remove it from the zoo (the log names weights of such a shape that were left out; "
-            "`depthwise: true` in the zoo keeps them)"
+            f"{source.label}: has no depthwise layers; {found.tensors} tensors read"
+            f"{hint if found.left_out else ''}: remove it from the zoo"
         )
     size = source.size + source.shard_bytes
     return Reading(

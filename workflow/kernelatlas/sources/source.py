@@ -119,12 +119,15 @@ class Content:
         Number of all tensors.
     shapes
         Of all tensors, in the order of definition; empty where this is unknown.
+    left_out
+        Number of tensors that have the shape of a depthwise weight and are none.
     """
 
     layers: list[Layer]
     ordered: bool
     tensors: int
     shapes: tuple[tuple[int, ...], ...] = field(default=(), kw_only=True)
+    left_out: int = field(default=0, kw_only=True)
 
 
 @dataclass(frozen=True, eq=False)

@@ -78,7 +78,7 @@ def depthwise_content(tensors: Tensors, options: Options = DEFAULT) -> Content:
     """
     tensors = in_use(tensors)
     verdicts = judge(tensors.shapes, tensors.ordered)
-    layers = []
+    layers, left_out = [], 0
     for name in tensors.shapes:
         values = tensors.values.get(name)
         known = tensors.convolutions.get(name.removesuffix(".weight"))
@@ -96,6 +96,7 @@ def depthwise_content(tensors: Tensors, options: Options = DEFAULT) -> Content:
             verdict = replace(verdict, kind=DEPTHWISE)
         if values is None or verdict.kind == OTHER:
             log.info("%s is left out: it %s", short(name), verdict.reason)
+            left_out += 1
             continue
         if verdict.kind == DOUBTFUL:
             log.info("%s is perhaps not depthwise: it %s", short(name), verdict.reason)
@@ -104,7 +105,8 @@ def depthwise_content(tensors: Tensors, options: Options = DEFAULT) -> Content:
     if not tensors.ordered:
         layers.sort(key=lambda layer: natural(layer.name))
     shapes = tuple(tensors.shapes.values()) if tensors.ordered else ()
-    return Content(layers, tensors.ordered, len(tensors.shapes), shapes=shapes)
+    count = len(tensors.shapes)
+    return Content(layers, tensors.ordered, count, shapes=shapes, left_out=left_out)
 
 
 def layer_of(name: str, values: np.ndarray, inferred: bool = False) -> Layer:
