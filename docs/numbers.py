@@ -67,7 +67,7 @@ METHODS = {  # of baselines, in the order of their lines
     "PCA 10": "10 principal components",
 }
 FILTERS = ("master keys", "idealised", "idealised, refitted", "random")
-SHOWN = 7  # the kernel size of findings that are given for one size
+SHOWN = (5, 7)  # kernel sizes of findings that are not given for all
 PARTS = (0.02, 0.05, 0.1, 0.2, 0.35, 1.0)  # shares of a training's steps
 VARIANTS = ("untouched", "fits", "prototypes", "master keys", "idealised", "random", "mean")
 
@@ -159,27 +159,31 @@ def findings(results: Results) -> str:
     Numbers come from the tables. Answers are our reading of them: if a new run changes the numbers
     much, change the answers here.
     """
-    sizes, k = results.sizes, SHOWN
-    rows = [_identified_row(results, size) for size in sizes]
-    if k in sizes:
-        rows += [
-            _unseen_row(results, k),
-            _described_row(results, k),
-            _prototypes_row(results),
-            _functions_row(results, k),
-            _stability_row(results, k),
-            _continuum_row(results, k),
-            _keys_row(results, k),
-        ]
-    rows += [_replaced_row(results), _shuffled_row(results, k), _squares_row(results, sizes[0])]
+    sizes = results.sizes
+    shown = [k for k in SHOWN if k in sizes]
+    rows = [_identified_row(results, k, family) for k in sizes for family in _asked(results, k)]
+    for make in (_unseen_row, _described_row, _functions_row, _stability_row, _continuum_row):
+        rows += [make(results, k) for k in shown]
+    rows += [_keys_row(results, k) for k in shown]
+    rows += [_prototypes_row(results), _replaced_row(results)]
+    rows += [_shuffled_row(results, SHOWN[-1])]
     return markdown(
         ["question", "trained networks", "null or control", "answer"],
-        [*rows, _accuracy_row(results)],
+        [*rows, _squares_row(results, sizes[0]), _accuracy_row(results)],
     )
 
 
-def _identified_row(results: Results, k: int) -> list[str]:
-    shares = _all_families(results, k, "identified")
+def _asked(results: Results, k: int) -> list[str]:
+    """Return the families with k×k kernels if they were trained on different data, else all."""
+    models = results("models")
+    models = models[models["trained"] & (models["k"] == k)]
+    if len(set(models["trained_on"])) == 1:
+        return [ALL_FAMILIES]
+    return sorted(models["family"].astype(str).unique())
+
+
+def _identified_row(results: Results, k: int, family: str) -> list[str]:
+    shares = _shares_of(results, k, family, "identified")
     chance = [shares.loc[name, "share"] for name in CHANCE if name in shares.index]
     if max(chance, default=0) > 0.01:  # the rate that is called rare in `evidence`
         answer = "more than chance, which already gives many"
@@ -188,9 +192,10 @@ def _identified_row(results: Results, k: int) -> list[str]:
     if COVARIANCE in shares.index:
         more = "somewhat" if shares.loc[COVARIANCE, "distinguishable"] else "not"
         answer += f"; {more} more than the same covariance"
-    paper = "; the paper: over 90 % of ConvNeXt's, 95 % of ConvNeXt V2's" if k == SHOWN else ""
+    name = "" if family == ALL_FAMILIES else f", {family}"
+    paper = "; the paper: over 90 % of ConvNeXt's, 95 % of ConvNeXt V2's" if k == 7 else ""
     null = f"chance {percents(chance)}; same covariance {_share_of(shares, COVARIANCE)}"
-    return [f"Identified, {square(k)}{paper}", _trained(shares, TRAINED)[1], null, answer]
+    return [f"Identified, {square(k)}{name}{paper}", _trained(shares, TRAINED)[1], null, answer]
 
 
 def _unseen_row(results: Results, k: int) -> list[str]:
@@ -211,7 +216,7 @@ def _unseen_row(results: Results, k: int) -> list[str]:
 
 
 def _described_row(results: Results, k: int) -> list[str]:
-    shares = _all_families(results, k, "r2")
+    shares = _shares_of(results, k, ALL_FAMILIES, "r2")
     threshold = shares["threshold"].iloc[0]
     chance = percents(shares.loc[name, "share"] for name in CHANCE if name in shares.index)
     return [
@@ -380,10 +385,10 @@ def _trained(shares: pd.DataFrame, key: Any) -> tuple[str, str]:
     return f"{int(row['kernels']):,}", percent(row["share"], row["low"], row["high"])
 
 
-def _all_families(results: Results, k: int, rule: str) -> pd.DataFrame:
-    """Return the shares of all families together, by set."""
+def _shares_of(results: Results, k: int, family: str, rule: str) -> pd.DataFrame:
+    """Return the shares of a family, or of all together, by set."""
     shares = results(f"nulls_k{k}")
-    chosen = (shares["family"] == ALL_FAMILIES) & (shares["rule"] == rule)
+    chosen = (shares["family"] == family) & (shares["rule"] == rule)
     return shares[chosen].set_index("set")
 
 
@@ -446,7 +451,7 @@ def calibrated(results: Results) -> str:
     """Thresholds that a given rate of a null passes, and the share of trained kernels that does."""
     rows = []
     for k in results.sizes:
-        known = _all_families(results, k, "identified")
+        known = _shares_of(results, k, ALL_FAMILIES, "identified")
         row = [square(k), number(known["threshold"].iloc[0])]
         for name in SETS:
             if name not in known.index:

@@ -63,11 +63,17 @@ def stability_table() -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def write_models(folder, *trained_on: str) -> None:
+    """Write the table of models of the families `fam` and `other`, with their training data."""
+    rows = {"model": ["one", "two", "three"], "family": ["fam", "fam", "other"], "k": 7}
+    rows |= {"trained": True, "trained_on": [trained_on[0], *trained_on]}
+    write_frame(pd.DataFrame(rows), folder / "tables/models.parquet")
+
+
 @pytest.fixture
 def results(tmp_path):
     folder = tmp_path / "results"
-    models = {"model": ["one", "two", "three"], "family": ["fam", "fam", "other"], "k": 7}
-    write_frame(pd.DataFrame(models), folder / "tables/models.parquet")
+    write_models(folder, "photographs", "photographs")
     write_frame(nulls_table(), folder / "tables/nulls_k7.parquet")
     write_frame(stability_table(), folder / "tables/stability_k7.parquet")
     return folder
@@ -267,7 +273,6 @@ def test_findings_stand_beside_their_nulls(fill, results):
         ["75.0 % (70.0–80.0)", "chance 0.0–1.0 %; same covariance 50.0 %"],
         ["fam 75.0 %, other 50.0 %", "same covariance 50.0 %, 50.0 %"],
         ["75.0 % (70.0–80.0)", "chance 0.0–1.0 %; same covariance 50.0 %"],
-        ["1 of 2", "prototypes without a name: 1 of 2"],
         [
             "DoG 75.0 %, derivatives 25.0 %, Gaussian off the centre 0.0 %; mean R² 0.70",
             "untrained: DoG 0.0 %, derivatives 0.0 %, Gaussian off the centre 100.0 %; "
@@ -276,10 +281,25 @@ def test_findings_stand_beside_their_nulls(fill, results):
         ["0.70", "k-means, 20 centroids: 0.48"],
         ["0.15", "k-means, 20 centroids: 0.40"],
         ["0.50", "random filters 0.05; k-means centroids 0.55"],
+        ["1 of 2", "prototypes without a name: 1 of 2"],
         ["50.0–100.0 %", "by its mean alone: 20.0–25.0 %"],
         ["60.0–70.0 %", "on photographs with shuffled pixels: 75.0 %"],
         ["20.0 %", "by chance 25.0 %"],
         ["−0.50 (−1.00 to 0.50)", "6 networks"],
+    ]
+
+
+def test_families_trained_on_other_data_are_findings_of_their_own(fill, results):
+    for name, table in FINDINGS.items():
+        write_frame(pd.DataFrame(table), results / f"tables/{name}.parquet")
+    write_models(results, "photographs", "ImageNet-1k")
+    _, text, _ = fill("findings")
+    found = [
+        line.split(" | ")[0] for line in text.splitlines() if line.startswith("| Identified, 7")
+    ]
+    assert [question.split(";")[0] for question in found] == [
+        "| Identified, 7×7, fam",
+        "| Identified, 7×7, other",
     ]
 
 
