@@ -56,7 +56,6 @@ def test_a_network_of_timm(file, write):
     reading = read_depthwise(file(write(net)))
     assert_read_whole(reading.layers, net)
     assert reading.tensors == len(net.state_dict())
-    assert reading.colour
 
 
 @BOTH

@@ -16,7 +16,13 @@ _ENDING = r"\.(?:safetensors|bin|pth|pt)"
 
 
 def shards_of(path: str | Path) -> list[str]:
-    """Return the paths of the shards that an index names; none if it is not a valid index."""
+    """Return the paths of the shards that an index names; none if it is not a valid index.
+
+    Of an ONNX model these are the files beside it that exporters put its weights in.
+    """
+    if str(path).endswith(".onnx"):
+        data = [f"{path}{ending}" for ending in (".data", "_data")]
+        return [file for file in data if Path(file).is_file()]
     if not str(path).endswith(".index.json"):
         return []
     try:
