@@ -223,7 +223,7 @@ def test_a_fault_of_this_program_is_not_called_a_fault_of_a_server(
 
     if source == "cache":
         hf_hub_download("owner/safe", "model.safetensors")
-    monkeypatch.setattr(safetensors, "layer_of", faulty)
+    monkeypatch.setattr(safetensors, "as_float32", faulty)
     remote = {"url": f"{hub.endpoint}/owner/safe/resolve/main/model.safetensors"}
     with pytest.raises(error, match="a fault of ours"):
         here.table("safe", **(remote if source == "url" else {"hub": "owner/safe"}))

@@ -121,8 +121,8 @@ or `python -m kernelatlas classify net.safetensors --release path/to/this/folder
 ## Licence and citation
 
 This folder is released under the MIT licence of Kernel Atlas. Labels and fits are measurements
-of checkpoints that have their own licences (listed where the hub states one): read these before
-you use the checkpoints. Please cite Kernel Atlas {version} and
+of checkpoints that have their own licences (listed where hub or package states one): read these
+before you use the checkpoints. Please cite Kernel Atlas {version} and
 
 > Z. Babaiee, P. M. Kiasari, D. Rus, R. Grosu: Unveiling the Unseen: Identifiable Clusters in
 > Trained Depthwise Convolutional Kernels. ICLR 2024. arXiv 2401.14469

@@ -108,7 +108,8 @@ def _remove_others(folder: Path, names: Iterable[str]) -> None:
 def _origin(kernels: str | Path) -> dict[str, str]:
     metadata = metadata_of(kernels)
     found = {key: metadata[key] for key in ORIGIN if metadata.get(key)}
-    licence = _licences().get(str(PurePosixPath(metadata.get("source", "")).parent))
+    of_hub = _licences().get(str(PurePosixPath(metadata.get("source", "")).parent))
+    licence = metadata.get("license") or of_hub
     return found | ({"licence": licence} if licence else {})
 
 

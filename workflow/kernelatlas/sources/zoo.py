@@ -133,8 +133,15 @@ def load_zoo(path: str | Path, every_tag: bool = False) -> list[Model]:
     data = _yaml(path, "zoo")
     lock = lock_of(path)
     locked = _yaml(str(lock), "lock") if lock.exists() else {}
+    families: dict[str, str] = {}
     for family in data["families"]:
         _check_name(family, "family", path)
+        twin = families.setdefault(family.lower(), family)
+        if twin != family:
+            raise KernelAtlasError(
+                f"{path}: the families '{twin}' and '{family}' differ in case alone, which some "
+                "file systems ignore: rename one"
+            )
     entries = [
         (entry if isinstance(entry, dict) else {"name": entry}, family)
         for family, entries in data["families"].items()
@@ -277,7 +284,11 @@ def _model(entry: dict[str, Any], family: str, path: str) -> Model:
     return model
 
 
-def _check_name(name: str, kind: str, path: str) -> None:
+def _check_name(name: Any, kind: str, path: str) -> None:
+    if type(name) is not str:
+        raise KernelAtlasError(
+            f"{path}: {kind} name {name!r} is no text for YAML: write it in quotes"
+        )
     if not NAME.fullmatch(name):
         raise KernelAtlasError(
             f"{path}: {kind} name {name!r} cannot be a file name: "
