@@ -314,9 +314,9 @@ def test_energies_are_of_the_kernels_of_the_corpus(tmp_path) -> None:
     rng = np.random.default_rng(0)
     stem, dw = (rng.normal(size=(n, 5, 5)).astype(np.float32) for n in (6, 9))
     dw[3] = 1
-    layers = [Layer("stem", stem), Layer("dw", dw)]
-    write_kernels(tmp_path / "a", "a", layers, {"doubtful": [0]})
-    write_kernels(tmp_path / "b", "b", layers, {})
+    for name, inferred in (("a", True), ("b", False)):
+        layers = [Layer("stem", stem, inferred=inferred), Layer("dw", dw)]
+        write_kernels(tmp_path / name, name, layers, {})
     paths = [tmp_path / "a", tmp_path / "b"]
     energy = corpus_energies(paths, 5)
     assert len(energy) == len(build_corpus(paths, 5, 1)) == 8 + 14
