@@ -68,6 +68,12 @@ METHODS = {  # of baselines, in the order of their lines
 }
 FILTERS = ("master keys", "idealised", "idealised, refitted", "random")
 SHOWN = (5, 7)  # kernel sizes of findings that are not given for all
+MUCH = 0.2  # difference of shares, or a share, that is called much
+FEWEST = 30  # squares, of which a share is a finding
+SQUARES_ANSWERS = {
+    3: "yes, where the stride is 1",
+    5: "yes, where the stride is 2",
+}
 PARTS = (0.02, 0.05, 0.1, 0.2, 0.35, 1.0)  # shares of a training's steps
 VARIANTS = ("untouched", "fits", "prototypes", "master keys", "idealised", "random", "mean")
 
@@ -169,7 +175,7 @@ def findings(results: Results) -> str:
     rows += [_shuffled_row(results, SHOWN[-1])]
     return markdown(
         ["question", "trained networks", "null or control", "answer"],
-        [*rows, _squares_row(results, sizes[0]), _accuracy_row(results)],
+        [*rows, *(_squares_row(results, k) for k in sizes[:2]), _accuracy_row(results)],
     )
 
 
@@ -185,12 +191,14 @@ def _asked(results: Results, k: int) -> list[str]:
 def _identified_row(results: Results, k: int, family: str) -> list[str]:
     shares = _shares_of(results, k, family, "identified")
     chance = [shares.loc[name, "share"] for name in CHANCE if name in shares.index]
-    if max(chance, default=0) > 0.01:  # the rate that is called rare in `evidence`
+    if max(chance, default=0) > 0.1:
         answer = "more than chance, which already gives many"
     else:
         answer = "far more than chance"
     if COVARIANCE in shares.index:
-        more = "somewhat" if shares.loc[COVARIANCE, "distinguishable"] else "not"
+        found = shares.loc[COVARIANCE]
+        more = "much" if found["excess"] > MUCH else "somewhat"
+        more = more if found["distinguishable"] else "not surely"
         answer += f"; {more} more than the same covariance"
     name = "" if family == ALL_FAMILIES else f", {family}"
     paper = "; the paper: over 90 % of ConvNeXt's, 95 % of ConvNeXt V2's" if k == 7 else ""
@@ -203,27 +211,31 @@ def _unseen_row(results: Results, k: int) -> list[str]:
     noise = shares[(shares["rule"] == "identified") & (shares["set"] == COVARIANCE)]
     noise = noise.set_index("family")["share"]
     found = [
-        (family, percent(_pooled(_networks_of(results, k, family), "share_identified_crossfit")))
+        (family, _pooled(_networks_of(results, k, family), "share_identified_crossfit"))
         for family in noise.index
         if family != ALL_FAMILIES
     ]
+    beyond = [family for family, share in found if share - noise[family] > MUCH]
     return [
         f"The same at {square(k)} on curves that have not seen the network",
-        ", ".join(f"{family} {share}" for family, share in found),
+        ", ".join(f"{family} {percent(share)}" for family, share in found),
         "same covariance " + ", ".join(percent(noise[family]) for family, _ in found),
-        "little beyond second-order statistics",
+        f"well beyond second-order statistics: {', '.join(beyond)}"
+        if beyond
+        else "little beyond second-order statistics",
     ]
 
 
 def _described_row(results: Results, k: int) -> list[str]:
     shares = _shares_of(results, k, ALL_FAMILIES, "r2")
     threshold = shares["threshold"].iloc[0]
+    few = "few kernels" if shares.loc[TRAINED, "share"] < MUCH else "less than half of the kernels"
     chance = percents(shares.loc[name, "share"] for name in CHANCE if name in shares.index)
     return [
         f"Described by an analytic function (R² ≥ {threshold:g}), {square(k)}",
         _trained(shares, TRAINED)[1],
         f"chance {chance}; same covariance {_share_of(shares, COVARIANCE)}",
-        "beyond both nulls, but few kernels",
+        f"beyond both nulls, but {few}",
     ]
 
 
@@ -261,7 +273,10 @@ def _functions_row(results: Results, k: int) -> list[str]:
             else NONE
         )
     question = f"Best-fitting functions, {square(k)}"
-    answer = "DoGs rarely; derivatives not much more often than for noise"
+    trained = table[table["trained"]]
+    often = _share(trained, trained["function"].isin(groups["DoG"])) > 0.1
+    answer = "DoGs sometimes" if often else "DoGs rarely"
+    answer += "; derivatives not much more often than for noise"
     return [question, texts[0], f"untrained: {texts[1]}", answer]
 
 
@@ -323,13 +338,22 @@ def _shuffled_row(results: Results, k: int) -> list[str]:
 
 
 def _squares_row(results: Results, k: int) -> list[str]:
-    table = results("offsets").query("k == @k and near > 0")
+    table = results("offsets").query("k == @k and near >= @FEWEST")
     table = table[table["label"].isin(SQUARES)]
+    moved = [
+        f"{percents(part['share_half_both'])} ({layers})"
+        for layers, part in (
+            ("stride 1", table[table["stride"] == 1]),
+            ("stride 2", table[table["stride"] == 2]),
+            ("stride unknown", table[table["stride"].isna()]),
+        )
+        if len(part)
+    ]
     return [
         f"Squares near the middle that are centres moved by half a pixel, {square(k)}",
-        percents(table["share_half_both"]),
+        ", ".join(moved) or NONE,
         f"by chance {percents(table['chance_half_both'])}",
-        "no sign of it",
+        SQUARES_ANSWERS.get(k, NONE),
     ]
 
 

@@ -32,6 +32,7 @@ def nulls_table(trained: float = NULLS["trained"]) -> pd.DataFrame:
             "calibrated_threshold": np.inf if share == 0 else 0.125,
             "trained_share": 0.6,
             "distinguishable": family == "all families",
+            "excess": trained - share,
         }
         for family in ("fam", "other", "all families")
         for rule in ("identified", "r2")
@@ -246,7 +247,8 @@ FINDINGS = {
     "offsets": {
         "k": [7, 7, 7, 9],
         "label": ["on-square", "off-square", "on-centre", "on-square"],
-        "near": [10, 0, 10, 10],
+        "stride": [2, 1, 1, 1],
+        "near": [40, 10, 40, 40],
         "share_half_both": [0.2, np.nan, 0.9, 0.8],
         "chance_half_both": [0.25, 0.25, 0.9, 0.8],
     },
@@ -267,7 +269,7 @@ def test_findings_stand_beside_their_nulls(fill, results):
     assert (status, error) == (0, "")
     rows = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("|")]
     assert [row[:2] for row in rows[:1]] == [["question", "trained networks"]]
-    assert rows[2][3] == "far more than chance; somewhat more than the same covariance"
+    assert rows[2][3] == "far more than chance; much more than the same covariance"
     found = [row[1:3] for row in rows[2:]]
     assert found == [
         ["75.0 % (70.0–80.0)", "chance 0.0–1.0 %; same covariance 50.0 %"],
@@ -284,7 +286,7 @@ def test_findings_stand_beside_their_nulls(fill, results):
         ["1 of 2", "prototypes without a name: 1 of 2"],
         ["50.0–100.0 %", "by its mean alone: 20.0–25.0 %"],
         ["60.0–70.0 %", "on photographs with shuffled pixels: 75.0 %"],
-        ["20.0 %", "by chance 25.0 %"],
+        ["20.0 % (stride 2)", "by chance 25.0 %"],
         ["−0.50 (−1.00 to 0.50)", "6 networks"],
     ]
 

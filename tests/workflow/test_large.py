@@ -57,7 +57,10 @@ def run(tmp_path_factory):
             values = rng.standard_normal((60, 1, kh, kw), np.float32)
             state[f"stages.{kh}.small{kw}.weight"] = values
         save_file(state, project.path / f"nets/{name}.safetensors")
-    models = [{"name": name, "file": f"nets/{name}.safetensors"} for name in "ab"]
+    # Nothing but these layers is in the files that would tell that they are depthwise.
+    models = [
+        {"name": name, "file": f"nets/{name}.safetensors", "depthwise": True} for name in "ab"
+    ]
     project.update("zoo.yaml", families={"large": models})
     project.update("config.yaml", kernel_sizes=list(SIZES), autoencoder=AUTOENCODER)
     done = project.snakemake("all")
