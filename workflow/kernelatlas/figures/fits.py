@@ -131,6 +131,8 @@ def _described(ax: Axes, functions: pd.DataFrame) -> None:
     ax.set_yticks(places, FUNCTIONS)
     ax.set_ylim(len(FUNCTIONS) - 0.4, -0.6)
     ax.set(title="Described kernels", xlabel="share of all kernels, %")
-    ax.legend(handles=style.trained_handles(True in shares, False in shares), loc="upper right")
+    # Under the axis, where no bar can be, however the shares are.
+    handles = style.trained_handles(True in shares, False in shares)
+    ax.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=2)
     ax.tick_params(axis="y", length=0)
     sns.despine(ax=ax)
