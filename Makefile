@@ -83,6 +83,8 @@ benchmark: all
 	python benchmarks/intervals.py
 	python benchmarks/extraction.py
 	python benchmarks/network.py
+	python benchmarks/large_kernels.py
+	python benchmarks/depthwise.py
 
 verify-hub: setup
 	python tests/hub/verify.py
