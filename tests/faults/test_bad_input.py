@@ -133,7 +133,7 @@ def test_kernels_without_shape_are_flagged_and_nothing_breaks(fresh):
     kernels[1, 0, 3, 3] = np.inf
     kernels[2] = 0
     kernels[3] = 2.5
-    state = {"stem.weight": np.ones((4, 3, 4, 4), np.float32), "layer.weight": kernels}
+    state = {"stem.weight": np.ones((4, 3, 4, 4), np.float32), "layer.dw.weight": kernels}
     save_file(state, fresh.path / "nets/odd.safetensors")
     with_model(fresh, name="odd", file="nets/odd.safetensors")
     run = fresh.snakemake("all")
@@ -162,8 +162,8 @@ def test_a_kernel_size_that_few_or_none_have(fresh, k, n):
     if n:
         kernels = np.random.default_rng(0).normal(size=(max(n, 2), 1, 5, 5)).astype(np.float32)
         kernels[n:] = 1  # constant: not usable
-        state = {"stem.weight": np.ones((4, 3, 4, 4), np.float32), "few.weight": kernels}
-        state["many.weight"] = np.random.default_rng(1).normal(size=(90, 1, 7, 7)).astype("f4")
+        state = {"stem.weight": np.ones((4, 3, 4, 4), np.float32), "few.dw.weight": kernels}
+        state["many.dw.weight"] = np.random.default_rng(1).normal(size=(90, 1, 7, 7)).astype("f4")
         save_file(state, fresh.path / "nets/a.safetensors")
     run = fresh.snakemake(f"results/figures/spectrum_k{k}.pdf")
     single_error(run, f"corpus of {k}x{k} kernels", f"{n} in the trained models", "50 needed")
