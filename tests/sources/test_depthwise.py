@@ -297,6 +297,14 @@ def test_filters_of_few_values_are_doubtful(tmp_path):
     assert {layer.name: layer.inferred for layer in layers}["block1.edges"]
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_kernels_that_are_not_finite_say_nothing(tmp_path, value):
+    net = network(3)
+    net.block1[0].weight.data[0] = value
+    layers = read_depthwise(save(tmp_path / "net.pth", net.state_dict())).layers
+    assert not any(layer.inferred for layer in layers)
+
+
 def test_kernels_that_died_or_are_quantised_are_no_fixed_filters(tmp_path):
     torch.manual_seed(0)
     net = network(3)

@@ -173,10 +173,12 @@ def judge(shapes: Shapes, ordered: bool) -> dict[str, Verdict]:
 def judge_values(verdict: Verdict, weights: np.ndarray) -> Verdict:
     """Return what a weight of shape (n, 1, kh, kw) is in view of its values, up to 512 kernels.
 
-    Constant kernels say nothing; they are degenerate wherever they come from.
+    Kernels that are constant or not finite say nothing; they are degenerate wherever they come
+    from.
     """
     n = len(weights)
     kernels = weights[np.linspace(0, n - 1, min(n, 512)).astype(int)].reshape(min(n, 512), -1)
+    kernels = kernels[np.isfinite(kernels).all(axis=1)]
     kernels = kernels[np.ptp(kernels, axis=1) > 0]
     if len(kernels) < 2 or kernels.shape[1] > 100**2:
         return verdict
