@@ -41,7 +41,7 @@ def checkpoint_of(wildcards):
 def digest_of_checkpoint(wildcards):
     """Digest of the files that hold the weights of {model}, whatever their times say.
 
-    None if it comes from a hub or an address, or if a rule writes it: maybe only after this.
+    None if it comes from a hub or an address, or is written by a rule, perhaps only after this.
     """
     file = model_of(wildcards).file
     if not file or Path(file).parent == Path("results/networks"):
