@@ -14,8 +14,8 @@ import pytest
 import torch
 from hostile import tar_archive as tar
 from hostile import zip_archive as zipped
+from memory import MEMORY, peak_of
 from readings import assert_equal, refusal, survives
-from test_memory import MEMORY, peak_of
 
 from kernelatlas.sources import containers
 from kernelatlas.sources.checkpoints import read_depthwise

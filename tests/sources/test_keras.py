@@ -15,8 +15,8 @@ import keras
 import numpy as np
 import pytest
 from keras import layers as L
+from memory import MEMORY, peak_of
 from readings import refusal, survives
-from test_memory import MEMORY, peak_of
 
 from kernelatlas.sources import keras as reader
 from kernelatlas.sources.checkpoints import read_depthwise

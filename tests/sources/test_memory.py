@@ -1,61 +1,22 @@
 """However a file is made, reading it takes little memory and ends in one line."""
 
 import json
-import os
 import struct
-import subprocess
-import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
 import hostile
 import pytest
+from memory import MEMORY, peak_of
 
 from kernelatlas.sources.pickles import PICKLE_LIMIT
 from kernelatlas.sources.safetensors import HEADER_LIMIT
 from kernelatlas.sources.source import CONTENTS_LIMIT
 
-MEMORY = 512 << 20  # bytes, as the docstring of kernelatlas.sources.checkpoints promises
-SECONDS = 120  # only so that a test ends; the slowest take some seconds
-
-# The address space is limited, so that a fault ends this process and not the machine.
-READ = """
-import re, resource, sys
-from pathlib import Path
-from kernelatlas.errors import KernelAtlasError
-from kernelatlas.sources.checkpoints import read_depthwise
-
-def peak():
-    return int(re.search(r"VmHWM:\\s*(\\d+) kB", Path("/proc/self/status").read_text())[1]) << 10
-
-resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30))
-before = peak()
-try:
-    read_depthwise(sys.argv[1])
-except KernelAtlasError as error:
-    message = str(error)
-    assert "\\n" not in message and len(message) < 1000
-    print(peak() - before, message)
-"""
-
 pytestmark = pytest.mark.skipif(
     not Path("/proc/self/status").exists(), reason="peak memory is read from /proc"
 )
-
-
-def peak_of(path: Path) -> tuple[int, str]:
-    """Read a file in a process of its own: how much its memory grew, and what it said."""
-    run = subprocess.run(
-        [sys.executable, "-c", READ, str(path)],
-        capture_output=True,
-        text=True,
-        timeout=SECONDS,
-        env=os.environ,
-    )
-    assert run.returncode == 0, run.stderr[-2000:]
-    grown, _, message = run.stdout.partition(" ")
-    return int(grown), message
 
 
 def filled(repeated: bytes, before: bytes = b"", limit: int = PICKLE_LIMIT) -> bytes:

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from hostile import state_dict
+from memory import MEMORY, peak_of
 from readings import assert_equal, refusal, survives
-from test_memory import MEMORY, peak_of
 
 from kernelatlas.sources import numpy_files
 from kernelatlas.sources.checkpoints import read_depthwise

@@ -3,18 +3,16 @@
 import io
 import random
 import struct
-import subprocess
-import sys
 import warnings
 
 import numpy as np
 import onnx
 import pytest
 import torch
+from memory import MEMORY, cost_of, peak_of
 from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 from readings import refusal, survives
-from test_memory import MEMORY, peak_of
 
 from kernelatlas.sources.checkpoints import read_depthwise
 from kernelatlas.sources.onnx import is_onnx
@@ -633,20 +631,6 @@ def test_a_huge_quantised_layer_is_refused(file):
     assert grown < MEMORY
 
 
-MEASURE = """
-import re, sys
-from pathlib import Path
-from kernelatlas.sources.checkpoints import read_depthwise
-
-def peak():
-    return int(re.search(r"VmHWM:\\s*(\\d+) kB", Path("/proc/self/status").read_text())[1]) << 10
-
-before = peak()
-reading = read_depthwise(sys.argv[1])
-print(peak() - before, len(reading.layers), reading.bytes_read)
-"""
-
-
 def test_other_weights_are_not_loaded(tmp_path):
     """Between the depthwise weights lie 300 MB of others, here a hole in the file."""
     path, hole = tmp_path / "net.onnx", 150 << 20
@@ -664,10 +648,7 @@ def test_other_weights_are_not_loaded(tmp_path):
             out.seek(hole, io.SEEK_CUR)
             out.write(following)
     assert path.stat().st_size > 300 << 20
-    run = subprocess.run(
-        [sys.executable, "-c", MEASURE, str(path)], capture_output=True, text=True, check=True
-    )
-    grown, layers, bytes_read = map(int, run.stdout.split())
+    grown, layers, bytes_read = cost_of(path)
     assert layers == 2
     assert grown < 32 << 20
     assert bytes_read < 1 << 20

@@ -2,17 +2,15 @@
 
 import random
 import struct
-import subprocess
-import sys
 
 import ai_edge_litert.schema_py_generated as schema
 import flatbuffers
 import numpy as np
 import pytest
 from ai_edge_litert.interpreter import Interpreter
+from memory import MEMORY, cost_of, peak_of
 from readings import refusal, survives
-from test_memory import MEMORY, peak_of
-from test_onnx import MEASURE, normal
+from test_onnx import normal
 
 from kernelatlas.sources.checkpoints import read_depthwise
 
@@ -424,10 +422,7 @@ def test_other_weights_are_not_loaded(tmp_path):
     with path.open("wb") as out:
         out.write(writer.bytes())
         out.truncate((1 << 20) + size)
-    run = subprocess.run(
-        [sys.executable, "-c", MEASURE, str(path)], capture_output=True, text=True, check=True
-    )
-    grown, layers, bytes_read = map(int, run.stdout.split())
+    grown, layers, bytes_read = cost_of(path)
     assert layers == 1
     assert grown < 32 << 20
     assert bytes_read < 1 << 20

@@ -159,11 +159,7 @@ class File:
             elif kind == _LINK:
                 pairs = self._link(Cursor(body))
             elif kind == _LINK_INFO:
-                cursor = Cursor(body)
-                _, flags = cursor.unpack("BB")
-                cursor.take(8 if flags & 1 else 0)
-                if cursor.unpack("Q")[0] != UNDEFINED:
-                    raise Refused(f"has groups of HDF5's newer kind: {REMEDY}")
+                _refuse_heap(body, "groups", 8)
                 continue
             else:
                 continue
@@ -234,11 +230,7 @@ class File:
         found: dict[str, list[str]] = {}
         for kind, body in self.messages(address):
             if kind == _ATTRIBUTE_INFO:
-                cursor = Cursor(body)
-                _, flags = cursor.unpack("BB")
-                cursor.take(2 if flags & 1 else 0)
-                if cursor.unpack("Q")[0] != UNDEFINED:
-                    raise Refused(f"has attributes of HDF5's newer kind: {REMEDY}")
+                _refuse_heap(body, "attributes", 2)
             if kind != _ATTRIBUTE:
                 continue
             cursor = Cursor(body)
@@ -319,3 +311,18 @@ def datatype_of(cursor: Cursor) -> Type:
     if kind == 5 and size == 2:  # so h5py writes bfloat16, which HDF5 does not know
         return Type("bfloat16", size, "<")
     return Type(f"HDF5 class {kind}", size, order)
+
+
+def _refuse_heap(body: memoryview, what: str, index: int) -> None:
+    """Refuse links or attributes that lie in a fractal heap.
+
+    Parameters
+    ----------
+    index
+        Bytes of the highest index of creation, which is there if it is kept.
+    """
+    cursor = Cursor(body)
+    _, flags = cursor.unpack("BB")
+    cursor.take(index if flags & 1 else 0)
+    if cursor.unpack("Q")[0] != UNDEFINED:
+        raise Refused(f"has {what} of HDF5's newer kind: {REMEDY}")

@@ -27,7 +27,6 @@ from kernelatlas.sources.source import Damaged, Refused, damage, short
 from kernelatlas.sources.weights import STORED
 
 CHUNK_LIMIT = 64 << 20  # bytes of a chunk; h5py makes chunks of 1 MiB at most
-RATIO = 1032  # of deflate, at most (zlib.net/zlib_tech.html)
 
 _DEFLATE, _SHUFFLE, _FLETCHER = 1, 2, 3
 

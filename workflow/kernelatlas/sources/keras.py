@@ -14,9 +14,9 @@ import numpy as np
 
 from kernelatlas.kernels.layer import Layer
 from kernelatlas.sources.hdf5 import File
-from kernelatlas.sources.hdf5_data import RATIO, Dataset, dataset_of, values_of
+from kernelatlas.sources.hdf5_data import Dataset, dataset_of, values_of
 from kernelatlas.sources.keras_config import Leaf, layers_of
-from kernelatlas.sources.source import Content, Damaged, Refused, Source, damage
+from kernelatlas.sources.source import DEFLATED, Content, Damaged, Refused, Source, damage
 from kernelatlas.sources.weights import as_float32, check_amount, check_dtype, distinct
 
 _NAME_LIMIT = 4096
@@ -79,7 +79,7 @@ def _layers(found: _Found, size: int) -> list[Layer]:
     """Read the weights that were chosen, after a look at what they claim."""
     claimed = sum(dataset.size for _, dataset, *_ in found.layers)
     plain = sum(dataset.size for _, dataset, *_ in found.layers if not dataset.compressed)
-    if plain > size or claimed > RATIO * size:
+    if plain > size or claimed > DEFLATED * size:
         raise Damaged(f"{claimed} bytes of depthwise weights in a file of {size}")
     check_amount(len(found.layers), claimed)
     layers = []

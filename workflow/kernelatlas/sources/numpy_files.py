@@ -9,8 +9,7 @@ from typing import IO, NamedTuple, NoReturn
 import numpy as np
 from numpy.lib import format as npy
 
-from kernelatlas.sources.hdf5_data import RATIO
-from kernelatlas.sources.source import Damaged, Refused, Source, Tensors, damage, short
+from kernelatlas.sources.source import DEFLATED, Damaged, Refused, Source, Tensors, damage, short
 from kernelatlas.sources.weights import (
     as_float32,
     check_amount,
@@ -104,7 +103,7 @@ def read_npz(source: Source, archive: zipfile.ZipFile) -> Tensors:
     check_parts(sum(entry.info.file_size for entry in folded.values()))
     claimed = sum(entry.info.file_size for entry in chosen.values())
     stored = sum(entry.info.compress_size for entry in (*chosen.values(), *folded.values()))
-    if stored > source.size or claimed > RATIO * source.size:
+    if stored > source.size or claimed > DEFLATED * source.size:
         raise Damaged(f"{claimed} bytes of depthwise weights in a file of {source.size}")
     check_amount(len(chosen), claimed)
     values, parts = (

@@ -16,6 +16,7 @@ import numpy as np
 from kernelatlas.kernels.layer import Layer
 
 CONTENTS_LIMIT = 8 << 20  # bytes of a zip archive's table of contents or of a shard index
+DEFLATED = 1032  # times smaller deflate makes data, at most (zlib.net/zlib_tech.html)
 LINE_LIMIT = 64 << 10  # bytes of a line in a pickle: a name or a number
 
 
