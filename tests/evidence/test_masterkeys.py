@@ -1,36 +1,29 @@
-"""Master keys: the search against brute force, the idealised eight against direct sums."""
+"""Master keys: the search against brute force, the tables on planted kernels, the figure."""
 
 import itertools
 
 import numpy as np
 import pandas as pd
 import pytest
-import timm
-import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
 from safetensors import safe_open
 from scipy.integrate import quad
-from scipy.signal import correlate2d
 from scipy.stats import beta
-from torch import nn
 
+from kernelatlas.clustering.curve import Curve
 from kernelatlas.errors import KernelAtlasError
 from kernelatlas.evidence import masterkeys
+from kernelatlas.evidence.idealised import OPERATORS, SETS, idealised
 from kernelatlas.evidence.masterkeys import (
-    GAMMA,
-    OPERATORS,
-    SIGMAS,
     best_filter,
     energies,
-    idealised,
-    initialise_depthwise,
     load,
     random_filters,
-    refit,
     save,
     scores,
     search,
+    search_curve,
 )
 from kernelatlas.figures import masterkeys as figure
 from kernelatlas.figures import style
@@ -42,6 +35,7 @@ from kernelatlas.running.tensors import read_metadata
 from kernelatlas.tables.masterkeys import (
     IDEALISED,
     KEYS,
+    PUBLISHED,
     RANDOM,
     corpus_energies,
     filter_sets,
@@ -109,6 +103,51 @@ def test_every_step_is_that_of_brute_force(chunk: int, monkeypatch: pytest.Monke
     assert not left
 
 
+def curve_with(keys: np.ndarray, places: list[int], m: int) -> np.ndarray:
+    """Return m filters of white noise, with some in their places."""
+    points = random_filters(m, int(np.sqrt(keys.shape[1])), 77)
+    points[places] = keys
+    return points
+
+
+def test_the_second_round_finds_keys_between_the_codes_of_the_first() -> None:
+    """Of 301 points, 11 codes at distances of 30; a key lies a third of that beside the best."""
+    keys = random_filters(2, 7, 0)
+    points = curve_with(keys, [70, 240], 301)
+    for place, key in ((60, keys[0]), (240, keys[1])):  # what the first round can see of them
+        points[place] = normalise((0.8 * key + 0.6 * points[place])[None])[0]
+    raw = planted(keys, 50)
+    kernels, energy = normalise(raw), energies(raw)
+    found = search_curve(kernels, points, energy, codes=11, keys=2)
+    assert found.places.tolist() == [70, 240]
+    steps = found.steps
+    first, second = (steps[steps["round"] == number] for number in (1, 2))
+    assert first["filters"].tolist() == list(range(11, 0, -1))
+    # 10 of the first round are left; each is tried with four more, 10 and 20 points away.
+    best = set(range(0, 301, 30)) - {int(first["removed"].iloc[1])}
+    tried = {p + d for p in best for d in (-20, -10, 0, 10, 20)} & set(range(301))
+    clipped = tried | {p for p, d in ((0, -10), (300, 10)) if p in best}
+    assert second["filters"].iloc[0] == len(clipped)
+    assert set(second["removed"].dropna()) <= clipped
+    two = steps[steps["filters"] == 2].set_index("round")["mean_r2"]
+    assert two[1] < 0.9
+    assert two[2] == pytest.approx(1, abs=1e-5)
+
+
+@pytest.mark.parametrize(("m", "codes", "keys"), [(5, 50, 2), (64, 20, 12), (3, 1, 1), (9, 9, 9)])
+def test_short_curves_and_many_keys(m: int, codes: int, keys: int) -> None:
+    found = search_curve(
+        random_filters(40, 5, 1), random_filters(m, 5, 2), np.ones(40), codes, keys
+    )
+    assert len(set(found.places.tolist())) == keys
+    assert found.places.max() < m
+
+
+def test_more_keys_than_codes_is_refused() -> None:
+    with pytest.raises(KernelAtlasError, match=r"evidence\.keys: 8 .* of 5 filters"):
+        search_curve(random_filters(9, 5, 1), random_filters(30, 5, 2), np.ones(9), 5, 8)
+
+
 def test_equal_filters_cost_nothing() -> None:
     filters = random_filters(3, 3, 0)
     kernels = random_filters(50, 3, 1)
@@ -156,62 +195,6 @@ def test_energies_leave_the_mean_out() -> None:
     assert energies(raw) == pytest.approx([5, 3])
 
 
-def smooth(sigma: float, reach: int) -> np.ndarray:
-    """Return the discrete Gaussian by its Fourier integral, not by Bessel functions."""
-
-    def value(n: int) -> float:
-        def wave(u: float) -> float:
-            return np.exp(-(sigma**2) * (1 - np.cos(u))) * np.cos(n * u)
-
-        return quad(wave, 0, np.pi)[0] / np.pi
-
-    line = np.array([value(abs(n)) for n in range(-reach, reach + 1)])
-    return np.outer(line, line)
-
-
-# Stencils with the row above first: y runs upwards.
-STENCILS = {
-    "δy⁺T": [[0, 1, 0], [0, -1, 0], [0, 0, 0]],
-    "δx⁻T": [[0, 0, 0], [-1, 1, 0], [0, 0, 0]],
-    "δy⁻T": [[0, 0, 0], [0, 1, 0], [0, -1, 0]],
-    "δx⁺T": [[0, 0, 0], [0, -1, 1], [0, 0, 0]],
-    "δxT": [[0, 0, 0], [-0.5, 0, 0.5], [0, 0, 0]],
-    "δyT": [[0, 0.5, 0], [0, 0, 0], [0, -0.5, 0]],
-    "T − γ∇²T": [[0, -GAMMA, 0], [-GAMMA, 1 + 4 * GAMMA, -GAMMA], [0, -GAMMA, 0]],
-    "T": [[0, 0, 0], [0, 1, 0], [0, 0, 0]],
-}
-
-
-@pytest.mark.parametrize("k", [3, 4, 7, 8])
-def test_idealised_filters_are_differences_of_the_discrete_gaussian(k: int) -> None:
-    names, filters = idealised(k)
-    assert names == OPERATORS == tuple(STENCILS)
-    reach = k // 2 + 3
-    for name, sigma, found in zip(names, SIGMAS, filters, strict=True):
-        values = correlate2d(smooth(sigma, reach), np.array(STENCILS[name], float), mode="same")
-        if k % 2 == 0:
-            values = correlate2d(values, np.full((2, 2), 0.25), mode="valid")
-        margin = (len(values) - k) // 2
-        values = values[margin : margin + k, margin : margin + k]
-        np.testing.assert_allclose(found, normalise(values.reshape(1, -1))[0], atol=2e-6)
-
-
-def test_idealised_filters_of_the_smallest_kernels() -> None:
-    names, filters = idealised(2)  # four pixels around the centre: T is constant on them
-    assert names == OPERATORS[:6]
-    assert np.isfinite(filters).all()
-
-
-def test_refit_finds_planted_scales() -> None:
-    true = (0.6, 0.6, 0.6, 0.6, 1.5, 1.5, 0.9, 1.2)
-    kernels = normalise(planted(idealised(7, true)[1], 5))
-    found = refit(kernels, 7)
-    assert mean_r2(kernels, idealised(7, found)[1]) > 0.995
-    assert mean_r2(kernels, idealised(7)[1]) < 0.98
-    # T and T − γ∇²T of a greater scale are nearly the same: which is which is open.
-    np.testing.assert_allclose(found[:6], true[:6], rtol=0.06)
-
-
 def test_keys_are_written_alike_and_read_back(tmp_path) -> None:
     keys = random_filters(3, 5, 0).reshape(3, 5, 5)
     for name in "ab":
@@ -225,83 +208,6 @@ def test_keys_are_written_alike_and_read_back(tmp_path) -> None:
     for name in ("bad", "none"):
         with pytest.raises(KernelAtlasError, match=f"{name}: cannot be read as safetensors"):
             load(tmp_path / name)
-
-
-KEYS_OF = {k: random_filters(8, k, 0).reshape(8, k, k) for k in (3, 5, 7)}
-MODELS = {
-    "convnext_atto": {"depths": (1, 1, 1, 1), "dims": (8, 8, 16, 16)},
-    "mobilenetv3_small_050": {},
-    "mixnet_s": {},
-    "convmixer_768_32": {"depth": 2, "dim": 32},  # 7×7
-    "mobilenetv1_100": {},
-}
-
-
-@pytest.mark.parametrize("name", MODELS)
-def test_initialise_depthwise_of_timm_models(name: str) -> None:
-    torch.manual_seed(0)
-    builder = (
-        timm.models.ConvMixer(kernel_size=7, **MODELS[name])
-        if name.startswith("convmixer")
-        else timm.create_model(name, pretrained=False, **MODELS[name])
-    )
-    model = builder.eval()
-    before = {key: tensor.clone() for key, tensor in model.state_dict().items()}
-    done, skipped = initialise_depthwise(model, KEYS_OF, seed=1)
-    modules = dict(model.named_modules())
-    depthwise = [
-        key for key, m in modules.items() if isinstance(m, nn.Conv2d) and m.groups > 1 and m.groups
-    ]
-    assert sorted([*done, *skipped]) == sorted(depthwise)
-    assert done
-    assert all(modules[key].kernel_size[0] not in KEYS_OF for key in skipped)
-    for key, tensor in model.state_dict().items():
-        if key.removesuffix(".weight") not in done:
-            assert torch.equal(tensor, before[key]), key
-            continue
-        k = tensor.shape[-1]
-        new, old = tensor.flatten(1).numpy(), before[key].flatten(1).numpy()
-        norms = np.linalg.norm(old, axis=1)
-        np.testing.assert_allclose(np.linalg.norm(new, axis=1), norms, rtol=1e-5)
-        cosine = new / norms[:, None] @ KEYS_OF[k].reshape(8, -1).T
-        np.testing.assert_allclose(np.abs(cosine).max(axis=1), 1, atol=1e-5)
-        counts = np.bincount(np.abs(cosine).argmax(axis=1), minlength=8)
-        assert counts.max() - counts.min() <= 1
-        signs = cosine[np.arange(len(cosine)), np.abs(cosine).argmax(axis=1)] > 0
-        assert len(signs) < 8 or 0 < signs.mean() < 1
-    size = 64 if name != "convmixer_768_32" else 28
-    with torch.no_grad():
-        assert torch.isfinite(model(torch.randn(2, 3, size, size))).all()
-
-
-def test_initialise_depthwise_with_a_multiplier_and_seeds() -> None:
-    def network() -> nn.Sequential:
-        torch.manual_seed(0)
-        return nn.Sequential(
-            nn.Conv2d(1, 8, 3),  # groups and inputs are 1: not depthwise
-            nn.Conv2d(8, 24, 3, groups=8),
-            nn.Conv2d(24, 24, (1, 3), groups=24),
-            nn.Conv2d(24, 24, 3, groups=12),
-        )
-
-    one, same, other = network(), network(), network()
-    stem = one[0].weight.clone()
-    assert initialise_depthwise(one, KEYS_OF) == (["1"], ["2"])
-    assert torch.equal(one[0].weight, stem)
-    initialise_depthwise(same, KEYS_OF, seed=0)
-    initialise_depthwise(other, KEYS_OF, seed=1)
-    assert torch.equal(one[1].weight, same[1].weight)
-    assert not torch.equal(one[1].weight, other[1].weight)
-
-
-def test_initialise_depthwise_refuses() -> None:
-    with pytest.raises(KernelAtlasError, match="ResNet has no depthwise layer of 3×3, 5×5, 7×7"):
-        initialise_depthwise(timm.create_model("resnet10t", pretrained=False), KEYS_OF)
-    layer = nn.Sequential(nn.Conv2d(4, 4, 3, groups=4))
-    with pytest.raises(KernelAtlasError, match=r"others: 0"):
-        initialise_depthwise(layer, {5: KEYS_OF[5]})
-    with pytest.raises(KernelAtlasError, match=r"of 3×3: an array of shape \(8, 5, 5\)"):
-        initialise_depthwise(layer, {3: KEYS_OF[5]})
 
 
 def write_model(path, raw: np.ndarray, k: int) -> None:
@@ -336,35 +242,39 @@ def test_tables_of_planted_kernels(tmp_path) -> None:
     kernels, energy = normalise(raw), corpus_energies([tmp_path / "a"], k)
     assert energy == pytest.approx(energies(raw))
 
-    codes = np.linspace(0, 1, 12).astype(np.float32)
-    curve = random_filters(12, k, 4)
-    curve[[1, 6, 8]] = keys
-    found, table = search_table(kernels, energy, codes, curve, 50)
-    assert found.kept(3).tolist() == [1, 6, 8]
-    assert table.groupby("source", sort=False).size().to_dict() == {
-        "curve": 12,
-        "k-means": 12,
-        "random": 12,
+    curve = Curve(k, 0, curve_with(keys, [1, 6, 8], 12), 1.0)
+    found, table = search_table(kernels, energy, curve, 12, 3, 50)
+    assert found.places.tolist() == [1, 6, 8]
+    counts = table.groupby(["source", "round"], sort=False).size().to_dict()
+    assert {key: counts[key] for key in counts if key != ("curve", 2)} == {
+        ("curve", 1): 12,
+        ("k-means", 1): 12,
+        (RANDOM, 1): 12,
     }
-    three = table[table["filters"] == 3].set_index("source")
+    three = table[(table["filters"] == 3) & (table["round"] == 1)].set_index("source")
     assert three["mean_r2"]["curve"] == pytest.approx(1, abs=1e-5)
     assert three["mean_r2"]["random"] < 0.5
-    removed = table.loc[table["source"] == "curve", "removed_code"]
-    assert set(removed.dropna().head(9)) == set(codes.tolist()) - set(codes[[1, 6, 8]].tolist())
-    assert removed.isna().sum() == 1
+    for number in (1, 2):
+        rows = table[(table["source"] == "curve") & (table["round"] == number)]
+        removed = set(rows["removed_code"].dropna().iloc[: len(rows) - 3])
+        assert removed <= set(curve.codes.tolist()) - set(curve.codes[[1, 6, 8]].tolist())
+        assert rows["removed_code"].isna().sum() == 1
 
-    sets, sigmas = filter_sets(keys, keys[:1], kernels, 50)
-    assert set(sets) == set(figure.SETS)
-    filters = filter_table(keys, codes[[1, 6, 8]], sigmas, kernels, energy)
+    sets, scales = filter_sets(keys, keys[:1], kernels, 50)
+    assert set(figure.SETS) - {PUBLISHED} < set(sets)
+    filters = filter_table(sets, curve.codes[[1, 6, 8]], scales, kernels, energy)
     own = filters[filters["filters"] == KEYS]
     assert own["nearest"].tolist() == own["matched"].tolist() == ["δy⁻T", "δxT", "T"]
     assert own["matched_cosine"].tolist() == pytest.approx([1, 1, 1], abs=1e-5)
     assert own["share"].tolist() == pytest.approx([1 / 3] * 3)
     assert own["energy"].sum() == pytest.approx(1)
     assert own["label"].tolist()[1:] == ["first-derivative 180°", "on-centre"]
-    ideal = filters[filters["filters"] == IDEALISED]
-    assert ideal["name"].tolist() == list(OPERATORS)
-    assert ideal["sigma"].tolist() == list(SIGMAS)
+    assert own["published"].isna().all()
+    for name, of in SETS.items():
+        ideal = filters[filters["filters"] == f"{IDEALISED} {name}"]
+        assert ideal["name"].tolist() == list(OPERATORS)
+        assert list(zip(ideal["sigma_x"], ideal["sigma_y"], strict=True)) == list(of.sigmas)
+        assert ideal["gamma"].dropna().tolist() == [of.gamma]
 
     known = [["a", "f", True, ""], ["b", "f", False, ""], ["c", "f", True, ""]]
     models = model_table([tmp_path / n for n in "abc"], known, k, sets)
@@ -382,13 +292,14 @@ def test_tables_of_planted_kernels(tmp_path) -> None:
 
 def drawn(keys: int, k: int = 5, models: int = 2) -> tuple[pd.DataFrame, ...]:
     """Return the three tables behind a figure."""
-    curve = random_filters(max(keys, 12), k, 1)
+    curve = Curve(k, 0, random_filters(max(keys, 12), k, 1), 1.0)
     raw = planted(random_filters(60, k, 2), 1)
     kernels, energy = normalise(raw), energies(raw)
-    found, table = search_table(kernels, energy, np.linspace(0, 1, len(curve)), curve, 60)
-    kept = found.kept(keys)
-    sets, sigmas = filter_sets(curve[kept], curve[:2], kernels, 60)
-    filters = filter_table(curve[kept], np.linspace(0, 1, keys), sigmas, kernels, energy)
+    found, table = search_table(kernels, energy, curve, len(curve.points), keys, 60)
+    points = curve.points[found.places]
+    published = idealised(k)[1] if k == 7 else None
+    sets, scales = filter_sets(points, curve.points[:2], kernels, 60, published)
+    filters = filter_table(sets, np.linspace(0, 1, keys), scales, kernels, energy)
     rows = []
     for model, (name, alternatives) in itertools.product(range(models), sets.items()):
         scored = scores(best_filter(kernels, alternatives[0])[1], energy)
@@ -399,7 +310,8 @@ def drawn(keys: int, k: int = 5, models: int = 2) -> tuple[pd.DataFrame, ...]:
 
 @pytest.mark.parametrize(("keys", "models"), [(8, 2), (1, 1), (11, 7)])
 def test_figure(keys: int, models: int) -> None:
-    page = figure.draw(*drawn(keys, models=models), k=5)
+    k = 7 if keys == 8 else 5  # with published filters, and without
+    page = figure.draw(*drawn(keys, k, models), k=k)
     shown = [ax for ax in page.axes if ax.images]
     assert len(shown) == keys + min(keys, 8)  # and their partners
     assert any(

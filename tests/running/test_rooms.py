@@ -22,7 +22,7 @@ ALLOWED = {
     "sources": {"running", "kernels"},
     "clustering": {"running", "kernels"},
     "training": {"running", "kernels", "sources"},
-    "evidence": {"running", "kernels", "clustering", "training"},
+    "evidence": {"running", "kernels", "sources", "clustering", "training"},
     "tables": {"running", "kernels", "sources", "clustering", "training", "evidence"},
     "figures": {"running", "kernels", "clustering", "tables"},
     "release": {

@@ -87,3 +87,33 @@ use rule short_job as replacements with:
         **runs("evidence/replacements"),
     message:
         "Testing {wildcards.model} with its kernels replaced"
+
+
+# The recipe's kernels are 7x7.
+use rule job as frozen_training with:
+    input:
+        recipe=lambda wildcards: recipe_of(
+            "workflow/zoos/recipes/short/convnextv2_short.yaml"
+        ),
+        masterkeys=frozen_only("results/masterkeys/k7.safetensors"),
+        learned=frozen_only("results/frozen/learned_seed{seed}.safetensors"),
+    output:
+        **kept(
+            weights="results/frozen/{variant}_seed{seed}.safetensors",
+            history="results/frozen/{variant}_seed{seed}_history.parquet",
+        ),
+    pathvars:
+        name="frozen/{variant}_seed{seed}",
+    resources:
+        mem_mb=memory(3500),
+        runtime=minutes(60),
+        gpu=GPU,
+    params:
+        **runs("evidence/frozen_training"),
+    message:
+        "Training with {wildcards.variant} kernels, seed {wildcards.seed}; its progress is in {log}"
+
+
+rule frozen:
+    input:
+        lambda wildcards: TARGETS.files("frozen"),

@@ -245,6 +245,36 @@ use rule figure as figure_masterkeys with:
         "Drawing the master keys of {wildcards.k}x{wildcards.k} kernels"
 
 
+use rule figure as figure_frequencies with:
+    input:
+        frequencies="results/tables/masterkeys_frequencies_k{k}.parquet",
+    output:
+        **figures(
+            "frequencies_k{k}", "Kernel sizes", "frequencies of filters", of="evidence"
+        ),
+    pathvars:
+        name="figures/frequencies_k{k}",
+    params:
+        **draws("frequencies"),
+        k=size_of,
+    message:
+        "Drawing which filters suit {wildcards.k}x{wildcards.k} kernels best"
+
+
+use rule figure as figure_frozen with:
+    input:
+        accuracies="results/tables/frozen.parquet",
+        learning="results/tables/frozen_learning.parquet",
+    output:
+        **figures("frozen", "Evidence", "frozen kernels", of="frozen"),
+    pathvars:
+        name="figures/frozen",
+    params:
+        **draws("frozen"),
+    message:
+        "Drawing the accuracies of networks with frozen kernels"
+
+
 use rule figure as figure_replacements with:
     input:
         replacements="results/tables/replacements.parquet",

@@ -294,11 +294,13 @@ use rule short_job as tables_masterkeys with:
         clusters="results/clusters/k{k}.parquet",
         trained=expand("results/kernels/{model}.parquet", model=TRAINED),
         kernels=expand("results/kernels/{model}.parquet", model=MODELS),
+        published=published_filters,
     output:
         **tables(
             of="evidence",
             filters="masterkeys_filters_k{k}",
             models="masterkeys_models_k{k}",
+            frequencies="masterkeys_frequencies_k{k}",
         ),
     pathvars:
         name="tables/masterkeys_k{k}",
@@ -330,6 +332,32 @@ use rule short_job as tables_replacements with:
         models=EXPERIMENT.describe(TRAINED),
     message:
         "Gathering the accuracies of networks with replaced kernels"
+
+
+use rule short_job as tables_frozen with:
+    input:
+        weights=expand(
+            "results/frozen/{variant}_seed{seed}.safetensors",
+            variant=FROZEN,
+            seed=config["seeds"],
+        ),
+        histories=expand(
+            "results/frozen/{variant}_seed{seed}_history.parquet",
+            variant=FROZEN,
+            seed=config["seeds"],
+        ),
+    output:
+        **tables(of="frozen", accuracies="frozen", learning="frozen_learning"),
+    pathvars:
+        name="tables/frozen",
+    resources:
+        mem_mb=memory(300),
+        runtime=minutes(1),
+    params:
+        **runs("tables/tables_frozen"),
+        trainings=[[variant, seed] for variant in FROZEN for seed in config["seeds"]],
+    message:
+        "Gathering the accuracies of networks with frozen kernels"
 
 
 use rule short_job as tables_distances with:

@@ -21,15 +21,18 @@ PITCH = 0.2  # inches from model to model
 SETS: dict[str, dict[str, Any]] = {
     "master keys": {"color": "#333333", "marker": "o"},
     "prototypes": {"color": "#0072B2", "marker": "^"},
-    "idealised": {"color": "#D55E00", "marker": "D"},
+    "published": {"color": "#CC79A7", "marker": "P"},
+    "idealised D2": {"color": "#D55E00", "marker": "D"},
     "idealised, refitted": {"color": "#E69F00", "marker": "s"},
     "random": {"color": "#9A9A9A", "marker": "v"},
 }
+PARTNERS = "idealised D2"  # the set that keys are matched with, of the six published ones
 SOURCES: dict[str, dict[str, Any]] = {
     "curve": {"color": "#333333", "linestyle": "-"},
     "k-means": {"color": "#009E73", "linestyle": "--"},
     "random": {"color": "#9A9A9A", "linestyle": "-."},
 }
+SECOND = {"linestyle": (0, (1, 1))}  # of the second round on the curve
 BOUNDS = {"share_r2_50": "0.5", "share_r2_70": "0.7", "share_r2_80": "0.8", "share_r2_90": "0.9"}
 SHOWN = "share_r2_80"  # the column that is drawn of each network
 
@@ -50,7 +53,7 @@ def draw(search: pd.DataFrame, filters: pd.DataFrame, models: pd.DataFrame, k: i
         Size of the kernels.
     """
     keys = filters[filters["filters"] == "master keys"]
-    partners = filters[filters["filters"] == "idealised"].set_index("name")["weights"]
+    partners = filters[filters["filters"] == PARTNERS].set_index("name")["weights"]
     rows = -(-len(keys) // ACROSS)
     names = models[["family", "model", "trained"]].drop_duplicates()
     names = names.sort_values(["family", "trained"], ascending=[True, False], kind="stable")
@@ -70,6 +73,7 @@ def draw(search: pd.DataFrame, filters: pd.DataFrame, models: pd.DataFrame, k: i
     shares = style.axes_at(figure, LEFT + half + 0.8, lower, half, CURVES)
     _search(means, shares, search, len(keys))
     handles = [Line2D([], [], label=source, **looks) for source, looks in SOURCES.items()]
+    handles.insert(1, Line2D([], [], label="second round", **SOURCES["curve"] | SECOND))
     _legend(figure, handles, "search from", lower + CURVES)
 
     labels = max(style.text_width(str(name), style.SMALL) for name in names["model"])
@@ -98,12 +102,14 @@ def _caption(keys: pd.DataFrame, models: pd.DataFrame, k: int) -> str:
         "the decoded curve after removing, one by one, the filter whose removal lowers R² least; "
         "the share of kernels that each explains best, and their mean R². Below each the idealised "
         "filter of arXiv 2509.12746 that is paired with it (one to one, for the greatest sum of "
-        "|cos|), at its published scale, and the |cos| to the nearest of the eight, at published "
-        "and refitted scales. Middle: mean R² over kernels against the number of filters left, "
-        "beside the same search among k-means centroids and among random filters; right, the share "
-        "of kernels with R² above a threshold. Below: network by network; hollow markers are "
-        "untrained controls. Refitted: the idealised filters at the scales best for these kernels; "
-        "random: mean of several sets of white noise, as many filters as there are keys."
+        "|cos|), at its published scale D2, and the |cos| to the nearest of the eight, at these "
+        "and at refitted scales. Middle: mean R² over kernels against the number of filters left, "
+        "of the first round and of the second, which adds samples about the best of the first, "
+        "beside one round among k-means centroids and among random filters; right, the share of "
+        "kernels with R² above a threshold. Below: network by network; hollow markers are "
+        "untrained controls. Orange bars: all six published sets of scales. Refitted: the same "
+        "filters at the scales best for these kernels; random: mean of several sets of white "
+        "noise, as many filters as there are keys."
     )
 
 
@@ -130,13 +136,16 @@ def _key(figure: Figure, key: Any, partners: pd.Series, k: int, left: float, upp
 
 
 def _search(means: Axes, shares: Axes, search: pd.DataFrame, keys: int) -> None:
-    for source, looks in SOURCES.items():
-        rows = search[search["source"] == source]
+    for (source, number), rows in search.groupby(["source", "round"]):
+        looks = SOURCES[str(source)] | (SECOND if number == 2 else {})
         means.plot(rows["filters"], rows["mean_r2"], linewidth=1.1, **looks)
-    rows = search[search["source"] == "curve"]
+    rounds = search[search["source"] == "curve"].groupby("round")
+    for number, rows in rounds:
+        looks = SOURCES["curve"] | (SECOND if number == 2 else {})
+        for column in BOUNDS:
+            shares.plot(rows["filters"], 100 * rows[column], linewidth=1.1, **looks)
+    rows = rounds.get_group(1)
     last = rows["filters"].max()
-    for column in BOUNDS:
-        shares.plot(rows["filters"], 100 * rows[column], color=style.INK, linewidth=1.1)
     ends = rows.loc[rows["filters"] == last, list(BOUNDS)].iloc[0].sort_values()
     for column, place in zip(ends.index, spread(ends.to_numpy(), 0.055), strict=True):
         shares.annotate(
@@ -162,10 +171,20 @@ def _search(means: Axes, shares: Axes, search: pd.DataFrame, keys: int) -> None:
 
 def _models(ax: Axes, models: pd.DataFrame, names: pd.DataFrame, column: str) -> None:
     places = dict(zip(names["model"], range(len(names)), strict=True))
+    scale = 100 if column in BOUNDS else 1
+    published = models[models["filters"].str.startswith("idealised ")].groupby("model")[column]
+    ax.hlines(
+        [places[model] for model in published.groups],
+        scale * published.min(),
+        scale * published.max(),
+        color=SETS[PARTNERS]["color"],
+        linewidth=2.5,
+        alpha=0.5,
+    )
     for name, looks in SETS.items():
         for trained, rows in models[models["filters"] == name].groupby("trained"):
             ax.plot(
-                rows[column] * (100 if column in BOUNDS else 1),
+                rows[column] * scale,
                 rows["model"].map(places),
                 linestyle="",
                 markersize=4,

@@ -72,6 +72,7 @@ if config["container"]:
 MODELS, DYNAMICS = list(EXPERIMENT.zoo), list(EXPERIMENT.dynamics)
 FAMILIES, TRAINED = EXPERIMENT.families, EXPERIMENT.trained
 FIRST_SEED = config["seeds"][0]
+FROZEN = ("learned", "keys", "random")  # variants of the trainings of `frozen`
 # Whether checkpoints are read in jobs of their own, or where Snakemake runs.
 NODES_EXTRACT = config["extract_on"] == "nodes"
 
@@ -82,3 +83,4 @@ wildcard_constraints:
     network=r"[A-Za-z0-9][A-Za-z0-9._-]*",
     k=r"[1-9][0-9]*",
     seed=r"[0-9]+",
+    variant="|".join(FROZEN),

@@ -112,3 +112,31 @@ def kernels_to_fit(wildcards):
 def evaluated():
     """Networks of known accuracy that have kernels to which functions are fitted."""
     return [model.name for model in OF_KNOWN_ACCURACY if fitted_sizes([model.name])]
+
+
+def published_filters(wildcards):
+    """The user's file of the published master key filters, which are of 7x7."""
+    path = config["evidence"]["published"]
+    if path is None or wildcards.k != "7":
+        return []
+    if not Path(path).is_file():
+        stop(
+            f"config.yaml: evidence.published: no file '{path}': correct it, or set null"
+        )
+    return path
+
+
+def frozen_only(path):
+    """Input function: `path` of trainings with frozen kernels, nothing of those that learn them."""
+
+    def paths(wildcards):
+        if wildcards.variant == "learned":
+            return []
+        if 7 not in studied():
+            stop(
+                f"{config['zoo']}: has too few kernels of 7x7, whose master keys `frozen` needs: "
+                "add a network that has them, or use workflow/zoos/embedded.yaml"
+            )
+        return expand(path, seed=wildcards.seed)
+
+    return paths

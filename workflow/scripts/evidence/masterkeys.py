@@ -1,4 +1,3 @@
-import numpy as np
 import torch
 
 from kernelatlas.clustering.curve import Curve
@@ -15,10 +14,8 @@ with logged(snakemake.log[0]):
     _, kernels = read_corpus(inputs.corpus)
     energy = corpus_energies(inputs.kernels, k)
     curve = Curve.load(inputs.autoencoder)
-    places = np.linspace(0, len(curve.points) - 1, params.codes).round().astype(int)
-    codes, decoded = curve.codes[places], curve.points[places]
-    found, table = search_table(kernels, energy, codes, decoded, params.sample)
-    kept = found.kept(params.n_keys)
-    known = {"k": k, "codes": codes[kept].tolist(), "kernels": len(kernels), "seed": params.seed}
-    save(output.safetensors, decoded[kept].reshape(-1, k, k), known)
+    found, table = search_table(kernels, energy, curve, params.codes, params.n_keys, params.sample)
+    codes = curve.codes[found.places].tolist()
+    known = {"k": k, "codes": codes, "kernels": len(kernels), "seed": params.seed}
+    save(output.safetensors, curve.points[found.places].reshape(-1, k, k), known)
     write_frame(table, output.table, output.table_csv)
