@@ -4,6 +4,7 @@
 # make check        format, lint, types
 # make dynamics     follow the networks trained here through their training
 # make evidence     stability, analytic fits, nulls, baselines, master keys
+# make frozen       train a small network with learned and with frozen depthwise kernels
 # make release      gather the results in one folder for an archive
 # make report       results/report.html: Snakemake's report, with captions
 # make docs         fill README.md and docs/ with numbers and figures of results/, and the rules
@@ -18,7 +19,7 @@ ROOMS := $(addprefix tests/,running kernels sources clustering evidence training
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: all setup test test-library test-workflow test-slurm check report lock registry benchmark dynamics evidence release docs verify-hub clean
+.PHONY: all setup test test-library test-workflow test-slurm check report lock registry benchmark dynamics evidence frozen release docs verify-hub clean
 all: setup
 	snakemake --cores $(CORES) all
 
@@ -57,6 +58,9 @@ dynamics: setup
 
 evidence: setup
 	snakemake --cores $(CORES) evidence
+
+frozen: setup
+	snakemake --cores $(CORES) frozen
 
 release: setup
 	snakemake --cores $(CORES) release

@@ -30,7 +30,8 @@ from kernelatlas.clustering.principal import principal_curve
 from kernelatlas.clustering.templates import bank
 from kernelatlas.evidence import baselines, fits, fitted
 from kernelatlas.evidence.distances import Coordinates, variance_entropy
-from kernelatlas.evidence.masterkeys import energies, refit
+from kernelatlas.evidence.idealised import refit
+from kernelatlas.evidence.masterkeys import energies
 from kernelatlas.evidence.nulls import generate
 from kernelatlas.kernels.gaussians import first_derivative, gaussian, second_derivative
 from kernelatlas.kernels.layer import side
@@ -122,9 +123,9 @@ def other_methods(folder: Path) -> None:
 
 def master_keys(folder: Path) -> None:
     kernels, (known,) = read(folder), curves(folder)
-    every = slice(None, None, max(len(known.points) // CONFIG["evidence"]["codes"], 1))
     energy, units = energies(kernels), normalise(kernels)
-    search_table(units, energy, known.codes[every], known.points[every], len(units))
+    settings = CONFIG["evidence"]
+    search_table(units, energy, known, settings["codes"], settings["keys"], len(units))
     refit(units, side(kernels))
 
 

@@ -66,7 +66,8 @@ METHODS = {  # of baselines, in the order of their lines
     "PCA 5": "5 principal components",
     "PCA 10": "10 principal components",
 }
-FILTERS = ("master keys", "idealised", "idealised, refitted", "random")
+FILTERS = ("master keys", "idealised D2", "idealised, refitted", "random")
+IDEALISED = tuple(f"idealised {name}" for name in ("A", "B", "C1", "C2", "D1", "D2"))
 SHOWN = (5, 7)  # kernel sizes of findings that are not given for all
 MUCH = 0.2  # difference of shares, or a share, that is called much
 FEWEST = 30  # squares, of which a share is a finding
@@ -684,6 +685,36 @@ def masterkeys(results: Results) -> str:
     return markdown(["size", *FILTERS, "k-means centroids"], rows)
 
 
+def scales(results: Results) -> str:
+    """Mean R² of trained kernels by each published set of scales of the idealised eight."""
+    rows = []
+    for k in results.sizes:
+        table = results(f"masterkeys_models_k{k}")
+        parts = [table[table["trained"] & (table["filters"] == name)] for name in IDEALISED]
+        rows.append([square(k), *(number(_weighted(part, "mean_r2"), 3) for part in parts)])
+    return markdown(["size", *(name.removeprefix("idealised ") for name in IDEALISED)], rows)
+
+
+def frequencies(results: Results, k: int) -> str:
+    """Share of the kernels of each trained network that each idealised filter explains best."""
+    table = results(f"masterkeys_frequencies_k{k}")
+    table = table[table["filters"] == FILTERS[1]]
+    names = table.drop_duplicates("number").sort_values("number")
+    trained = table[table["trained"]]
+    rows = [
+        [str(model), *(percent(r.share, r.low, r.high) for r in part.itertuples())]
+        for model, part in trained.sort_values(["family", "model", "number"]).groupby(
+            "model", sort=False
+        )
+    ]
+    controls = table[~table["trained"]].groupby("number")["share"]
+    if len(controls):
+        pairs = zip(controls.min(), controls.max(), strict=True)
+        rows.append(["untrained", *(percents(pd.Series(pair)) for pair in pairs)])
+    rows.append(["white noise", *(percent(share) for share in names["share_noise"])])
+    return markdown(["network", *(f"{r.number} {r.name}" for r in names.itertuples())], rows)
+
+
 def _explained(mean: float, share: float) -> str:
     return f"{mean:.2f} ({percent(share)})"
 
@@ -847,13 +878,15 @@ TABLES: dict[str, Callable[[Results], str]] = {
     table.__name__: table
     for table in (
         *(findings, identified, described, excess, named, calibrated, stability, crossfit),
-        *(dissimilarity, unnamed, prototypes, functions, masterkeys, replacements, distances),
+        *(dissimilarity, unnamed, prototypes, functions, masterkeys, scales, replacements),
+        distances,
         *(offsets, accuracy, networks, emergence, seeds, shapes, spectra),
     )
 }
 BY_SIZE: dict[str, Callable[[Results, int], str]] = {
     "baselines": baselines,
     "functions": functions_of,
+    "frequencies": frequencies,
 }
 
 

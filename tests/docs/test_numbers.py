@@ -125,6 +125,42 @@ def test_stability_gives_ranges_over_pairs_and_networks(fill):
     assert "| 7×7 | 1,200 | 74.0 % | 75.0 % | 98.0 % | 0.900–0.950 | 0.700 | 0.970 |" in text
 
 
+def test_scales_and_frequencies_are_of_trained_networks_beside_controls(fill, results):
+    sets = [f"idealised {name}" for name in ("A", "B", "C1", "C2", "D1", "D2")]
+    models = [
+        {"model": model, "trained": model != "none", "filters": name, "kernels": n, "mean_r2": r2}
+        for name in (*sets, "master keys")
+        for model, n, r2 in (("one", 100, 0.2 + 0.1 * (name == sets[3])), ("none", 100, 0.9))
+    ]
+    models.append({**models[0], "model": "two", "kernels": 300, "mean_r2": 0.6})
+    write_frame(pd.DataFrame(models), results / "tables/masterkeys_models_k7.parquet")
+    # (100 · 0.2 + 300 · 0.6) / 400 of the first set.
+    assert "| 7×7 | 0.500 | 0.200 | 0.200 | 0.300 | 0.200 | 0.200 |" in fill("scales")[1]
+    frequencies = [
+        {
+            **{"family": "fam", "model": model, "trained": trained, "filters": name},
+            **{"number": number, "name": f"f{number}", "share": share, "share_noise": 0.5},
+            **{"low": share - 0.1 if trained else np.nan, "high": share + 0.1},
+        }
+        for name in (sets[5], "master keys")
+        for model, trained, shares in (
+            ("one", True, (0.25, 0.75)),
+            ("x", False, (0.4, 0.6)),
+            ("y", False, (0.45, 0.55)),
+        )
+        for number, share in enumerate(shares, 1)
+    ]
+    write_frame(pd.DataFrame(frequencies), results / "tables/masterkeys_frequencies_k7.parquet")
+    rows = fill("frequencies_k7")[1].splitlines()[3:-3]
+    assert rows == [
+        "| network | 1 f1 | 2 f2 |",
+        "| --- | --- | --- |",
+        "| one | 25.0 % (15.0–35.0) | 75.0 % (65.0–85.0) |",
+        "| untrained | 40.0–45.0 % | 55.0–60.0 % |",
+        "| white noise | 50.0 % | 50.0 % |",
+    ]
+
+
 def test_a_null_without_names_needs_no_threshold(fill):
     _, text, _ = fill("calibrated")
     assert "| 7×7 | 0.30 | any: 60.0 % | 0.12: 60.0 % | – | 0.12: 60.0 % |" in text

@@ -130,7 +130,7 @@ def test_a_single_figure_can_be_asked_for(fresh):
     assert not any(job.startswith(("figure_models", "figure_pca")) for job in run.jobs)
 
 
-@pytest.mark.parametrize("arguments", [(), ("all",), ("zoo",), ("dynamics",)])
+@pytest.mark.parametrize("arguments", [(), ("all",), ("zoo",), ("dynamics",), ("frozen",)])
 def test_the_real_project_plans_without_error(arguments):
     """The default config, zoo and recipes of the repository."""
     run = Project(ROOT).snakemake("--dry-run", "--nolock", *arguments)

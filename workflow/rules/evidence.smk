@@ -99,8 +99,12 @@ use rule job as frozen_training with:
         learned=frozen_only("results/frozen/learned_seed{seed}.safetensors"),
     output:
         **kept(
-            weights="results/frozen/{variant}_seed{seed}.safetensors",
-            history="results/frozen/{variant}_seed{seed}_history.parquet",
+            weights=result(
+                "results/frozen/{variant}_seed{seed}.safetensors", of="frozen"
+            ),
+            history=result(
+                "results/frozen/{variant}_seed{seed}_history.parquet", of="frozen"
+            ),
         ),
     pathvars:
         name="frozen/{variant}_seed{seed}",

@@ -13,7 +13,7 @@ TARGETS = Targets(
         "evidence": OF_ZOO,
         "release": OF_ZOO,
         "dynamics": {"model": lambda: DYNAMICS},
-        "frozen": {},
+        "frozen": {"variant": lambda: FROZEN, "seed": lambda: config["seeds"]},
     }
 )
 
