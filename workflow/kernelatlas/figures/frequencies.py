@@ -48,17 +48,13 @@ def draw(frequencies: pd.DataFrame, k: int) -> Figure:
 
 
 def _caption(shown: list[str]) -> str:
+    published = "Published: the filters of arXiv 2509.11711, in their order. "
     return (
         "Share of the kernels of a network, in %, of which a filter f explains most as a·f + b "
         "(a of either sign), and of white noise, which is what there is without any structure. "
-        "In grey: untrained controls, and noise. In brackets: kernels. "
-        + (
-            "Published: the filters of arXiv 2509.11711, in their order; "
-            if "published" in shown
-            else ""
-        )
-        + "idealised: those of arXiv 2509.12746. Master keys are numbered by their place on the "
-        "curve."
+        "In grey: untrained controls, and noise. In brackets: kernels. Master keys are numbered by "
+        f"their place on the curve. {published if 'published' in shown else ''}Idealised: those of "
+        "arXiv 2509.12746."
     )
 
 
