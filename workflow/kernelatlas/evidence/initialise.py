@@ -78,8 +78,9 @@ def initialise_depthwise(
         learned. In the state dict of the network the weight of a layer is replaced by
         `{layer}.parametrizations.weight.original0` (a, (channels,)), `….original1` (b, (channels,))
         and `….0.filters` (f, (channels, 1, k, k)).
-        `torch.nn.utils.parametrize.remove_parametrizations(layer, "weight")` makes it a plain one.
-        Without it a·f + b is where an ordinary weight begins.
+        `torch.nn.utils.parametrize.remove_parametrizations(layer, "weight")` makes it a plain
+        weight again, which the checkpoint of a model of a zoo has to have. Without `bias` a·f + b
+        is where an ordinary weight begins.
     freeze
         With `bias` only b is learned, a being part of the frozen kernel as in the authors' code;
         without it the kernels are not learned.

@@ -123,7 +123,7 @@ def published_filters(wildcards):
         stop(
             f"config.yaml: evidence.published: no file '{path}': correct it, or set null"
         )
-    return path
+    return [path]
 
 
 def frozen_only(path):
