@@ -16,6 +16,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from kernelatlas.evidence.dictionary import best_entry, orthonormal
 from kernelatlas.evidence.functions import (
     FORMS,
     PARAMETERS,
@@ -27,7 +28,6 @@ from kernelatlas.evidence.functions import (
     unit,
 )
 from kernelatlas.evidence.grid import Grid
-from kernelatlas.evidence.dictionary import best_entry, orthonormal
 from kernelatlas.evidence.newton import refine
 from kernelatlas.kernels.blocks import at_once
 from kernelatlas.kernels.layer import side

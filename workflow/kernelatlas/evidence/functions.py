@@ -152,14 +152,13 @@ def _shifted_dog(grid: Grid, sigma: Tensor, x: Tensor, y: Tensor) -> Factors:
 
 
 @dataclass(frozen=True)
-class Function:
-    """An analytic function: how to evaluate it, and where to search.
+class Search:
+    """Where the parameters of an analytic function are searched.
 
     Attributes
     ----------
     parameters
-        Names of `PARAMETERS`, in the order of the arguments of `evaluate` after the grid;
-        `evaluate` does not take the weight of a surround, which has a closed form.
+        Names of `PARAMETERS`.
     limits
         Lowest and highest value of each parameter; lengths in pixels.
     starts
@@ -167,36 +166,18 @@ class Function:
     trusted, again
         A second search starts with the values `again` where σ of the first start is outside
         the range `trusted`: R² may have another maximum there.
-    terms
-        The products, as places of their factors along y and along x; else one of each pair.
-    mix
-        Weights of the products in each component of the function; else they are summed, or, of
-        a function with a surround or free coefficients, are components themselves.
-    free
-        Whether every component has a coefficient of its own.
     """
 
-    evaluate: Callable[..., Factors | Tensor]
     parameters: tuple[str, ...]
     limits: tuple[tuple[float, float], ...]
     starts: tuple[tuple[float, ...], ...]
     trusted: tuple[float, float] = (0.0, math.inf)
     again: tuple[tuple[str, float], ...] = ()
-    terms: tuple[tuple[int, int], ...] = ()
-    mix: Mix | None = None
-    free: bool = False
 
     @cached_property
     def shape(self) -> list[int]:
-        """Indices of the parameters that `evaluate` takes."""
+        """Indices of the parameters that are searched."""
         return [i for i, name in enumerate(self.parameters) if name not in CLOSED]
-
-    def products(self, y: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the factors of each product from the distinct ones."""
-        if not self.terms:
-            return y, x
-        along_y, along_x = map(list, zip(*self.terms, strict=True))
-        return y[along_y], x[along_x]
 
     @cached_property
     def _scales(self) -> list[int]:
@@ -223,6 +204,33 @@ class Function:
         values[self.shape] = self.natural(searched)
         low, high = torch.tensor(self.limits).to(values).T
         return torch.clamp(values.T, low, high)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Function(Search):
+    """An analytic function.
+
+    Attributes
+    ----------
+    evaluate
+        Takes the grid and the searched parameters.
+    terms
+        The products, as places of their factors along y and along x; else one of each pair.
+    mix
+        Weights of the products in each component of the function; else they are summed, or, of
+        a function with a surround, are components themselves.
+    """
+
+    evaluate: Callable[..., Factors | Tensor]
+    terms: tuple[tuple[int, int], ...] = ()
+    mix: Mix | None = None
+
+    def products(self, y: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the factors of each product from the distinct ones."""
+        if not self.terms:
+            return y, x
+        along_y, along_x = map(list, zip(*self.terms, strict=True))
+        return y[along_y], x[along_x]
 
 
 def _geometric(low: float, high: float, n: int) -> tuple[float, ...]:
@@ -255,17 +263,18 @@ def functions(k: int) -> dict[str, Function]:
     shifts = tuple(np.linspace(-1.5, 1.5, 13).tolist())
     coarse, places = (tuple(np.linspace(-1.5, 1.5, n).tolist()) for n in (9, 5))
     every = {
-        "gaussian": Function(_gaussian, ("sigma",), (sigma,), (_geometric(0.2, widest, 100),)),
+        "gaussian": Function(
+            ("sigma",), (sigma,), (_geometric(0.2, widest, 100),), evaluate=_gaussian
+        ),
         "dog": Function(
-            _dog,
             ("sigma", "ratio", "surround"),
             (sigma, ratio, SURROUND),
             (sigmas, ratios, shares),
             (0.4, math.inf),
             (("sigma", 0.6), ("ratio", 1.2)),
+            evaluate=_dog,
         ),
         "elongated": Function(
-            elongated,
             ("sigma", "surround", "aspect", "angle"),
             ((0.2, widest / 2), SURROUND, (1.0, 4.0), any_angle),
             (
@@ -274,66 +283,70 @@ def functions(k: int) -> dict[str, Function]:
                 (1.3, 1.8, 2.6, 3.6),
                 _turns(12, math.pi),
             ),
+            evaluate=elongated,
         ),
         "first": Function(
-            partial(_derivatives, order=1),
             ("sigma", "angle"),
             (sigma, any_angle),
             (fine, _turns(32, math.pi)),
             terms=products(1),
             mix=_first,
+            evaluate=partial(_derivatives, order=1),
         ),
         "second": Function(
-            partial(_derivatives, order=2),
             ("sigma", "angle"),
             (sigma, any_angle),
             (fine, _turns(32, math.pi)),
             terms=products(2),
             mix=_second,
+            evaluate=partial(_derivatives, order=2),
         ),
         "cross": Function(
-            _cross, ("sigma", "ratio"), (sigma, (1.2, 8.0)), (fine, _geometric(1.2, 8.0, 12))
+            ("sigma", "ratio"),
+            (sigma, (1.2, 8.0)),
+            (fine, _geometric(1.2, 8.0, 12)),
+            evaluate=_cross,
         ),
         "square": Function(
-            _square,
             ("sigma", "width", "x", "y"),
             ((0.1, 1.0), (1.0, k - 1.0), shift, shift),
             ((0.1, 0.5, 1.0), widths, coarse, coarse),
             (0.35, 0.6),
             (("sigma", 0.5),),
+            evaluate=_square,
         ),
         "shifted": Function(
-            _shifted, ("sigma", "x", "y"), (sigma, shift, shift), (few, shifts, shifts)
+            ("sigma", "x", "y"), (sigma, shift, shift), (few, shifts, shifts), evaluate=_shifted
         ),
         "shifted dog": Function(
-            _shifted_dog,
             ("sigma", "surround", "x", "y"),
             ((0.2, widest / 2), SURROUND, shift, shift),
             (_geometric(0.3, widest / 2, 7), (0.4, 0.8, 1.1, 1.5), coarse, coarse),
+            evaluate=_shifted_dog,
         ),
         "shifted first": Function(
-            partial(_moved, order=1),
             ("sigma", "angle", "x", "y"),
             (sigma, any_angle, shift, shift),
             (few, _turns(12, math.pi), places, places),
             terms=products(1),
             mix=_first,
+            evaluate=partial(_moved, order=1),
         ),
         "shifted second": Function(
-            partial(_moved, order=2),
             ("sigma", "angle", "x", "y"),
             (sigma, any_angle, shift, shift),
             (few, _turns(12, math.pi), places, places),
             terms=products(2),
             mix=_second,
+            evaluate=partial(_moved, order=2),
         ),
         "gabor": Function(
-            _gabor,
             ("sigma", "frequency", "angle", "phase"),
             (sigma, (0.3, math.pi), any_angle, any_angle),
             (few, _geometric(0.5, 3.0, 8), _turns(16, math.pi), (0.0,)),
             terms=((0, 0), (1, 1), (1, 0), (0, 1)),
             mix=_waves,
+            evaluate=_gabor,
         ),
     }
     return {
@@ -367,7 +380,7 @@ def components(function: Function, grid: Grid, parameters: Tensor) -> Tensor:
         parts = (along_y[:, :, None] * along_x[:, None]).flatten(1, 2)
     if function.mix:
         parts = (function.mix(*shape)[:, :, None] * parts).sum(1)
-    elif not function.free and "surround" not in function.parameters:
+    elif "surround" not in function.parameters:
         parts = parts.sum(0, keepdim=True)
     return parts.permute(2, 0, 1).unflatten(2, (grid.k, grid.k)).flip(2).flatten(2)
 

@@ -10,6 +10,7 @@ from functools import cache
 import torch
 from torch import Tensor
 
+from kernelatlas.evidence.derivatives import Sum, expand
 from kernelatlas.evidence.functions import Function, covariance, elongated
 from kernelatlas.evidence.grid import Grid
 from kernelatlas.evidence.projection import combine
@@ -22,7 +23,9 @@ LONGEST = 0.4  # largest step, in pixels, radians or logarithms
 MOVE = 0.02  # of finite differences, in the same units
 
 
-def refine(kernels: Tensor, function: Function, grid: Grid, start: Tensor) -> tuple[Tensor, Tensor]:
+def refine(
+    kernels: Tensor, function: Function | Sum, grid: Grid, start: Tensor
+) -> tuple[Tensor, Tensor]:
     """Improve parameters by damped Newton steps on R² within the function's limits.
 
     Parameters
@@ -54,7 +57,9 @@ def refine(kernels: Tensor, function: Function, grid: Grid, start: Tensor) -> tu
     return parameters, cosine
 
 
-def _climb(kernels: Tensor, function: Function, grid: Grid, start: Tensor) -> tuple[Tensor, Tensor]:
+def _climb(
+    kernels: Tensor, function: Function | Sum, grid: Grid, start: Tensor
+) -> tuple[Tensor, Tensor]:
     """Search from one start, as `refine` does."""
     # Kernels are the last axis: short sums run over whole vectors.
     kernels = kernels.T.unflatten(0, (grid.k, grid.k)).flip(0).to(grid.dtype).contiguous()
@@ -110,13 +115,15 @@ def _step(
 
 
 def _expand(
-    kernels: Tensor, function: Function, grid: Grid, parameters: Tensor
+    kernels: Tensor, function: Function | Sum, grid: Grid, parameters: Tensor
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Return cosine and closed parameter, (n,), and of cos²/2 the gradient, (p, n), and minus the Hessian.
+    """Return cosine and closed parameter, (n,), and of cos²/2 the gradient, (p, n), and −Hessian.
 
-    By central differences: in so few dimensions the Hessian is cheap, and where R² is far from 1
-    Gauss and Newton's approximation of it converges slowly.
+    By central differences, but for sums of derivatives: in so few dimensions the Hessian is
+    cheap, and where R² is far from 1 Gauss and Newton's approximation of it converges slowly.
     """
+    if isinstance(function, Sum):
+        return expand(kernels, function, grid, parameters)
     local = _expand_ellipse if function.evaluate is elongated else _expand_block
     rows = at_once(grid.k**2, BLOCK)
     blocks = zip(kernels.split(rows, 2), parameters.split(rows, 1), strict=True)

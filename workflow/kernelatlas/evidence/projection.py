@@ -1,17 +1,14 @@
 """The best coefficients of a function's components, given their scalar products.
 
-For thousands of kernels at once, in closed form: of one component, of a centre and its surround,
-of a wave's cosine and sine, and of any components with free coefficients.
+For thousands of kernels at once, in closed form.
 """
-
-import math
 
 import torch
 from torch import Tensor
 
 from kernelatlas.evidence.functions import SURROUND, Function
 
-FLOOR = 1e-8  # of the square of a component: what hardly differs from earlier ones counts less
+FLOOR = 1e-10  # of the square of a component: what hardly differs from earlier ones counts less
 
 
 def combine(
@@ -34,13 +31,11 @@ def combine(
         The weight of a surround, or the phase of a wave, in radians; else 0.
     """
     square = square - total[:, None] * total / pixels
-    if function.free or "phase" in function.parameters:
-        parts, factor = decompose(inner, square)
-        cosine = torch.stack(parts).square().sum(0).sqrt()
-        if function.free:
-            return cosine, torch.zeros_like(cosine)
-        along, across = solve(parts, factor)
-        return cosine, torch.atan2(across, along)
+    if "phase" in function.parameters:
+        factor = cholesky(square)
+        parts = forward(factor, inner)
+        along, across = backward(factor, parts)
+        return torch.hypot(*parts), torch.atan2(across, along)
     floor = 1e-60 if square.dtype == torch.float64 else 1e-30
     if "surround" in function.parameters:
         return _surround(inner, square, floor)
@@ -68,35 +63,44 @@ def _surround(inner: Tensor, square: Tensor, floor: float) -> tuple[Tensor, Tens
     return cosine, weight
 
 
-def decompose(inner: Tensor, square: Tensor) -> tuple[list[Tensor], list[list[Tensor]]]:
-    """Orthonormalise components one after another (Gram and Schmidt, by Cholesky's method).
-
-    Returns
-    -------
-    parts : list of q tensors
-        The kernel's scalar product with what each component adds to the earlier ones: its square
-        is the share of the kernel's energy that it adds.
-    factor : list of lists
-        The lower triangle of Cholesky's factor of `square`.
-    """
+def cholesky(square: Tensor) -> list[list[Tensor]]:
+    """Return the lower triangle of Cholesky's factor of scalar products, (q, q, ...)."""
     factor: list[list[Tensor]] = []
-    parts: list[Tensor] = []
-    for i in range(len(inner)):
+    for i in range(len(square)):
         row: list[Tensor] = []
         for j in range(i):
             rest = square[i, j] - sum(row[m] * factor[j][m] for m in range(j))
             row.append(rest / factor[j][j])
         least = (FLOOR * square[i, i]).clamp_min(1e-60)
-        row.append(
-            torch.maximum(square[i, i] - sum(value**2 for value in row), least).sqrt()
-        )
+        row.append(torch.maximum(square[i, i] - sum(value**2 for value in row), least).sqrt())
         factor.append(row)
+    return factor
+
+
+def forward(factor: list[list[Tensor]], inner: Tensor) -> list[Tensor]:
+    """Orthonormalise components one after another (Gram and Schmidt).
+
+    Parameters
+    ----------
+    factor
+        As `cholesky` returns it.
+    inner : Tensor of shape (q, ...)
+        Scalar products of components with a kernel.
+
+    Returns
+    -------
+    list of q tensors
+        The kernel's scalar product with what each component adds to the earlier ones: its square
+        is the share of the kernel's energy that it adds.
+    """
+    parts: list[Tensor] = []
+    for i, row in enumerate(factor):
         parts.append((inner[i] - sum(row[m] * parts[m] for m in range(i))) / row[i])
-    return parts, factor
+    return parts
 
 
-def solve(parts: list[Tensor], factor: list[list[Tensor]]) -> list[Tensor]:
-    """Return the coefficient of each component from what `decompose` returns."""
+def backward(factor: list[list[Tensor]], parts: list[Tensor]) -> list[Tensor]:
+    """Return the coefficient of each component from what `forward` returns."""
     q = len(parts)
     found: list[Tensor] = [torch.empty(0)] * q
     for i in reversed(range(q)):
