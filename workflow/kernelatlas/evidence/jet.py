@@ -46,6 +46,7 @@ DERIVATIVES = ("g", "gx", "gy", "gxx", "gxy", "gyy")  # of `KEPT`, in the order 
 PLACE = ("sigma", "x", "y")
 SEVEN, TEN = ("jet1", "hessian", "ridge", "edge"), ("jet2", "gauge")
 BEST = {"seven": SEVEN, "ten": TEN}  # sets of sums of as many numbers
+SUMS = tuple(f"{name}_sum" for name in BEST)
 LEFT = 1  # degrees of freedom that the selected order leaves, at least
 BATCH = 8192  # kernels at once, or fewer if they are large
 
@@ -197,13 +198,14 @@ def _fit_batch(raw: Tensor, k: int) -> pd.DataFrame:
     columns = {name: tensor.cpu().numpy() for name, tensor in table.items()}
     for order in KEPT:
         columns |= dict(zip(numbers(order), found[f"jet{order}"].T, strict=True))
+    lists = {}
     for name, members in BEST.items():
         every = torch.stack([r2[member] for member in members]).cpu().numpy()
         best, at = every.argmax(0), np.arange(len(raw))
         columns[f"{name}_sum"] = np.array(members, dtype=object)[best]
         columns[f"{name}_r2"] = every[best, at]
-        columns[name] = pd.Series(list(np.stack([found[member] for member in members])[best, at]))
-    return pd.DataFrame(columns).reindex(columns=list(SCHEMA))
+        lists[name] = list(np.stack([found[member] for member in members])[best, at])
+    return pd.DataFrame(columns).assign(**lists).reindex(columns=list(SCHEMA))
 
 
 def _project(units: Tensor, parts: Tensor) -> tuple[Tensor, Tensor]:
