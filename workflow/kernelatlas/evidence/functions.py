@@ -241,6 +241,14 @@ def _turns(n: int, whole: float) -> tuple[float, ...]:
     return tuple(whole * i / n for i in range(n))
 
 
+def check_size(k: int) -> None:
+    """Refuse kernels that are too small for fits."""
+    if k < SMALLEST_FIT:
+        raise KernelAtlasError(
+            f"{k}×{k} kernels have too few pixels for analytic fits: fit those from 3×3"
+        )
+
+
 @cache
 def functions(k: int) -> dict[str, Function]:
     """Return the functions that can be fitted to k×k kernels, by name.
@@ -250,18 +258,16 @@ def functions(k: int) -> dict[str, Function]:
     KernelAtlasError
         If k is below 3.
     """
-    if k < SMALLEST_FIT:
-        raise KernelAtlasError(
-            f"{k}×{k} kernels have too few pixels for analytic fits: fit those from 3×3"
-        )
+    check_size(k)
     widest = k / 2
     sigma, ratio = (0.2, widest), (1.1, 4.0)
     any_angle, shift = (-math.inf, math.inf), (-1.5, 1.5)
     fine, sigmas, few = (_geometric(0.25, widest, n) for n in (32, 16, 8))
+    broad = _geometric(0.4, widest, 7)  # narrower ones hardly depend on their place
     ratios, shares = (1.2, 1.5, 2.0, 2.7, 3.7), (0.0, 0.4, 0.7, 0.9, 1.0, 1.1, 1.3, 1.5)
     widths = tuple(np.arange(1.5, min(k - 0.5, 6.5), 0.5).tolist())
     shifts = tuple(np.linspace(-1.5, 1.5, 13).tolist())
-    coarse, places = (tuple(np.linspace(-1.5, 1.5, n).tolist()) for n in (9, 5))
+    coarse, places = (tuple(np.linspace(-1.5, 1.5, n).tolist()) for n in (9, 7))
     every = {
         "gaussian": Function(
             ("sigma",), (sigma,), (_geometric(0.2, widest, 100),), evaluate=_gaussian
@@ -321,13 +327,17 @@ def functions(k: int) -> dict[str, Function]:
         "shifted dog": Function(
             ("sigma", "surround", "x", "y"),
             ((0.2, widest / 2), SURROUND, shift, shift),
-            (_geometric(0.3, widest / 2, 7), (0.4, 0.8, 1.1, 1.5), coarse, coarse),
+            (_geometric(0.4, widest / 2, 6), (0.4, 0.8, 1.1, 1.5), coarse, coarse),
+            (0.4, math.inf),
+            (("sigma", 0.7),),
             evaluate=_shifted_dog,
         ),
         "shifted first": Function(
             ("sigma", "angle", "x", "y"),
             (sigma, any_angle, shift, shift),
-            (few, _turns(12, math.pi), places, places),
+            (broad, _turns(12, math.pi), places, places),
+            (0.4, math.inf),
+            (("sigma", 0.7),),
             terms=products(1),
             mix=_first,
             evaluate=partial(_moved, order=1),
@@ -335,7 +345,9 @@ def functions(k: int) -> dict[str, Function]:
         "shifted second": Function(
             ("sigma", "angle", "x", "y"),
             (sigma, any_angle, shift, shift),
-            (few, _turns(12, math.pi), places, places),
+            (broad, _turns(12, math.pi), places, places),
+            (0.4, math.inf),
+            (("sigma", 0.7),),
             terms=products(2),
             mix=_second,
             evaluate=partial(_moved, order=2),

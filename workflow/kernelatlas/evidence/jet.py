@@ -32,7 +32,7 @@ from torch import Tensor
 
 from kernelatlas.evidence.derivatives import Sum, count, images
 from kernelatlas.evidence.dictionary import best_entry, orthonormal
-from kernelatlas.evidence.functions import along, unit
+from kernelatlas.evidence.functions import along, check_size, unit
 from kernelatlas.evidence.grid import Grid
 from kernelatlas.evidence.newton import refine
 from kernelatlas.evidence.projection import backward, cholesky, forward
@@ -99,7 +99,14 @@ def _gauge(angle: Tensor) -> Tensor:
 
 @cache
 def sums(k: int) -> dict[str, Sum]:
-    """Return the sums of derivatives that are fitted to k×k kernels, by name."""
+    """Return the sums of derivatives that are fitted to k×k kernels, by name.
+
+    Raises
+    ------
+    KernelAtlasError
+        If k is below 3.
+    """
+    check_size(k)
     reach, far = min(1.5, (k - 1) / 2), k / 2
     sigmas = tuple(np.geomspace(0.3, far, 7).tolist())
     places = tuple(np.linspace(-reach, reach, 5).tolist())
@@ -165,6 +172,7 @@ def fit(weights: np.ndarray, device: str | torch.device = "cpu") -> pd.DataFrame
         order: g, its Laplacian, both first derivatives, gxx − gyy with gxy.
     """
     k = side(weights)
+    sums(k)  # refuses kernels that are too small
     valid = ~degenerate(weights)
     on = torch.device("cpu" if torch.device(device).type == "mps" else device)
     blocks = torch.from_numpy(np.asarray(weights[valid], np.float32)).split(at_once(k * k, BATCH))

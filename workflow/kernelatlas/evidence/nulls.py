@@ -104,7 +104,5 @@ def null_table(
                 **jet.fit(drawn)[[*jet.SUMMARY]],
             )
         )
-    return pd.concat(parts, ignore_index=True)[
-        ["null", *LAYER, "k", "label", "agreement", "dissimilarity", "function", "r2"]
-        + [*jet.SUMMARY]
-    ]
+    columns = ["null", *LAYER, "k", "label", "agreement", "dissimilarity", "function", "r2"]
+    return pd.concat(parts, ignore_index=True)[[*columns, *jet.SUMMARY]]

@@ -64,9 +64,8 @@ def _by_order(ax: Axes, every: pd.DataFrame, families: pd.DataFrame) -> None:
         look = {**LOOKS[TRAINED], "linewidth": 0.7, "alpha": 0.5}
         ax.plot(ORDERS, row[columns].astype(float), **look)
     for name, row in every.iterrows():
-        ax.plot(
-            ORDERS, row[columns].astype(float), marker="o", label=WORDS[str(name)], **LOOKS[str(name)]
-        )  # fmt: skip
+        look, word = LOOKS[str(name)], WORDS[str(name)]
+        ax.plot(ORDERS, row[columns].astype(float), marker="o", label=word, **look)
     ax.set(xlabel="order of the jet", ylabel="mean R²", ylim=(0, 1.02), xticks=ORDERS)
     ax.set_title("Described by a jet")
     sns.despine(ax=ax)
