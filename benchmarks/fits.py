@@ -7,20 +7,25 @@ in NumPy for one kernel, from formulas of their own (Bessel functions for the di
 with the amplitude in closed form as well, the same limits, and scipy's defaults else.
 """
 
+import functools
 import sys
 import time
+from collections.abc import Iterator
+from math import comb
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
+from numpy.polynomial.hermite_e import hermeval
 from scipy.optimize import least_squares
 from scipy.special import erf, ive
 
-from kernelatlas.evidence import fits, functions, newton
-from kernelatlas.evidence.grid import RATIO
+from kernelatlas.evidence import fits, functions, jet, newton
+from kernelatlas.evidence.grid import RATIO, Grid
 from kernelatlas.kernels.corpus import read_corpus
 
-N = 1000
+N = int(__import__("os").environ.get("NB", 1000))
 TOLERANCE = 1e-3
 
 
@@ -90,10 +95,66 @@ class Plain:
                 return np.maximum(np.outer(narrow, wide), np.outer(wide, narrow))
             case "square":
                 return np.outer(self.box(up, p[3], p[1], p[0]), self.box(a, p[2], p[1], p[0]))
+            case "shifted":
+                return self.moved(0, 0, p[0], p[1], p[2])
+            case "shifted dog":
+                inner, outer = (self.moved(0, 0, s * p[0], p[2], p[3]) for s in (1, RATIO))
+                return inner - p[1] * outer
+            case "shifted first":
+                c, s = np.cos(p[1]), np.sin(p[1])
+                return -c * self.moved(1, 0, p[0], *p[2:]) - s * self.moved(0, 1, p[0], *p[2:])
+            case "shifted second":
+                c, s = np.cos(p[1]), np.sin(p[1])
+                x, mixed, y = (self.moved(2 - i, i, p[0], *p[2:]) for i in range(3))
+                return c * c * x + 2 * c * s * mixed + s * s * y
+            case _:  # gabor
+                wave = p[1] * (self.x * np.cos(p[2]) + self.y * np.sin(p[2]))
+                g = np.outer(self.profile(up, p[0]), self.profile(a, p[0]))
+                return g * np.cos(wave - p[3])
+
+    def moved(self, i: int, j: int, sigma: float, x: float, y: float) -> np.ndarray:
+        """The derivative of order i along x and j along y of a Gaussian about (x, y)."""
+        a, up = self.axis, self.axis[::-1]
+        return np.outer(self.derivative(up - y, sigma, j), self.derivative(a - x, sigma, i))
+
+    def derivative(self, t: np.ndarray, sigma: float, order: int) -> np.ndarray:
+        if not self.discrete:
+            hermite = hermeval(t / sigma, [0] * order + [1]) / (-sigma) ** order
+            return hermite * np.exp(-(t**2) / (2 * sigma**2)) / (np.sqrt(2 * np.pi) * sigma)
+        if order == 2:
+            p = self.between
+            return p(t + 1, sigma) - 2 * p(t, sigma) + p(t - 1, sigma)
+        if order == 1:
+            return (self.between(t + 1, sigma) - self.between(t - 1, sigma)) / 2
+        return self.between(t, sigma)
+
+    def between(self, t: np.ndarray, sigma: float) -> np.ndarray:
+        below = np.floor(t)
+        share = t - below
+        return (1 - share) * self.bessel(below, sigma) + share * self.bessel(below + 1, sigma)
+
+    def parts(self, name: str, p: np.ndarray) -> np.ndarray:
+        """The parts of a sum of derivatives, (q, k·k)."""
+        sigma, x, y = p[0], p[-2], p[-1]
+        d = functools.partial(self.moved, sigma=sigma, x=x, y=y)
+
+        def along(angle: float, n: int) -> np.ndarray:
+            c, s = np.cos(angle), np.sin(angle)
+            return sum(comb(n, j) * c ** (n - j) * s**j * d(n - j, j) for j in range(n + 1))
+
+        match name:
+            case "hessian":
+                found = [d(2, 0), d(1, 1), d(0, 2)]
+            case "ridge":
+                found = [d(0, 0), along(p[1], 2)]
+            case "edge":
+                found = [along(p[1], 1), along(p[1], 3)]
+            case "gauge":
+                found = [d(0, 0), *(along(p[1], n) for n in (1, 2, 3)), along(p[1] + np.pi / 2, 2)]
             case _:
-                if self.discrete:
-                    return np.outer(self.box(up, p[2], 1.0, p[0]), self.box(a, p[1], 1.0, p[0]))
-                return np.outer(self.profile(up - p[2], p[0]), self.profile(a - p[1], p[0]))
+                orders = range(int(name[-1]) + 1)
+                found = [d(n - j, j) for n in orders for j in range(n + 1)]
+        return np.stack([part.ravel() for part in found])
 
     def elongated(self, p: np.ndarray) -> np.ndarray:
         (sigma, surround, aspect, angle), ratio = p, RATIO
@@ -123,6 +184,11 @@ class Plain:
 
 def scipy_fit(plain: Plain, name: str, kernel: np.ndarray, start: np.ndarray, limits) -> float:
     def residuals(p: np.ndarray) -> np.ndarray:
+        if name in jet.sums(plain.k):
+            parts = plain.parts(name, p)
+            parts = parts - parts.mean(axis=1, keepdims=True)
+            basis = np.linalg.qr((parts / np.linalg.norm(parts, axis=1, keepdims=True)).T)[0]
+            return kernel - basis @ (basis.T @ kernel)
         shape = plain.unit(name, p)
         return kernel - (kernel @ shape) * shape
 
@@ -130,61 +196,74 @@ def scipy_fit(plain: Plain, name: str, kernel: np.ndarray, start: np.ndarray, li
     return 1 - 2 * found.cost
 
 
+def searches(k: int) -> Iterator[tuple[str, str, Any, Any, Grid]]:
+    """Yield name and form, the function, what begins its search, and its grid."""
+    for name, function in functions.functions(k).items():
+        for form in functions.FORMS:
+            grid = functions.grid_of(k, name, form, torch.device("cpu"))
+            yield name, form, function, fits.begin, grid
+    for name, total in jet.sums(k).items():
+        yield name, "sum", total, jet.begin, Grid(k, False, torch.device("cpu"), torch.float64)
+
+
 def main() -> None:
     k = int(sys.argv[1]) if len(sys.argv) > 1 else 7
+    chosen_names = sys.argv[2:]
     torch.set_num_threads(1)
     _, corpus = read_corpus(f"results/corpora/k{k}.parquet")
     chosen = np.random.default_rng(0).choice(len(corpus), N, replace=False)
     everything = torch.from_numpy(np.resize(corpus, (fits.BATCH, k * k)))
     sample = torch.from_numpy(corpus[chosen])
+    kernels = sample.double().numpy()
     rows = []
-    for name, function in functions.functions(k).items():
-        fits.begin(sample, k, name)  # makes the dictionary
-        began = time.perf_counter()
-        starts = fits.begin(everything, k, name)
-        beginning = time.perf_counter() - began
-        for form in functions.FORMS:
-            grid = functions.grid_of(k, name, form, sample.device)
-            # The dictionary's time is the continuous form's.
-            began = time.perf_counter()
-            parameters, cosines = newton.refine(everything, function, grid, starts)
-            ours = (time.perf_counter() - began + beginning) / len(everything)
-            start, r2 = starts[chosen], (cosines[chosen] ** 2).numpy()
-            starts, beginning = parameters, 0.0
-            plain = Plain(k, form == "discrete")
-            low, high = np.array(function.limits).T
-            inside = np.clip(start.double().numpy(), low + 1e-9, high - 1e-9)
-            kernels = sample.double().numpy()
-            began = time.perf_counter()
-            theirs = [
-                scipy_fit(plain, name, kernel, p, (low, high))
-                for kernel, p in zip(kernels, inside, strict=True)
-            ]
-            scipys = (time.perf_counter() - began) / N
-            worse = np.array(theirs) - r2
-            rows.append(
-                {
-                    "function": name,
-                    "form": form,
-                    "mean R²": r2.mean(),
-                    "scipy's": np.mean(theirs),
-                    "worst": worse.max(),
-                    f"worse by > {TOLERANCE:g}": (worse > TOLERANCE).sum(),
-                    f"better by > {TOLERANCE:g}": (worse < -TOLERANCE).sum(),
-                    "kernels/s": 1 / ours,
-                    "scipy's/s": 1 / scipys,
-                    "×": scipys / ours,
-                }
-            )
-            print(f"{name} {form}: ×{scipys / ours:.0f}", file=sys.stderr)
+    for name, form, function, begin, grid in searches(k):
+        if chosen_names and name not in chosen_names:
+            continue
+        beginning = 0.0
+        if form != "discrete":  # which begins where the continuous form ended
+            begin(sample, k, name)  # makes the dictionary
+            began = time.process_time()
+            starts = begin(everything, k, name)
+            beginning = time.process_time() - began
+        began = time.process_time()
+        parameters, cosines = newton.refine(everything, function, grid, starts)
+        ours = (time.process_time() - began + beginning) / len(everything)
+        start, r2 = starts[chosen], (cosines[chosen] ** 2).numpy()
+        starts = parameters
+        plain = Plain(k, form == "discrete")
+        low, high = np.array(function.limits).T
+        inside = np.clip(start.double().numpy(), low + 1e-9, high - 1e-9)
+        began = time.process_time()
+        theirs = [
+            scipy_fit(plain, name, kernel, p, (low, high))
+            for kernel, p in zip(kernels, inside, strict=True)
+        ]
+        scipys = (time.process_time() - began) / N
+        worse = np.array(theirs) - r2
+        rows.append(
+            {
+                "function": name,
+                "form": form,
+                "mean R²": r2.mean(),
+                "scipy's": np.mean(theirs),
+                "worst": worse.max(),
+                f"worse by > {TOLERANCE:g}": (worse > TOLERANCE).sum(),
+                f"better by > {TOLERANCE:g}": (worse < -TOLERANCE).sum(),
+                "kernels/s": 1 / ours,
+                "scipy's/s": 1 / scipys,
+                "×": scipys / ours,
+            }
+        )
+        print(f"{name} {form}: ×{scipys / ours:.0f}", file=sys.stderr)
     table = pd.DataFrame(rows)
-    ours, scipys = (1 / table[name] for name in ("kernels/s", "scipy's/s"))
     print(f"{N:,} kernels of {k}×{k}, one core; {len(everything):,} at once for our rate")
     print(table.to_string(index=False, float_format=lambda value: f"{value:,.4g}"))
-    print(
-        f"all of them: {1 / ours.sum():,.0f} kernels/s, scipy {1 / scipys.sum():,.2f}, "
-        f"×{scipys.sum() / ours.sum():,.0f}"
-    )
+    for word, part in (("functions", table["form"] != "sum"), ("sums", table["form"] == "sum")):
+        ours, scipys = (1 / table.loc[part, name] for name in ("kernels/s", "scipy's/s"))
+        print(
+            f"all {word}: {1 / ours.sum():,.0f} kernels/s, scipy {1 / scipys.sum():,.2f}, "
+            f"×{scipys.sum() / ours.sum():,.0f}"
+        )
 
 
 if __name__ == "__main__":

@@ -32,7 +32,32 @@ PLANTED = {
     "cross": {"sigma": (0.4, 0.6), "ratio": (3.0, 4.0)},
     "square": {"sigma": (0.2, 0.4), "width": (2.7, 3.3), "x": (-0.6, 0.6), "y": (-0.6, 0.6)},
     "shifted": {"sigma": (0.8, 1.1), "x": (0.4, 1.0), "y": (-1.0, -0.4)},
+    "shifted dog": {
+        "sigma": (0.7, 0.9),
+        "surround": (0.9, 1.2),
+        "x": (0.4, 0.8),
+        "y": (-0.8, -0.4),
+    },
+    "shifted first": {
+        "sigma": (0.7, 1.0),
+        "angle": (0.0, 2 * np.pi),
+        "x": (0.4, 0.9),
+        "y": (-0.9, -0.4),
+    },
+    "shifted second": {
+        "sigma": (0.7, 1.0),
+        "angle": (0.0, np.pi),
+        "x": (0.4, 0.9),
+        "y": (-0.9, -0.4),
+    },
+    "gabor": {
+        "sigma": (1.3, 1.6),
+        "frequency": (1.6, 2.2),
+        "angle": (0.0, np.pi),
+        "phase": (0.6, 1.0),
+    },
 }
+UNSIGNED = ("first", "shifted first", "gabor")  # whose sign an angle or a phase tells
 COUNT = 40
 NOISY = {7: 0.97, 5: 0.98}  # R² that noise leaves, by k
 
@@ -80,8 +105,19 @@ def formula(name: str, form: str, k: int, p: dict[str, float]) -> np.ndarray:
                 return _smooth_box(x - p["x"], p["width"], s) * _smooth_box(
                     y - p["y"], p["width"], s
                 )
+            case "gabor":
+                wave = p["frequency"] * (x * np.cos(p["angle"]) + y * np.sin(p["angle"]))
+                return gaussian(x, y, s) * np.cos(wave - p["phase"])
+        x, y = x - p["x"], y - p["y"]
+        match name:
+            case "shifted dog":
+                return gaussian(x, y, s) - p["surround"] * gaussian(x, y, 1.6 * s)
+            case "shifted first":
+                return first_derivative(x, y, s, p["angle"])
+            case "shifted second":
+                return second_derivative(x, y, s, p["angle"])
             case _:
-                return gaussian(x - p["x"], y - p["y"], s)
+                return gaussian(x, y, s)
     # One pixel more on every side for differences; rows from the top, so that y falls.
     g = discrete(s, k + 2)
     plane, inside = np.outer(g, g), np.s_[1:-1, 1:-1]
@@ -103,9 +139,39 @@ def formula(name: str, form: str, k: int, p: dict[str, float]) -> np.ndarray:
         case "cross":
             narrow, wide = discrete(s, k), discrete(p["ratio"] * s, k)
             return np.maximum(np.outer(narrow, wide), np.outer(wide, narrow))
+        case "gabor":
+            wave = p["frequency"] * (x * np.cos(p["angle"]) + y * np.sin(p["angle"]))
+            return plane[inside] * np.cos(wave - p["phase"])
+        case "square":
+            return np.outer(_box(-axis, p["y"], p["width"], s), _box(axis, p["x"], p["width"], s))
+    # A Gaussian that moved by a part of a pixel is a mean of two neighbours.
+    wide = np.arange(k + 2) - (k + 1) / 2
+
+    def moved(scale: float) -> np.ndarray:
+        return np.outer(
+            *(
+                np.interp(axis - centre, range(-3 * k, 3 * k + 1), ive(abs(lags), scale**2))
+                for axis, centre in ((-wide, p["y"]), (wide, p["x"]))
+                for lags in [np.arange(-3 * k, 3 * k + 1)]
+            )
+        )
+
+    plane = moved(s)
+    along_x, along_y = difference(plane, 1), -difference(plane, 0)
+    match name:
+        case "shifted dog":
+            return (plane - p["surround"] * moved(1.6 * s))[inside]
+        case "shifted first":
+            return -(np.cos(p["angle"]) * along_x + np.sin(p["angle"]) * along_y)[inside]
+        case "shifted second":
+            cos, sin = np.cos(p["angle"]), np.sin(p["angle"])
+            bend = [
+                np.roll(plane, 1, axis) + np.roll(plane, -1, axis) - 2 * plane for axis in (1, 0)
+            ]
+            mixed = -difference(along_x, 0)
+            return (cos**2 * bend[0] + sin**2 * bend[1] + 2 * cos * sin * mixed)[inside]
         case _:
-            width = p.get("width", 1.0)
-            return np.outer(_box(-axis, p["y"], width, s), _box(axis, p["x"], width, s))
+            return plane[inside]
 
 
 def _smooth_box(t: np.ndarray, width: float, sigma: float) -> np.ndarray:
@@ -122,7 +188,7 @@ def draw(name: str, form: str, n: int, seed: int = 0) -> pd.DataFrame:
     rng = np.random.default_rng([seed, FUNCTIONS.index(name), functions.FORMS.index(form)])
     ranges = PLANTED[name]
     truth = pd.DataFrame({key: rng.uniform(*limits, n) for key, limits in ranges.items()})
-    sign = np.where(rng.random(n) < 0.5, -1, 1) if name != "first" else 1
+    sign = 1 if name in UNSIGNED else np.where(rng.random(n) < 0.5, -1, 1)
     return truth.assign(
         function=name,
         form=form,
@@ -275,7 +341,7 @@ def test_planted_parameters_are_found(recovered, name: str) -> None:
         if axis in PLANTED[name]:
             _within((found[axis] - truth[axis]).abs(), 0.05, 0.1)
     if "angle" in PLANTED[name]:
-        turn = 2 * np.pi if name == "first" else np.pi
+        turn = 2 * np.pi if name in ("first", "shifted first") else np.pi
         away = (found["angle"] - truth["angle"] + turn / 2) % turn - turn / 2
         _within(np.rad2deg(away.abs()), 2.5, 5)
     _within((found["amplitude"] / truth["amplitude"] - 1).abs(), 0.03, 0.08)

@@ -20,7 +20,10 @@ SHAPES = (
     OTHER,
 )
 # Analytic functions that are fitted to kernels (`kernelatlas.evidence.fits`).
-FUNCTIONS = ("gaussian", "dog", "elongated", "first", "second", "cross", "square", "shifted")
+FUNCTIONS = (
+    "gaussian", "dog", "elongated", "first", "second", "cross", "square", "shifted",
+    "shifted dog", "shifted first", "shifted second", "gabor",
+)  # fmt: skip
 SMALLEST_FIT = 3  # smallest k with fits: smaller kernels have too few pixels
 
 # Sets of kernels that tables compare (`kernelatlas.evidence.nulls`), and all families together.

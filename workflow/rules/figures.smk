@@ -193,6 +193,22 @@ use rule figure as figure_fits with:
         "Drawing the analytic fits of {wildcards.k}x{wildcards.k} kernels"
 
 
+use rule figure as figure_jet with:
+    input:
+        table="results/tables/jet_k{k}.parquet",
+    output:
+        **figures(
+            "jet_k{k}", "Evidence", "local jets", of="evidence", over={"k": fitted_sizes}
+        ),
+    pathvars:
+        name="figures/jet_k{k}",
+    params:
+        **draws("jet"),
+        k=size_of,
+    message:
+        "Drawing the local jets of {wildcards.k}x{wildcards.k} kernels"
+
+
 use rule figure as figure_nulls with:
     input:
         shares="results/tables/nulls_k{k}.parquet",

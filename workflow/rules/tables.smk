@@ -230,6 +230,25 @@ use rule short_job as tables_fits with:
         "Counting the analytic functions of {wildcards.k}x{wildcards.k} kernels"
 
 
+use rule short_job as tables_jet with:
+    input:
+        fits=expand("results/fits/{model}.parquet", model=MODELS),
+        nulls="results/nulls/k{k}.parquet",
+    output:
+        **tables(of="evidence", over={"k": fitted_sizes}, table="jet_k{k}"),
+    pathvars:
+        name="tables/jet_k{k}",
+    resources:
+        mem_mb=memory(900, 10),
+        runtime=minutes(2, 0.05),
+    params:
+        **runs("tables/tables_jet"),
+        models=EXPERIMENT.describe(MODELS),
+        k=size_of,
+    message:
+        "Summarising the local jets of {wildcards.k}x{wildcards.k} kernels"
+
+
 use rule short_job as tables_nulls with:
     input:
         labels=expand("results/labels/{model}.parquet", model=MODELS),

@@ -16,10 +16,12 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from kernelatlas.evidence.dictionary import best_entry, orthonormal
 from kernelatlas.evidence.functions import (
     FORMS,
     PARAMETERS,
     Function,
+    components,
     evaluate,
     functions,
     grid_of,
@@ -33,7 +35,7 @@ from kernelatlas.kernels.normalise import degenerate
 from kernelatlas.names import FUNCTIONS
 
 BATCH = 32_768  # kernels at once, or fewer if they are large
-ROWS = 256  # kernels compared with a dictionary at once: few enough for a processor's cache
+FIRSTS = [FUNCTIONS.index(name) for name in ("first", "shifted first")]  # turned by sign
 
 SCHEMA = {
     **dict.fromkeys(("function", "form"), "object"),
@@ -51,14 +53,15 @@ SCHEMA = {
 def _dictionary(k: int, name: str, device: torch.device) -> tuple[Tensor, Tensor]:
     function, grid = functions(k)[name], grid_of(k, name, "continuous", device)
     starts = torch.tensor(list(itertools.product(*function.starts)), device=device)
-    return starts, evaluate(function, grid, starts.to(grid.dtype)).float()
+    parameters = starts.to(grid.dtype)
+    if "phase" not in function.parameters:
+        return starts, evaluate(function, grid, parameters)[None].float()
+    return starts, orthonormal(components(function, grid, parameters)).float()
 
 
 def begin(kernels: Tensor, k: int, name: str) -> Tensor:
     """Return the parameters of the best entry of the dictionary for each kernel, (n, p)."""
-    starts, entries = _dictionary(k, name, kernels.device)
-    best = [(block @ entries.T).abs_().argmax(dim=1) for block in kernels.split(ROWS)]
-    return starts[torch.cat(best)]
+    return best_entry(kernels, *_dictionary(k, name, kernels.device))
 
 
 def fit(weights: np.ndarray, device: str | torch.device = "cpu") -> pd.DataFrame:
@@ -139,9 +142,12 @@ def _fit_batch(
         rows = best == index
         columns_of = [PARAMETERS.index(name) for name in known[pair[0]].parameters]
         values[rows.nonzero(), torch.tensor(columns_of, device=device)] = fitted[pair][0][rows]
-    angle = values[:, PARAMETERS.index("angle")]
-    turned = (own[best] == FUNCTIONS.index("first")) & (amplitude < 0)
-    whole = torch.where(own[best] == FUNCTIONS.index("first"), 2 * math.pi, math.pi)
+    first = torch.isin(own[best], torch.tensor(FIRSTS, device=device))
+    turned = first & (amplitude < 0)
+    angle, phase = (values[:, PARAMETERS.index(name)] for name in ("angle", "phase"))
+    half_turns = (angle / math.pi).floor()
+    values[:, PARAMETERS.index("phase")] = phase * (1 - 2 * (half_turns % 2)) % (2 * math.pi)
+    whole = torch.where(first, 2 * math.pi, math.pi)
     values[:, PARAMETERS.index("angle")] = (angle + math.pi * turned) % whole
     amplitude = torch.where(turned, -amplitude, amplitude)
     scale = (raw - raw.mean(dim=1, keepdim=True)).norm(dim=1)

@@ -8,13 +8,16 @@ import pandas as pd
 import pyarrow as pa
 
 from kernelatlas.clustering.templates import bank
+from kernelatlas.evidence import jet
 from kernelatlas.evidence.fits import SCHEMA, fit, render
 from kernelatlas.kernels.normalise import degenerate, normalise
 from kernelatlas.kernels.table import KEY, PLACE, read_square
 from kernelatlas.names import OTHER, SHAPES, shape_of
 from kernelatlas.running.files import write_parquet
 
-DICTIONARIES = ("model", "layer", "function", "form", "runner_up", "fit_label")
+DICTIONARIES = (
+    "model", "layer", "function", "form", "runner_up", "fit_label", *jet.SUMS,
+)  # fmt: skip
 SHAPED = tuple(shape for shape in SHAPES if shape != OTHER)
 
 
@@ -62,8 +65,8 @@ def fit_model(kernels: str | Path, sizes: Sequence[int], device: str = "cpu") ->
     Returns
     -------
     DataFrame
-        The key into the kernel table, k, the columns of `kernelatlas.evidence.fits.fit` and
-        fit_label.
+        The key into the kernel table, k, the columns of `kernelatlas.evidence.fits.fit`,
+        fit_label, and the columns of `kernelatlas.evidence.jet.fit`.
     """
     parts = []
     for k in sizes:
@@ -72,11 +75,11 @@ def fit_model(kernels: str | Path, sizes: Sequence[int], device: str = "cpu") ->
         key = key.assign(k=pd.array([k] * len(key), "int16"))
         fitted = fit(weights, device)
         fitted["fit_label"] = fit_labels(fitted, k)
-        parts.append(pd.concat([key, fitted], axis=1))
+        parts.append(pd.concat([key, fitted, jet.fit(weights, device)], axis=1))
     if not parts:
         empty = dict.fromkeys(("model", "layer"), "object")
         empty |= {"layer_index": "int16", "channel": "int32", "k": "int16"}
-        empty |= SCHEMA | {"fit_label": "object"}
+        empty |= SCHEMA | {"fit_label": "object"} | jet.SCHEMA
         return pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in empty.items()})
     return pd.concat(parts).sort_values(PLACE, kind="stable", ignore_index=True)
 
@@ -86,6 +89,7 @@ def write_fits(frame: pd.DataFrame, path: str | Path) -> None:
     columns = {}
     for name in frame.columns:
         kind = pa.string() if name in DICTIONARIES else None
+        kind = pa.list_(pa.float32()) if name in jet.BEST else kind
         array = pa.array(frame[name], kind, from_pandas=True)
         columns[name] = array.dictionary_encode() if name in DICTIONARIES else array
     write_parquet(pa.table(columns), path)

@@ -79,12 +79,29 @@ class Grid:
             smooth[:-lag].addcmul_(impulse[lag], covered[lag:])
         return smooth
 
-    def shifted(self, centre: Tensor, sigma: Tensor) -> Tensor:
-        """A Gaussian about `centre`, of any shape (..., n)."""
-        if self.discrete:
-            return self.box(centre, torch.ones_like(sigma), sigma)
-        axis = self.axis.view(-1, *[1] * centre.ndim)
-        return gaussians.bell(axis - centre, sigma)
+    @cached_property
+    def _lags(self) -> Tensor:
+        """The Fourier series of a Gaussian and its differences on pixels −2k, …, 2k, as above."""
+        lags = torch.arange(-2 * self.k, 2 * self.k + 1, device=self.device, dtype=self.dtype)
+        return torch.stack(gaussians.discrete_series(lags, self._frequencies, self._weights))
+
+    def moved(self, centre: Tensor, sigma: Tensor, order: int = 0) -> Tensor:
+        """A Gaussian about `centre`, (..., n), and its derivatives, (order + 1, k, ..., n).
+
+        Discrete ones are interpolated linearly between pixels.
+        """
+        away = self.axis.view(-1, *[1] * centre.ndim) - centre
+        if not self.discrete:
+            return torch.stack(gaussians.profiles(away, sigma, order))
+        series = self._lags[: order + 1] @ self._transform(sigma)
+        below = away.floor()
+        share = away - below
+        place = (below.long() + 2 * self.k).flatten(0, -2).clamp(0, 4 * self.k - 1)
+        low, high = (
+            series.gather(1, index.expand(order + 1, -1, -1)).unflatten(1, away.shape[:-1])
+            for index in (place, place + 1)
+        )
+        return low + share * (high - low)
 
     @cached_property
     def nearer_and_farther(self) -> tuple[Tensor, Tensor]:

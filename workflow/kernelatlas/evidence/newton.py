@@ -10,18 +10,22 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from kernelatlas.evidence.functions import SURROUND, Function, covariance, elongated
+from kernelatlas.evidence.derivatives import Sum, expand
+from kernelatlas.evidence.functions import Function, covariance, elongated
 from kernelatlas.evidence.grid import Grid
+from kernelatlas.evidence.projection import combine
 from kernelatlas.kernels.blocks import at_once
 
 BLOCK = 1024  # kernels evaluated at once, or fewer: few enough for a processor's cache
 STEPS = 30
-GAIN = 2e-6  # of R²/2: the search ends for a kernel whose next step promises less
+GAIN = 1e-5  # of R²/2: the search ends for a kernel whose next step promises less
 LONGEST = 0.4  # largest step, in pixels, radians or logarithms
 MOVE = 0.02  # of finite differences, in the same units
 
 
-def refine(kernels: Tensor, function: Function, grid: Grid, start: Tensor) -> tuple[Tensor, Tensor]:
+def refine(
+    kernels: Tensor, function: Function | Sum, grid: Grid, start: Tensor
+) -> tuple[Tensor, Tensor]:
     """Improve parameters by damped Newton steps on R² within the function's limits.
 
     Parameters
@@ -53,7 +57,9 @@ def refine(kernels: Tensor, function: Function, grid: Grid, start: Tensor) -> tu
     return parameters, cosine
 
 
-def _climb(kernels: Tensor, function: Function, grid: Grid, start: Tensor) -> tuple[Tensor, Tensor]:
+def _climb(
+    kernels: Tensor, function: Function | Sum, grid: Grid, start: Tensor
+) -> tuple[Tensor, Tensor]:
     """Search from one start, as `refine` does."""
     # Kernels are the last axis: short sums run over whole vectors.
     kernels = kernels.T.unflatten(0, (grid.k, grid.k)).flip(0).to(grid.dtype).contiguous()
@@ -61,8 +67,8 @@ def _climb(kernels: Tensor, function: Function, grid: Grid, start: Tensor) -> tu
     low, high = function.search(limits.T).unbind(1)
     low, high = low[:, None], high[:, None]
     here = torch.clamp(function.search(start.double()), low, high)
-    cosine, surround, gradient, curvature = _expand(kernels, function, grid, here)
-    found = torch.cat([here, surround[None], cosine[None]])
+    cosine, closed, gradient, curvature = _expand(kernels, function, grid, here)
+    found = torch.cat([here, closed[None], cosine[None]])
     rows = torch.arange(kernels.shape[2], device=kernels.device)
     damping = torch.full_like(cosine, 1e-3)
     for _ in range(STEPS):
@@ -109,13 +115,15 @@ def _step(
 
 
 def _expand(
-    kernels: Tensor, function: Function, grid: Grid, parameters: Tensor
+    kernels: Tensor, function: Function | Sum, grid: Grid, parameters: Tensor
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Return cosine and surround, (n,), and of cos²/2 the gradient, (p, n), and minus the Hessian.
+    """Return cosine and closed parameter, (n,), and of cos²/2 the gradient, (p, n), and −Hessian.
 
-    By central differences: in so few dimensions the Hessian is cheap, and where R² is far from 1
-    Gauss and Newton's approximation of it converges slowly.
+    By central differences, but for sums of derivatives: in so few dimensions the Hessian is
+    cheap, and where R² is far from 1 Gauss and Newton's approximation of it converges slowly.
     """
+    if isinstance(function, Sum):
+        return expand(kernels, function, grid, parameters)
     local = _expand_ellipse if function.evaluate is elongated else _expand_block
     rows = at_once(grid.k**2, BLOCK)
     blocks = zip(kernels.split(rows, 2), parameters.split(rows, 1), strict=True)
@@ -130,27 +138,58 @@ def _expand_block(
     moves = MOVE * _stencil(len(parameters)).to(parameters)
     moved = parameters[:, None] + moves.T[:, :, None]
     m, n = moved.shape[1:]
-    values = function.evaluate(grid, *function.natural(moved.flatten(1)).to(grid.dtype))
+    shape = function.natural(moved.flatten(1)).to(grid.dtype)
+    values = function.evaluate(grid, *shape)
     if isinstance(values, Tensor):
         sums = _sums_of_halves(kernels, values.unflatten(2, (m, n)), grid)
     else:
         y, x = (t.unflatten(2, (m, n)) for t in values)
-        sums = _sums_of_products(kernels, y, x)
-    inner, square, total = sums
-    cosine, surround = _combine(inner, square, total, grid.k, "surround" in function.parameters)
+        sums = _sums_of_products(kernels, function, y, x)
+    if function.mix:
+        sums = _mixed(function.mix(*shape).unflatten(2, (m, n)), *sums)
+    cosine, closed = combine(function, *sums, grid.k**2)
     gradient, curvature = _differentiate(cosine.double() ** 2 / 2, MOVE)
-    return cosine[0].double(), surround[0].double(), gradient, curvature
+    return cosine[0].double(), closed[0].double(), gradient, curvature
 
 
-def _sums_of_products(kernels: Tensor, y: Tensor, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return what `_combine` takes, of functions y·x whose factors are (r, k, m, n)."""
+def _sums_of_products(
+    kernels: Tensor, function: Function, y: Tensor, x: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return what `combine` takes, of products of factors that are (d, k, m, n)."""
     # Sums over pixels are products of sums along y and x.
     along_x = kernels[:, 0, None] * x[:, None, 0]
     for column in range(1, len(kernels)):
         along_x.addcmul_(kernels[:, column, None], x[:, None, column])
-    inner, total = (along_x * y).sum(1), y.sum(1) * x.sum(1)
-    square = (y[:, None] * y).sum(2) * (x[:, None] * x).sum(2)
-    return inner, square, total
+    along_y, across = function.products(y, along_x)
+    inner = (along_y * across).sum(1)
+    first, second = function.products(y.sum(1), x.sum(1))
+    own = [(t[:, None] * t).sum(2) for t in (y, x)]
+    return inner, _square(function, *own), first * second
+
+
+def _square(function: Function, y: Tensor, x: Tensor) -> Tensor:
+    """Return the scalar products of all products, from those of their factors, (d, d, ...)."""
+    along_y, along_x = function.products(y, x)
+    if not function.terms:
+        return along_y * along_x
+    return torch.stack(
+        [
+            torch.mul(*function.products(rows, columns))
+            for rows, columns in zip(along_y, along_x, strict=True)
+        ]
+    )
+
+
+def _mixed(
+    weights: Tensor, inner: Tensor, square: Tensor, total: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the same of components, with the weights of products in them, (q, r, m, n)."""
+    half = (weights[:, None] * square).sum(2)  # (q, r, ...): square is symmetric
+    return (
+        (weights * inner).sum(1),
+        (half[:, None] * weights).sum(2),
+        (weights * total).sum(1),
+    )
 
 
 def _sums_of_halves(kernels: Tensor, values: Tensor, grid: Grid) -> tuple[Tensor, Tensor, Tensor]:
@@ -180,7 +219,7 @@ def _expand_ellipse(
     matrix = covariance(grid, *function.natural(moved))
     values = grid.ellipse(matrix[:, 0].to(grid.dtype), (h * stencil).to(grid.dtype))
     inner, square, total = _sums_of_halves(kernels, values, grid)
-    cosine, surround = _combine(inner, square, total, grid.k, True)
+    cosine, surround = combine(function, inner, square, total, grid.k**2)
     gradient, curvature = _differentiate(cosine.double() ** 2 / 2, h)
     away = matrix - matrix[:, :1]
     slope = gradient[:, None] - (curvature[:, :, None] * away).sum(1) / 2
@@ -204,40 +243,6 @@ def _differentiate(f: Tensor, h: float) -> tuple[Tensor, Tensor]:
     for index, (i, j) in enumerate(itertools.combinations(range(p), 2), start=2 * p + 1):
         hessian[i, j] = hessian[j, i] = up[i] + up[j] - f[0] - f[index]
     return (up - down) / (2 * h), hessian / h**2
-
-
-def _combine(
-    inner: Tensor, square: Tensor, total: Tensor, k: int, surround: bool
-) -> tuple[Tensor, Tensor]:
-    """Return the cosine of kernel and function, and the best weight of a surround.
-
-    Parameters
-    ----------
-    inner, total : Tensor of shape (r, ...)
-        ⟨w, f_r⟩ and Σ f_r.
-    square : Tensor of shape (r, r, ...)
-        ⟨f_r, f_s⟩.
-
-    With a = ⟨w, f⟩ and G = ⟨f, f⟩ of centred f, (a₁ − γ a₂)² / (G₁₁ − 2γ G₁₂ + γ² G₂₂) has one
-    greatest value, at γ = (a₁ G₁₂ − a₂ G₁₁) / (a₁ G₂₂ − a₂ G₁₂), or at a limit.
-    """
-    square = square - total[:, None] * total / k**2
-    floor = 1e-60 if square.dtype == torch.float64 else 1e-30
-    if not surround:
-        norm = square.sum((0, 1)).clamp_min(floor).sqrt()
-        return inner.sum(0) / norm, torch.zeros_like(norm)
-    (a, b), (aa, ab, bb) = inner, (square[0, 0], square[0, 1], square[1, 1])
-    low, high = SURROUND
-    weight = torch.nan_to_num((a * ab - b * aa) / (a * bb - b * ab)).clamp(low, high)
-    cosine = torch.zeros_like(weight)
-    for value in (weight, low, high):
-        norm = (aa - 2 * value * ab + value**2 * bb).clamp_min(floor)
-        other = (a - value * b) * norm.rsqrt()
-        better = other.abs() > cosine.abs()
-        cosine = torch.where(better, other, cosine)
-        if value is not weight:
-            weight = torch.where(better, value, weight)
-    return cosine, weight
 
 
 def _solve(curvature: Tensor, gradient: Tensor, damping: Tensor) -> Tensor:

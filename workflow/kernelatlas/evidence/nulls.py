@@ -16,7 +16,7 @@ import pandas as pd
 
 from kernelatlas.clustering.curve import Curve
 from kernelatlas.clustering.labels import vote
-from kernelatlas.evidence import fits
+from kernelatlas.evidence import fits, jet
 from kernelatlas.kernels.normalise import normalise
 from kernelatlas.kernels.sampling import sample_of
 from kernelatlas.kernels.table import KEY, read_square
@@ -73,7 +73,7 @@ def null_table(
     -------
     DataFrame
         A row for each null and kernel: null, the layer of the trained kernel that it replaces, k,
-        label, agreement, dissimilarity, function, r2.
+        label, agreement, dissimilarity, function, r2, and `kernelatlas.evidence.jet.SUMMARY`.
     """
     k = curves[0].k
     keys, weights = [], []
@@ -101,8 +101,8 @@ def null_table(
                 dissimilarity=votes.dissimilarity,
                 function=fitted["function"],
                 r2=fitted["r2"],
+                **jet.fit(drawn)[[*jet.SUMMARY]],
             )
         )
-    return pd.concat(parts, ignore_index=True)[
-        ["null", *LAYER, "k", "label", "agreement", "dissimilarity", "function", "r2"]
-    ]
+    columns = ["null", *LAYER, "k", "label", "agreement", "dissimilarity", "function", "r2"]
+    return pd.concat(parts, ignore_index=True)[[*columns, *jet.SUMMARY]]

@@ -33,12 +33,12 @@ def bell(t: Values, sigma: "float | Values") -> Values:
 
 
 def profiles(t: Values, sigma: Values, order: int) -> list[Values]:
-    """Return exp(−t² / 2σ²) / √(2πσ²) and its derivatives up to an order of at most 2."""
+    """Return exp(−t² / 2σ²) / √(2πσ²) and its derivatives up to an order."""
     variance = sigma**2
-    values = bell(t, sigma) / _of("sqrt", 2 * math.pi * variance)
-    found = [values]
-    for factor in (-t / variance, (t**2 / variance - 1) / variance)[:order]:
-        found.append(factor * values)
+    found = [bell(t, sigma) / _of("sqrt", 2 * math.pi * variance)]
+    for n in range(order):  # the recurrence of Hermite polynomials
+        below = n * found[n - 1] if n else 0
+        found.append(-(t * found[n] + below) / variance)
     return found
 
 

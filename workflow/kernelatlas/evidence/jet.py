@@ -1,0 +1,299 @@
+"""Local jets: kernels as sums of derivatives of one Gaussian about a moved centre, and an offset.
+
+w(x, y) ≈ b + Σ c_ij ∂^{i+j} g(x − x₀, y − y₀; σ) / ∂xⁱ∂yʲ over i + j up to the order of the jet
+(Koenderink & van Doorn, Biol. Cybern. 55, 1987; Lindeberg, Scale-Space Theory in Computer Vision,
+1994), with the Gaussian g of integral 1, sampled at the pixels' centres. The coefficients c and b
+are those of least squares, so that only σ, x₀ and y₀ are searched
+(variable projection: Golub & Pereyra, SIAM J. Numer. Anal. 10, 1973), by
+`kernelatlas.evidence.newton` from the best entry of a dictionary. A jet takes 5, 7, 10 and 14
+numbers for the orders 0 to 3.
+
+With derivatives along an angle θ (gauge coordinates) other sums take as few numbers:
+
+jet1, jet2  the jets of order 1 and 2
+hessian     the three second derivatives
+ridge       g and its second derivative along θ
+edge        the first and third derivative along θ
+gauge       g, its first, second and third derivative along θ, the second one across
+
+Of those of seven numbers and of those of ten the better one is kept with its name, which takes 2
+bits and 1 bit more.
+"""
+
+import itertools
+import math
+from collections.abc import Callable, Iterable
+from functools import cache, partial
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from kernelatlas.evidence.derivatives import Sum, count, images
+from kernelatlas.evidence.dictionary import best_entry, orthonormal
+from kernelatlas.evidence.functions import along, check_size, unit
+from kernelatlas.evidence.grid import Grid
+from kernelatlas.evidence.newton import refine
+from kernelatlas.evidence.projection import backward, cholesky, forward
+from kernelatlas.kernels.blocks import at_once
+from kernelatlas.kernels.layer import side
+from kernelatlas.kernels.normalise import degenerate
+
+ORDERS = (0, 1, 2, 3)
+KEPT = ORDERS[:3]  # whose parameters and coefficients are kept
+DERIVATIVES = ("g", "gx", "gy", "gxx", "gxy", "gyy")  # of `KEPT`, in the order of coefficients
+PLACE = ("sigma", "x", "y")
+SEVEN, TEN = ("jet1", "hessian", "ridge", "edge"), ("jet2", "gauge")
+BEST = {"seven": SEVEN, "ten": TEN}  # sets of sums of as many numbers
+SUMS = tuple(f"{name}_sum" for name in BEST)
+LEFT = 1  # degrees of freedom that the selected order leaves, at least
+BATCH = 8192  # kernels at once, or fewer if they are large
+
+R2 = tuple(f"jet_r2_{order}" for order in ORDERS)
+ENERGIES = tuple(f"jet_energy_{part}" for part in ("gaussian", "laplacian", "first", "oriented"))
+SUMMARY = (*R2, "jet_order", *ENERGIES, "seven_r2", "ten_r2")  # what nulls are compared by
+
+
+def numbers(order: int) -> tuple[str, ...]:
+    """Return the columns of a jet's parameters and coefficients; the offset is the mean."""
+    return tuple(f"jet{order}_{name}" for name in (*PLACE, *DERIVATIVES[: count(order)]))
+
+
+SCHEMA = {
+    **dict.fromkeys(R2, "float32"),
+    "jet_order": "Int8",
+    **dict.fromkeys([*ENERGIES, "jet_direction", "jet_axis"], "float32"),
+    **{name: "float32" for order in KEPT for name in numbers(order)},
+    **{f"{name}{part}": kind for name in BEST
+       for part, kind in (("_sum", "object"), ("_r2", "float32"), ("", "object"))},
+}  # fmt: skip
+
+
+def _rows(order: int, *parts: tuple[int, Tensor]) -> Tensor:
+    """Return polynomials, (n, q, r), from the degree of each part and its weights, (·, n)."""
+    angles = parts[0][1].shape[1]
+    rows = parts[0][1].new_zeros(len(parts), count(order), angles)
+    for row, (degree, weights) in zip(rows, parts, strict=True):
+        row[count(degree - 1) : count(degree)] = weights
+    return rows.permute(2, 0, 1)
+
+
+def _all(order: int, least: int, sigma: Tensor) -> Tensor:
+    identity = torch.eye(count(order), dtype=sigma.dtype, device=sigma.device)
+    return identity[count(least - 1) :].expand(len(sigma), -1, -1)
+
+
+def _ridge(angle: Tensor) -> Tensor:
+    return _rows(2, (0, along(angle, 0)), (2, along(angle, 2)))
+
+
+def _edge(angle: Tensor) -> Tensor:
+    return _rows(3, (1, along(angle, 1)), (3, along(angle, 3)))
+
+
+def _gauge(angle: Tensor) -> Tensor:
+    across = along(angle + math.pi / 2, 2)
+    return _rows(3, *[(order, along(angle, order)) for order in ORDERS], (2, across))
+
+
+@cache
+def sums(k: int) -> dict[str, Sum]:
+    """Return the sums of derivatives that are fitted to k×k kernels, by name.
+
+    Raises
+    ------
+    KernelAtlasError
+        If k is below 3.
+    """
+    check_size(k)
+    reach, far = min(1.5, (k - 1) / 2), k / 2
+    sigmas = tuple(np.geomspace(0.3, far, 7).tolist())
+    places = tuple(np.linspace(-reach, reach, 5).tolist())
+    angles = tuple((np.arange(8) * math.pi / 8).tolist())
+    sigma, shift, turn = (0.2, float(k)), (-far, far), (-math.inf, math.inf)
+
+    def straight(order: int, least: int = 0) -> Sum:
+        return Sum(
+            PLACE, (sigma, shift, shift), (sigmas, places, places),
+            order=order, parts=partial(_all, order, least),
+        )  # fmt: skip
+
+    def turned(order: int, parts: Callable[[Tensor], Tensor]) -> Sum:
+        return Sum(
+            ("sigma", "angle", "x", "y"), (sigma, turn, shift, shift),
+            (sigmas, angles, places, places), order=order, parts=parts,
+        )  # fmt: skip
+
+    jets = {f"jet{order}": straight(order) for order in ORDERS if count(order) < k * k}
+    return jets | {
+        "hessian": straight(2, least=2),
+        "ridge": turned(2, _ridge),
+        "edge": turned(3, _edge),
+        "gauge": turned(3, _gauge),
+    }
+
+
+@cache
+def _grid(k: int, device: torch.device) -> Grid:
+    return Grid(k, False, device, torch.float64)
+
+
+@cache
+def _dictionary(k: int, name: str, device: torch.device) -> tuple[Tensor, Tensor]:
+    function, grid = sums(k)[name], _grid(k, device)
+    starts = torch.tensor(
+        list(itertools.product(*function.starts)), device=device, dtype=torch.float64
+    )
+    return starts, orthonormal(images(function, grid, starts.T)).float()
+
+
+def begin(kernels: Tensor, k: int, name: str) -> Tensor:
+    """Return the parameters of the best entry of the dictionary for each kernel, (n, p)."""
+    return best_entry(kernels, *_dictionary(k, name, kernels.device))
+
+
+def fit(weights: np.ndarray, device: str | torch.device = "cpu") -> pd.DataFrame:
+    """Fit jets of every order and the other sums to every kernel.
+
+    Parameters
+    ----------
+    weights : ndarray of shape (n, k·k)
+        Raw, row by row, k at least 3. Degenerate kernels may be among them.
+
+    Returns
+    -------
+    DataFrame of n rows
+        Columns of `SCHEMA`, as results/README.md describes them; empty for degenerate kernels.
+        Coefficients are in the units of the weights times pixels^(2 + order of the derivative).
+        The selected order has the least Bayesian information criterion n·ln(1 − R²) + p·ln(n)
+        of those that leave a degree of freedom. Energies are the shares of ‖w − mean(w)‖² that
+        parts of the jet of order 2 add one after another, orthonormalised on the pixels in this
+        order: g, its Laplacian, both first derivatives, gxx − gyy with gxy.
+    """
+    k = side(weights)
+    sums(k)  # refuses kernels that are too small
+    valid = ~degenerate(weights)
+    on = torch.device("cpu" if torch.device(device).type == "mps" else device)
+    blocks = torch.from_numpy(np.asarray(weights[valid], np.float32)).split(at_once(k * k, BATCH))
+    parts = [_fit_batch(block.to(on), k) for block in blocks]
+    empty = pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in SCHEMA.items()})
+    found = pd.concat(parts, ignore_index=True) if parts else empty
+    return (
+        found.set_index(np.flatnonzero(valid))
+        .reindex(range(len(weights)))[list(SCHEMA)]
+        .astype(SCHEMA)
+    )
+
+
+def _fit_batch(raw: Tensor, k: int) -> pd.DataFrame:
+    grid, units = _grid(k, raw.device), unit(raw.double())
+    kernels = units.float()
+    scale = (raw.double() - raw.double().mean(1, keepdim=True)).norm(dim=1)
+    found, r2 = {}, {}
+    for name, function in sums(k).items():
+        place, _ = refine(kernels, function, grid, begin(kernels, k, name))
+        coefficients, _ = _project(units, images(function, grid, place.T))
+        stored = torch.cat([place, coefficients], 1).float()
+        # Of what is stored: a sum may consist of large parts that nearly cancel.
+        r2[name] = 1 - (units - _image(stored.double(), function, grid)).square().sum(1)
+        stored[:, place.shape[1] :] *= scale[:, None]
+        found[name] = stored.cpu().numpy()
+    jets = [f"jet{order}" for order in ORDERS if f"jet{order}" in found]
+    table = {column: r2[name] for name, column in zip(jets, R2, strict=False)}
+    table["jet_order"] = _select([r2[name] for name in jets], k)
+    table |= _describe(units, grid, torch.from_numpy(found["jet2"]).to(units))
+    columns = {name: tensor.cpu().numpy() for name, tensor in table.items()}
+    for order in KEPT:
+        columns |= dict(zip(numbers(order), found[f"jet{order}"].T, strict=True))
+    lists = {}
+    for name, members in BEST.items():
+        every = torch.stack([r2[member] for member in members]).cpu().numpy()
+        best, at = every.argmax(0), np.arange(len(raw))
+        columns[f"{name}_sum"] = np.array(members, dtype=object)[best]
+        columns[f"{name}_r2"] = every[best, at]
+        lists[name] = list(np.stack([found[member] for member in members])[best, at])
+    return pd.DataFrame(columns).assign(**lists).reindex(columns=list(SCHEMA))
+
+
+def _project(units: Tensor, parts: Tensor) -> tuple[Tensor, Tensor]:
+    """Return coefficients of components, (n, q), and what each adds to the earlier ones, (n, q)."""
+    centred = parts - parts.mean(2, keepdim=True)
+    square = (centred @ centred.mT).permute(1, 2, 0)
+    factor = cholesky(square)
+    added = forward(factor, (centred @ units[:, :, None])[:, :, 0].T)
+    return torch.stack(backward(factor, added), 1), torch.stack(added, 1)
+
+
+def _select(r2: list[Tensor], k: int) -> Tensor:
+    """Return the order that the criterion selects."""
+    n = k * k
+    counts = [count(order) + 4 for order in range(len(r2))]
+    criteria = [
+        n * (1 - values).clamp_min(1e-9).log() + count * math.log(n)
+        for values, count in zip(r2, counts, strict=True)
+        if n - count >= LEFT
+    ]
+    return torch.stack(criteria).argmin(0)
+
+
+def _describe(units: Tensor, grid: Grid, jet: Tensor) -> dict[str, Tensor]:
+    """Return energies and angles of jets of order 2."""
+    g, gx, gy, gxx, gxy, gyy = images(sums(grid.k)["jet2"], grid, jet[:, :3].T).unbind(1)
+    _, parts = _project(units, torch.stack([g, gxx + gyy, gx, gy, gxx - gyy, gxy], 1))
+    energy = parts.square()
+    shares = (energy[:, 0], energy[:, 1], energy[:, 2:4].sum(1), energy[:, 4:].sum(1))
+    _, cx, cy, cxx, cxy, cyy = jet[:, 3:].T
+    return dict(zip(ENERGIES, shares, strict=True)) | {
+        "jet_direction": torch.atan2(-cy, -cx) % (2 * math.pi),
+        "jet_axis": torch.atan2(cxy, cxx - cyy) / 2 % math.pi,
+    }
+
+
+def render(values: np.ndarray, name: str, k: int) -> np.ndarray:
+    """Return a sum of derivatives, centred, (n, k·k).
+
+    Parameters
+    ----------
+    values : ndarray of shape (n, p)
+        Parameters and coefficients of `sums` of this name.
+    """
+    function, found = sums(k)[name], [np.zeros((0, k * k), np.float32)]
+    for block in torch.from_numpy(np.array(values, np.float64)).split(at_once(k * k, BATCH)):
+        image = _image(block, function, _grid(k, block.device))
+        found.append(image.numpy().astype(np.float32))
+    return np.concatenate(found)
+
+
+def _image(values: Tensor, function: Sum, grid: Grid) -> Tensor:
+    p = len(function.parameters)
+    image = (values[:, p:, None] * images(function, grid, values[:, :p].T)).sum(1)
+    return image - image.mean(1, keepdim=True)
+
+
+def render_jet(table: pd.DataFrame, k: int, order: int) -> np.ndarray:
+    """Return the jets of an order, of those in `KEPT`, (n, k·k) float32; zeros if degenerate.
+
+    Parameters
+    ----------
+    table
+        Columns of `fit` and the offset of `kernelatlas.evidence.fits.fit`, of kernels of a size.
+    """
+    columns = list(numbers(order))
+    return _rendered(table, k, table[columns].itertuples(index=False), f"jet{order}")
+
+
+def render_best(table: pd.DataFrame, k: int, name: str) -> np.ndarray:
+    """Do the same for the best sums of as many numbers, one of `BEST`."""
+    return _rendered(table, k, table[name], table[f"{name}_sum"])
+
+
+def _rendered(table: pd.DataFrame, k: int, values: Iterable, names: str | pd.Series) -> np.ndarray:
+    kernels = np.zeros((len(table), k * k), np.float32)
+    rows = pd.Series(list(values), dtype=object)
+    used = pd.Series(names, index=range(len(table))) if isinstance(names, str) else names
+    valid = table["offset"].notna().to_numpy()
+    for name, group in pd.Series(np.flatnonzero(valid)).groupby(np.asarray(used)[valid]):
+        kernels[group] = render(np.stack(rows[group].to_list()), str(name), k)
+    kernels[valid] += table["offset"].to_numpy()[valid, None]
+    return kernels

@@ -1,0 +1,73 @@
+"""Local jets: how well each order describes kernels, trained ones beside the nulls."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from kernelatlas.evidence.jet import BEST, ENERGIES, ORDERS, R2, SUMMARY
+from kernelatlas.names import ALL_FAMILIES, NULLS, TRAINED, UNTRAINED
+
+SETS = (TRAINED, UNTRAINED, *NULLS)
+
+
+def jet_table(
+    fits: Sequence[str | Path], nulls: str | Path, models: Sequence[Sequence], k: int
+) -> pd.DataFrame:
+    """Summarise the jets of a size by set and family, and of each network.
+
+    Parameters
+    ----------
+    fits
+        Fit tables of the zoo's models.
+    nulls
+        Table of the null kernels of this size.
+    models
+        name, family, trained and training data of the zoo's models.
+
+    Returns
+    -------
+    DataFrame
+        A row for each set, family (and all together) and network (empty: all of the family);
+        columns as in results/README.md. Degenerate kernels are left out.
+    """
+    known = {name: (family, trained) for name, family, trained, _ in models}
+    columns = ["model", *SUMMARY]
+    size = [("k", "==", k)]
+    real = pd.concat([pd.read_parquet(path, columns=columns, filters=size) for path in fits])
+    real = real.astype({"model": "str"})
+    real["set"] = real["model"].map(lambda name: TRAINED if known[name][1] else UNTRAINED)
+    chance = pd.read_parquet(nulls, columns=["null", *columns]).astype({"model": "str"})
+    chance = chance.rename(columns={"null": "set"}).astype({"set": "str"})
+    every = pd.concat([real, chance], ignore_index=True)
+    every["family"] = every["model"].map(lambda name: known[name][0])
+    every = every[every[R2[0]].notna()]
+    parts = [(ALL_FAMILIES, "", every)]
+    parts += [(str(family), "", part) for family, part in every.groupby("family")]
+    networks = every[every["set"].isin([TRAINED, UNTRAINED])]
+    parts += [
+        (str(family), str(model), part)
+        for (family, model), part in networks.groupby(["family", "model"])
+    ]
+    rows = [
+        {"family": family, "model": model, "set": name, "k": k} | _summary(own)
+        for family, model, part in parts
+        for name in SETS
+        if len(own := part[part["set"] == name])
+    ]
+    return pd.DataFrame(rows)
+
+
+def _summary(kernels: pd.DataFrame) -> dict[str, float]:
+    row: dict[str, float] = {"kernels": len(kernels)}
+    measured = {f"r2_{order}": name for order, name in zip(ORDERS, R2, strict=True)}
+    measured |= {f"{name}_r2": f"{name}_r2" for name in BEST}
+    for short, name in measured.items():
+        row[f"mean_{short}"] = kernels[name].mean()
+        row[f"median_{short}"] = kernels[name].median()
+    for order in ORDERS:
+        row[f"share_order_{order}"] = float((kernels["jet_order"] == order).mean())
+    whole = kernels[R2[2]].mean()
+    for name in ENERGIES:
+        row[f"share_{name.removeprefix('jet_energy_')}"] = kernels[name].mean() / whole
+    return row
