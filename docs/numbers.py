@@ -48,7 +48,7 @@ MADE_BY = {  # which command makes a table; all others are of `make evidence`
     "make dynamics": ("emergence", "networks", "seeds", "data_spectra"),
 }
 # Tables of schema version 1.
-UNCHANGED = ("networks", "distances", "offsets", "accuracy_correlations", "data_spectra")
+UNCHANGED = ("networks", "distances", "accuracy_correlations", "data_spectra")
 CHANCE = (UNTRAINED, "shuffled", "white")  # nulls without any structure of the trained kernels
 COVARIANCE = "covariance"
 SETS = (*CHANCE, COVARIANCE)
@@ -69,11 +69,8 @@ METHODS = {  # of baselines, in the order of their lines
 FILTERS = ("master keys", "idealised", "idealised, refitted", "random")
 SHOWN = (5, 7)  # kernel sizes of findings that are not given for all
 MUCH = 0.2  # difference of shares, or a share, that is called much
-FEWEST = 30  # squares, of which a share is a finding
-SQUARES_ANSWERS = {
-    3: "yes, where the stride is 1",
-    5: "yes, where the stride is 2",
-}
+LARGE = 5  # size of kernels with room to move
+NEAR_HALF = 0.25  # pixels: medians of moves above it are nearer to a half than to none
 PARTS = (0.02, 0.05, 0.1, 0.2, 0.35, 1.0)  # shares of a training's steps
 VARIANTS = ("untouched", "fits", "prototypes", "master keys", "idealised", "random", "mean")
 
@@ -175,7 +172,7 @@ def findings(results: Results) -> str:
     rows += [_shuffled_row(results, SHOWN[-1])]
     return markdown(
         ["question", "trained networks", "null or control", "answer"],
-        [*rows, *(_squares_row(results, k) for k in sizes[:2]), _accuracy_row(results)],
+        [*rows, _squares_row(results), _accuracy_row(results)],
     )
 
 
@@ -337,23 +334,17 @@ def _shuffled_row(results: Results, k: int) -> list[str]:
     ]
 
 
-def _squares_row(results: Results, k: int) -> list[str]:
-    table = results("offsets").query("k == @k and near >= @FEWEST")
-    table = table[table["label"].isin(SQUARES)]
-    moved = [
-        f"{percents(part['share_half_both'])} ({layers})"
-        for layers, part in (
-            ("stride 1", table[table["stride"] == 1]),
-            ("stride 2", table[table["stride"] == 2]),
-            ("stride unknown", table[table["stride"].isna()]),
-        )
-        if len(part)
-    ]
+def _squares_row(results: Results) -> list[str]:
+    layers = results("offsets_layers")
+    known = layers[(layers["k"] == LARGE) & layers["stride"].notna()]
+    strided = known["stride"] > 1
+    moved = strided & (known["median_x"].abs() > NEAR_HALF)
+    shares = [percents(known.loc[rows, "share_squares"]) for rows in (moved, strided & ~moved)]
     return [
-        f"Squares near the middle that are centres moved by half a pixel, {square(k)}",
-        ", ".join(moved) or NONE,
-        f"by chance {percents(table['chance_half_both'])}",
-        SQUARES_ANSWERS.get(k, NONE),
+        f"Squares in layers of stride 2, {square(LARGE)}",
+        f"{shares[0]} where centres are moved, {shares[1]} where they are not",
+        f"layers of stride 1: {percents(known.loc[~strided, 'share_squares'])}",
+        "squares are centres moved to suit lopsided padding",
     ]
 
 
@@ -734,18 +725,51 @@ def distances(results: Results) -> str:
 
 
 def offsets(results: Results) -> str:
-    """Fitted centres near the middle: how many are moved by half a pixel, beside chance."""
+    """Fitted centres of squares near the middle: how many are moved by half a pixel."""
     rows = []
     table = results("offsets")
-    for row in table[table["near"] > 0].to_dict("records"):
-        stride = NONE if pd.isna(row["stride"]) else str(int(row["stride"]))
+    for row in table[(table["near"] > 0) & table["label"].isin(SQUARES)].to_dict("records"):
         pairs = [
             f"{percent(row[f'share_{name}'])} ({percent(row[f'chance_{name}'])})"
             for name in ("centred", "half_one", "half_both")
         ]
-        rows.append([square(row["k"]), row["label"], stride, f"{row['near']:,}", *pairs])
-    head = ["size", "label", "stride", "near the middle", "centred (chance)"]
+        rows.append([square(row["k"]), row["label"], f"{row['near']:,}", *pairs])
+    head = ["size", "label", "near the middle", "centred (chance)"]
     return markdown([*head, "half a pixel, one axis", "both axes"], rows)
+
+
+def strides(results: Results) -> str:
+    """Squares and moves of centres by layer of stride 2, beside what padding makes one expect."""
+    rows = []
+    layers = results("offsets_layers")
+    strided = layers[layers["stride"].fillna(1) > 1]
+    for row in strided.sort_values(["k", "model", "layer_index"]).to_dict("records"):
+        rows.append(
+            [
+                *(square(row["k"]), row["model"], f"{row['layer_index']}: {row['layer']}"),
+                NONE if pd.isna(row["width"]) else str(row["width"]),
+                _pair(row["expected_x"], row["expected_y"]),
+                f"{_pair(row['median_x'], row['median_y'])} of {row['centred']:,}",
+                percent(row["share_squares"], row["low"], row["high"]),
+            ]
+        )
+    pooled = results("offsets_strides").query("stride == 1")
+    for row in pooled[pooled["k"].isin(strided["k"])].to_dict("records"):
+        found = f"{_pair(row['median_x'], row['median_y'])} of {row['centred']:,}"
+        share = percent(row["share_squares"], row["low"], row["high"])
+        name = f"all {row['layers']} layers of stride 1"
+        expected = _pair(row["expected_x"], row["expected_y"])
+        rows.append([square(row["k"]), "–", name, NONE, expected, found, share])
+    head = ["size", "network", "layer", "map", "expected right, up"]
+    return markdown([*head, "found right, up", "squares (95 %)"], rows)
+
+
+def _pair(x: float, y: float) -> str:
+    return NONE if pd.isna(x) else f"{_signed(x)}, {_signed(y)}"
+
+
+def _signed(value: float) -> str:
+    return f"{value + 0.0:+.2f}".replace("-", "−").replace("+0.00", "0").replace("−0.00", "0")
 
 
 def accuracy(results: Results) -> str:
@@ -848,7 +872,7 @@ TABLES: dict[str, Callable[[Results], str]] = {
     for table in (
         *(findings, identified, described, excess, named, calibrated, stability, crossfit),
         *(dissimilarity, unnamed, prototypes, functions, masterkeys, replacements, distances),
-        *(offsets, accuracy, networks, emergence, seeds, shapes, spectra),
+        *(offsets, strides, accuracy, networks, emergence, seeds, shapes, spectra),
     )
 }
 BY_SIZE: dict[str, Callable[[Results, int], str]] = {

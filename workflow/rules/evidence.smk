@@ -20,6 +20,27 @@ use rule short_job as fits with:
         "Fitting analytic functions to the kernels of {wildcards.model}"
 
 
+use rule short_job as maps with:
+    input:
+        recipe_in_file,
+    output:
+        result(
+            "results/maps/{model}.parquet",
+            of="evidence",
+            over={"model": lambda: MAPPED},
+        ),
+    pathvars:
+        name="maps/{model}",
+    resources:
+        mem_mb=memory(900),
+        runtime=minutes(2),
+    params:
+        **runs("evidence/maps"),
+        architecture=lambda wildcards: model_of(wildcards).architecture,
+    message:
+        "Finding the maps and the padding of the layers of {wildcards.model}"
+
+
 use rule short_job as nulls with:
     input:
         kernels=expand("results/kernels/{model}.parquet", model=TRAINED),

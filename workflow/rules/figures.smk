@@ -127,6 +127,19 @@ use rule figure as figure_emergence with:
         "Drawing the shapes at each training step"
 
 
+use rule figure as figure_drift with:
+    input:
+        drift="results/tables/drift.parquet",
+    output:
+        **figures("drift", "Trainings", "drift", of="dynamics"),
+    pathvars:
+        name="figures/drift",
+    params:
+        **draws("drift"),
+    message:
+        "Drawing how far kernels are from those of the last checkpoint"
+
+
 use rule figure as figure_seeds with:
     input:
         seeds="results/tables/seeds.parquet",
@@ -286,6 +299,20 @@ use rule figure as figure_accuracy with:
         **draws("accuracy"),
     message:
         "Drawing the share identified against accuracy"
+
+
+use rule figure as figure_strides with:
+    input:
+        layers="results/tables/offsets_layers.parquet",
+    output:
+        **figures("strides", "Evidence", "squares and strides", of="evidence"),
+    pathvars:
+        name="figures/strides",
+    params:
+        **draws("strides"),
+        r2=config["evidence"]["r2"],
+    message:
+        "Drawing squares and moved centres beside what the padding of layers makes expect"
 
 
 use rule figure as figure_offsets with:

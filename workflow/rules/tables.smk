@@ -135,6 +135,24 @@ use rule short_job as tables_emergence with:
         "Counting labels by training step"
 
 
+use rule short_job as tables_drift with:
+    input:
+        kernels=expand("results/kernels/{model}.parquet", model=DYNAMICS),
+        labels=expand("results/labels/{model}.parquet", model=DYNAMICS),
+    output:
+        **tables("drift", of="dynamics"),
+    pathvars:
+        name="tables/drift",
+    resources:
+        mem_mb=memory(1000, 7),
+        runtime=minutes(5, 0.05),
+    params:
+        **runs("tables/tables_drift"),
+        models=EXPERIMENT.describe_dynamics(),
+    message:
+        "Comparing the kernels of checkpoints with those of the last"
+
+
 use rule short_job as tables_networks with:
     input:
         weights=[model.file for model in DOCUMENTED],
@@ -394,11 +412,13 @@ use rule short_job as tables_offsets with:
         fits=expand("results/fits/{model}.parquet", model=TRAINED),
         labels=expand("results/labels/{model}.parquet", model=TRAINED),
         kernels=expand("results/kernels/{model}.parquet", model=TRAINED),
+        maps=expand("results/maps/{model}.parquet", model=MAPPED),
     output:
         **tables(
             of="evidence",
             offsets="offsets",
             layers="offsets_layers",
+            strides="offsets_strides",
             histogram="offsets_histogram",
         ),
     pathvars:
@@ -409,6 +429,7 @@ use rule short_job as tables_offsets with:
     params:
         **runs("tables/tables_offsets"),
         models=EXPERIMENT.describe(TRAINED),
+        mapped=MAPPED,
         r2=config["evidence"]["r2"],
     message:
         "Measuring the offsets of the centres of kernels"

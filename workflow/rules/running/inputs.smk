@@ -10,6 +10,12 @@ from kernelatlas.training.recipes import recipe_files
 # and models of the zoo.
 DOCUMENTED = with_history(EXPERIMENT.last_checkpoints)
 OF_KNOWN_ACCURACY = with_history(EXPERIMENT.zoo.values())
+# Trained networks of which the maps are known: timm has the architecture, or the file the recipe.
+MAPPED = [
+    name
+    for name in TRAINED
+    if EXPERIMENT.zoo[name].architecture or EXPERIMENT.zoo[name] in OF_KNOWN_ACCURACY
+]
 RECIPES_BY_DATA = EXPERIMENT.recipes_by_data()
 DIGESTS = Digests(".snakemake/kernelatlas/digests.json")
 
@@ -101,6 +107,12 @@ def of_family(pattern):
         return expand(pattern, model=models, k=studied(models))
 
     return paths
+
+
+def recipe_in_file(wildcards):
+    """The file of {model} if it holds the recipe of its training."""
+    model = model_of(wildcards)
+    return model.file if model in OF_KNOWN_ACCURACY else []
 
 
 def kernels_to_fit(wildcards):
