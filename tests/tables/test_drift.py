@@ -1,4 +1,4 @@
-"""Drift between checkpoints: planted turns, scalings and moves are measured, permutations are null."""
+"""Drift between checkpoints: planted turns, scalings and moves are found; permutations are null."""
 
 import numpy as np
 import pandas as pd
@@ -106,9 +106,7 @@ def test_checkpoints_are_compared_with_the_last_by_network_and_layer(tmp_path) -
     paths = [write_state(tmp_path, f"s{i}", s) for i, s in enumerate((first, dead, later))]
     models = [[f"s{i}", "fam", i > 0, "data", "net", step] for i, step in enumerate((0, 5, 9))]
     order = [2, 0, 1]  # the order of the rows does not matter
-    table = drift_table(
-        *zip(*(paths[i] for i in order), strict=True), [models[i] for i in order]
-    )
+    table = drift_table(*zip(*(paths[i] for i in order), strict=True), [models[i] for i in order])
     assert table["step"].tolist() == [0, 0, 5, 5]
     assert (table["last_step"] == 9).all()
     assert table["layer"].tolist() == ["a", "b"] * 2

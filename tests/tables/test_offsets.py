@@ -130,7 +130,8 @@ def test_poor_fits_and_far_offsets_are_not_counted(tmp_path) -> None:
 def test_labels_without_a_centre_leave_empty_tables_and_words(tmp_path) -> None:
     written = write_model(tmp_path, "net", 7, np.zeros(5), np.zeros(5), "other")
     offsets, layers, strides, histogram = tables(written)
-    assert offsets.empty and histogram.empty
+    assert offsets.empty
+    assert histogram.empty
     assert layers[["kernels", "squares", "centred"]].to_numpy().tolist() == [[5, 0, 0]]
     assert strides["median_x"].isna().all()
     write_frame(offsets, tmp_path / "offsets.parquet", tmp_path / "offsets.csv")
@@ -238,7 +239,6 @@ def test_figure_of_strides_names_layers_and_is_equal_for_equal_tables(tmp_path) 
     for suffix in ("pdf", "png"):
         assert (tmp_path / f"1.{suffix}").read_bytes() == (tmp_path / f"2.{suffix}").read_bytes()
     shown = [
-        t.get_text()
-        for t in strides_figure.draw(layers[layers["stride"] == 1], 0.8).findobj(Text)
+        t.get_text() for t in strides_figure.draw(layers[layers["stride"] == 1], 0.8).findobj(Text)
     ]
     assert "No layer of a trained network is known to have stride 2." in shown

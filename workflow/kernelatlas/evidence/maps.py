@@ -7,8 +7,8 @@ j·s − p + (k − 1)·d/2, with the padding p on the left and the dilation d. 
 depend on j: with q the padding on the right that the last window reaches, it is (p − q)/2. A kernel
 whose centre is moved by so much looks at the right place. "Same" padding of TensorFlow is
 p = ⌊P/2⌋, q = P − p with P = max((m − 1)·s + (k − 1)·d + 1 − n, 0) (documentation of tf.nn): for
-k = 5 and s = 2 that is 1 and 2 on even n, so −½ pixel, and 2 and 2 on odd n. p = (k − 1)/2, which is
-usual in PyTorch, gives +½ pixel on even n.
+k = 5 and s = 2 that is 1 and 2 on even n, so −½ pixel, and 2 and 2 on odd n. p = (k − 1)/2, which
+is usual in PyTorch, gives +½ pixel on even n.
 """
 
 from pathlib import Path
@@ -16,6 +16,7 @@ from pathlib import Path
 import pandas as pd
 import timm
 import torch
+from timm.data import resolve_model_data_config
 from timm.layers import Conv2dSame, get_same_padding
 from torch import nn
 
@@ -82,7 +83,7 @@ def map_table(model: nn.Module, size: tuple[int, int, int]) -> pd.DataFrame:
 
 
 def _geometry(layer: nn.Conv2d, before: torch.Size) -> dict[str, float]:
-    found = {"kh": layer.kernel_size[0], "kw": layer.kernel_size[1]}
+    found: dict[str, float] = {"kh": layer.kernel_size[0], "kw": layer.kernel_size[1]}
     found |= {"stride": layer.stride[0], "dilation": layer.dilation[0]}
     found |= {"height": before[0], "width": before[1]}
     found["top"], found["bottom"] = padding(layer, 0, before[0])
@@ -123,7 +124,7 @@ def of_architecture(architecture: str, tag: str) -> pd.DataFrame:
     known = timm.get_pretrained_cfg(tag, allow_unregistered=False) if "." in tag else None
     with META:
         model = architectures.create(architecture, 0)
-    size = known.input_size if known else model.pretrained_cfg["input_size"]
+    size = known.input_size if known else resolve_model_data_config(model)["input_size"]
     return map_table(model, tuple(size))
 
 

@@ -10,6 +10,7 @@ import logging
 import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import pandas as pd
 import torch
@@ -24,13 +25,17 @@ log = logging.getLogger(__name__)
 Batches = Callable[[int], Iterable[tuple[torch.Tensor, torch.Tensor]]]
 
 LARGE = 5  # kernels smaller than this have little room to move
-MOVES = (-1, 0, 1)  # of the padding, in pixels
+MOVES = (-1, 1)  # of the padding, in pixels
 SIZES = (-2, -1, 0, 1, 2)  # of pictures, in steps that change the last layer's map by one pixel
-COLUMNS = ("layer", "size", "map", "moved", "picture", "correct", "log_likelihood")
+COLUMNS = {
+    **{"layer": "str", "last": "str", "size": "int16", "step": "bool", "map": "Int16"},
+    **{"expected_x": "float64", "expected_y": "float64", "moved": "int16", "picture": "int32"},
+    **{"correct": "bool", "log_likelihood": "float64"},
+}
 
 
 def strided(maps: pd.DataFrame) -> pd.DataFrame:
-    """Return the layers of stride 2 or more with large square kernels; all sizes if there are none.
+    """Return the square layers of stride 2 or more, of large kernels if there are any.
 
     Parameters
     ----------
@@ -46,8 +51,11 @@ def strided(maps: pd.DataFrame) -> pd.DataFrame:
 def moved_padding(model: nn.Module, layer: str, by: int) -> Iterator[None]:
     """Let a layer pad `by` pixels more on the left and the top, and as many less opposite.
 
-    Its output keeps its size. A negative padding cuts pixels off.
+    Its output keeps its size. A negative padding cuts pixels off. Nothing is moved without a layer.
     """
+    if not layer:
+        yield
+        return
     module = dict(model.named_modules())[layer]
     if not isinstance(module, nn.Conv2d):
         raise KernelAtlasError(f"layer {layer}: no convolution: take one of the table of maps")
@@ -59,36 +67,55 @@ def moved_padding(model: nn.Module, layer: str, by: int) -> Iterator[None]:
         options = (module.bias, module.stride, 0, module.dilation, module.groups)
         return functional.conv2d(padded, module.weight, *options)
 
-    module.forward = forward  # type: ignore[method-assign]
+    module.forward = forward  # type: ignore[method-assign, assignment]
     try:
         yield
     finally:
         module.forward = original  # type: ignore[method-assign]
 
 
-def plan(model: nn.Module, size: int) -> list[tuple[int, str, int]]:
-    """Return what is tested: size of the pictures, layer, and pixels by which its padding is moved.
+@dataclass(frozen=True, order=True)
+class Test:
+    """What is tested on pictures of a size.
 
-    Without a layer the network is as it is, also on sizes at which the map of the last layer
-    of stride 2 has one pixel, and two, less and more. Paddings are moved on pictures of the given
-    size, and on those on which the layer's map has one pixel more.
+    Attributes
+    ----------
+    size
+        Side of the pictures in pixels.
+    layer
+        Whose padding is moved; empty for the network as it is.
+    moved
+        By how many pixels, see `moved_padding`.
     """
-    layers = strided(map_table(model, (3, size, size)))
-    wanted: dict[tuple[int, str, int], None] = {(size, "", 0): None}
+
+    size: int
+    layer: str = ""
+    moved: int = 0
+
+
+def plan(maps: pd.DataFrame, size: int) -> tuple[list[Test], list[int]]:
+    """Return the tests of a network, and the sizes at which only the last layer's map differs.
+
+    Paddings of the layers of `strided` are moved on pictures of the given size, and on those on
+    which the layer's map has one pixel more. The network as it is also sees pictures on which the
+    map of the last of them has one pixel, and two, less and more.
+
+    Parameters
+    ----------
+    maps
+        Of pictures of that size.
+    """
+    layers = strided(maps)
+    tests = {Test(size)}
+    steps = []
     for row in layers.to_dict("records"):
-        step = _reduction(size, row["width"])
-        for side in (size, size + step):
-            wanted[side, "", 0] = None
-            wanted |= {(side, str(row["layer"]), by): None for by in MOVES if by}
-    if len(layers):
-        step = _reduction(size, layers["width"].iloc[-1])
-        wanted |= {(size + number * step, "", 0): None for number in SIZES}
-    return sorted(wanted)
-
-
-def _reduction(size: int, width: int) -> int:
-    """Return how many pixels of a picture are one of a map: a power of two, as strides are."""
-    return int(2 ** round(math.log2(size / width)))
+        reduction = 2 ** round(math.log2(size / row["width"]))  # strides are powers of two
+        sides = (size, size + reduction)
+        tests |= {Test(side) for side in sides}
+        tests |= {Test(side, str(row["layer"]), by) for side in sides for by in MOVES}
+        steps = [size + number * reduction for number in SIZES]
+    tests |= {Test(side) for side in steps}
+    return sorted(tests), steps
 
 
 @torch.no_grad()
@@ -107,34 +134,31 @@ def parity_table(model: nn.Module, batches: Batches, size: int) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        A row for each test and picture, columns as in results/README.md; layer is empty for the
-        network as it is.
+        A row for each test and picture, columns as in results/README.md; empty without a layer of
+        stride 2.
     """
-    parts: list[pd.DataFrame] = []
-    tests = plan(model, size)
-    for side in sorted({side for side, *_ in tests}):
-        maps = map_table(model, (3, side, side)).set_index("layer")["width"]
+    tests, steps = plan(map_table(model, (3, size, size)), size)
+    parts = [pd.DataFrame(columns=list(COLUMNS))]
+    for side in sorted({test.size for test in tests}) if steps else ():
+        maps = map_table(model, (3, side, side))
+        last = str(strided(maps)["layer"].iloc[-1])
+        seen = maps.set_index("layer")
         first = 0
         for pictures, classes in batches(side):
             numbers = range(first, first := first + len(classes))
-            for _, layer, by in (test for test in tests if test[0] == side):
-                if layer:
-                    with moved_padding(model, layer, by):
-                        scores = model(pictures)
-                else:
-                    scores = model(pictures)
-                known = scores.log_softmax(1).gather(1, classes[:, None])[:, 0]
+            for test in (test for test in tests if test.size == side):
+                with moved_padding(model, test.layer, test.moved):
+                    scores = model(pictures).float().log_softmax(1)
+                row = seen.loc[test.layer or last]
                 part = {
-                    "layer": layer,
-                    "size": side,
-                    "map": int(maps[layer]) if layer else None,
-                    "moved": by,
-                    "picture": numbers,
-                    "correct": (scores.argmax(1) == classes).numpy(),
-                    "log_likelihood": known.numpy(),
+                    **{"layer": test.layer, "last": last, "size": side, "step": side in steps},
+                    **{"map": row["width"], "moved": test.moved, "picture": numbers},
+                    **{"expected_x": row["expected_x"], "expected_y": row["expected_y"]},
+                    "correct": (scores.argmax(1) == classes).cpu().numpy(),
+                    "log_likelihood": scores.gather(1, classes[:, None])[:, 0].cpu().numpy(),
                 }
                 parts.append(pd.DataFrame(part))
         log.info("%d pictures of %d pixels", first, side)
-    kinds = {"size": "int16", "map": "Int16", "moved": "int16", "picture": "int32"}
-    table = pd.concat(parts, ignore_index=True).astype(kinds)
-    return table.sort_values(["size", "layer", "moved", "picture"], kind="stable")[list(COLUMNS)]
+    table = pd.concat(parts[1:] or parts, ignore_index=True)[list(COLUMNS)].astype(COLUMNS)
+    keys = ["size", "layer", "moved", "picture"]
+    return table.sort_values(keys, kind="stable", ignore_index=True)

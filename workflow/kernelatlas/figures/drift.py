@@ -10,7 +10,7 @@ from kernelatlas.figures import style
 from kernelatlas.figures.emergence import COLOURS, step_axis
 
 DASHED = (0, (4, 3))
-MEASURES = {  # column: title and limits
+MEASURES: dict[str, tuple[str, tuple[float, float | None]]] = {  # column: title and limits
     "cosine": ("cosine to the last checkpoint", (-0.1, 1.02)),
     "same_shape": ("kernels of the same shape, %", (0, 102)),
     "moved": ("centre of energy moved, pixels", (0, None)),
@@ -48,11 +48,13 @@ def draw(drift: pd.DataFrame) -> Figure:
         below.set_xlabel("depthwise layer, from 0")
         above.set_title(name)
         for ax in (above, below):
-            ax.set_ylim(limits)
+            ax.set_ylim(*limits)
             ax.yaxis.grid(True, color="#E5E5E5", linewidth=0.5)
             ax.set_axisbelow(True)
             sns.despine(ax=ax)
-    handles = [Line2D([], [], color=colours[f], marker="o", markersize=3, label=f) for f in families]
+    handles = [
+        Line2D([], [], color=colours[f], marker="o", markersize=3, label=f) for f in families
+    ]
     dashes = Line2D([], [], color=style.FAINT, linestyle=DASHED, label="kernels paired at random")
     style.legend(figure, [*handles, dashes])
     style.caption(figure, _caption())
@@ -69,9 +71,7 @@ def pooled(drift: pd.DataFrame) -> pd.DataFrame:
     return sums.div(known["kernels"].groupby(keys, sort=False).sum(), axis=0).reset_index()
 
 
-def _line(
-    ax: Axes, run: pd.DataFrame, x: str, measure: str, colours: dict[str, str]
-) -> None:
+def _line(ax: Axes, run: pd.DataFrame, x: str, measure: str, colours: dict[str, str]) -> None:
     colour = colours[run["family"].iloc[0]]
     scale = 100 if measure == "same_shape" else 1
     values, null = (scale * run[c].to_numpy(dtype=float) for c in (measure, f"{measure}_null"))
@@ -86,6 +86,6 @@ def _caption() -> str:
         "beside the kernels of the same channels in its last checkpoint. Left: median cosine of "
         "the centred kernels; middle: whose label has the same shape; right: median distance of "
         "the centres of their energy. Above: against the training step, means over the layers; "
-        "below: by layer, for each network's last checkpoint but one. Dashed: the same for kernels of the layer that are "
-        "paired at random."
+        "below: by layer, for each network's last checkpoint but one. Dashed: the same for kernels "
+        "of the layer that are paired at random."
     )

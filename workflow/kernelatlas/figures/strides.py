@@ -1,5 +1,7 @@
 """Squares and moved centres by layer of stride 2, beside what the padding makes one expect."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import seaborn as sns
@@ -29,7 +31,9 @@ def draw(layers: pd.DataFrame, r2: float) -> Figure:
     strided = layers[layers["stride"].fillna(1) > 1]
     if strided.empty:
         figure = style.new_figure(7.0, 1.2, title)
-        figure.text(0.5, 0.4, "No layer of a trained network is known to have stride 2.", ha="center")
+        figure.text(
+            0.5, 0.4, "No layer of a trained network is known to have stride 2.", ha="center"
+        )
         style.caption(figure, _caption(r2, 0, 0))
         return figure
     kept = strided.nlargest(ROWS, "kernels").sort_values(["k", "family", "model", "layer_index"])
@@ -59,7 +63,7 @@ def draw(layers: pd.DataFrame, r2: float) -> Figure:
         ax.set_axisbelow(True)
         sns.despine(ax=ax, left=True)
     axes[0].set_yticklabels(names)
-    found = {"color": MOVE, "marker": "o", "markersize": 4, "linestyle": "none"}
+    found: dict[str, Any] = {"color": MOVE, "marker": "o", "markersize": 4, "linestyle": "none"}
     handles = [
         Line2D([], [], **{**found, "color": SQUARE}, label="squares"),
         Line2D([], [], **found, label="median of fitted centres"),
@@ -71,13 +75,13 @@ def draw(layers: pd.DataFrame, r2: float) -> Figure:
     return figure
 
 
-def _expected() -> dict:
+def _expected() -> dict[str, Any]:
     return {"marker": "s", "markersize": 7, "markerfacecolor": "none", "color": "#C44E00"}
 
 
-def _name(row: tuple) -> str:
-    size = f", map {row.width}" if not pd.isna(row.width) else ""  # type: ignore[attr-defined]
-    return f"{row.model}, layer {row.layer_index}: {row.k}×{row.k}{size}"  # type: ignore[attr-defined]
+def _name(row: Any) -> str:
+    size = f", map {row.width}" if not pd.isna(row.width) else ""
+    return f"{row.model}, layer {row.layer_index}: {row.k}×{row.k}{size}"
 
 
 def _squares(ax: Axes, kept: pd.DataFrame, others: list[pd.DataFrame]) -> None:
@@ -106,7 +110,9 @@ def _moves(ax: Axes, kept: pd.DataFrame, others: list[pd.DataFrame], axis: str) 
         known = part[part["centred"] > 0]
         medians = np.clip(known[f"median_{axis}"].to_numpy(dtype=float), -REACH, REACH)
         if len(medians):
-            ax.plot(np.quantile(medians, [0.1, 0.9]), [place] * 2, color=style.CONTROL, linewidth=2.5)
+            ax.plot(
+                np.quantile(medians, [0.1, 0.9]), [place] * 2, color=style.CONTROL, linewidth=2.5
+            )
             middle = np.average(medians, weights=known["centred"])
             ax.plot(middle, place, marker="o", markersize=4, color=MOVE)
     ax.set(xlim=(-REACH - 0.05, REACH + 0.05), xticks=(-1, -0.5, 0, 0.5, 1))

@@ -71,12 +71,13 @@ def _layers(labels: str, kernels: str) -> dict[tuple[int, int, str], tuple[np.nd
     named = pd.read_parquet(labels, columns=["layer_index", "channel", "k", "label"])
     named["shape"] = named["label"].astype(str).map(shape_of)
     found = {}
-    for k, of_size in named.groupby("k"):
-        rows, weights = read_square(kernels, int(k))
+    for k in sorted(int(k) for k in named["k"].unique()):
+        rows, weights = read_square(kernels, k)
         values = np.where(rows["degenerate"].to_numpy()[:, None], np.nan, weights)
-        both = rows.reset_index().merge(of_size, on=["layer_index", "channel"])
-        for (index, layer), own in both.groupby(["layer_index", "layer"], observed=True):
-            found[int(k), int(index), str(layer)] = (values[own["index"]], own["shape"].to_numpy())
+        both = rows.reset_index().merge(named[named["k"] == k], on=["layer_index", "channel"])
+        for layer, own in both.groupby(both["layer"].astype(str), sort=False):
+            place = k, int(own["layer_index"].iloc[0]), str(layer)
+            found[place] = values[own["index"]], own["shape"].to_numpy()
     return found
 
 
@@ -130,7 +131,7 @@ def drift(
 def centres(kernels: np.ndarray) -> np.ndarray:
     """Return the centres of energy, Σ w² (x, y) / Σ w², in pixels from the middle, (n, 2).
 
-    x to the right, y upwards. Unlike the centre of a fitted function it is defined for every kernel.
+    x to the right, y upwards. Unlike the centre of a fitted function, every kernel has one.
     """
     x, y = grid(round(kernels.shape[1] ** 0.5))
     energy = np.asarray(kernels, dtype=float) ** 2

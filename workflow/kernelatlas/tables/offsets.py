@@ -75,8 +75,12 @@ def offset_tables(
         If the rows of a model's fits and labels are not of the same kernels.
     """
     parts = [
-        read_offsets(*paths, maps.get(name)).assign(family=family, model=name)
-        for *paths, (name, family, *_) in zip(fits, labels, kernels, models, strict=True)
+        read_offsets(of_fits, of_labels, of_kernels, maps.get(name)).assign(
+            family=family, model=name
+        )
+        for of_fits, of_labels, of_kernels, (name, family, *_) in zip(
+            fits, labels, kernels, models, strict=True
+        )
     ]
     every = pd.concat(parts, ignore_index=True)
     every["fitted"] = every["centred"] & described(every["r2"], r2)
@@ -142,7 +146,7 @@ def layer_moves(kernels: pd.DataFrame) -> pd.DataFrame:
         row |= {"kernels": len(group), "squares": int(squares.sum())}
         row |= {"share_squares": squares.mean(), "low": low, "high": high, "centred": len(found)}
         for axis in ("x", "y"):
-            row |= dict(zip((f"{axis}_low", f"{axis}_high"), median_interval(found[axis])))
+            row[f"{axis}_low"], row[f"{axis}_high"] = median_interval(found[axis])
             row |= {f"median_{axis}": found[axis].median()}
         row |= {f"squares_{axis}": of_squares[axis].median() for axis in ("x", "y")}
         rows.append(row)
@@ -163,22 +167,26 @@ def stride_moves(kernels: pd.DataFrame, layers: pd.DataFrame) -> pd.DataFrame:
     by = ["k", "stride", *EXPECTED]
     rows = []
     for key, group in layers.groupby(by, dropna=False):
-        k, stride, *expected = key
         found = share(group["squares"].to_numpy(), group["kernels"].to_numpy())
         row = dict(zip(by, key, strict=True)) | {"layers": len(group)}
         row |= {"kernels": int(group["kernels"].sum()), "squares": int(group["squares"].sum())}
-        limits = (float(found.value), float(found.low), float(found.high))
-        row |= dict(zip(("share_squares", "low", "high"), limits, strict=True))
-        same = (kernels["k"] == k) & kernels["fitted"]
-        for name, value in zip(("stride", *EXPECTED), key[1:], strict=True):
-            same &= kernels[name].isna() if pd.isna(value) else (kernels[name] == value).fillna(False)
-        own = kernels[same]
-        row |= {"centred": len(own), "median_x": own["x"].median(), "median_y": own["y"].median()}
-        way = np.sign(np.array(expected, dtype=float))
-        quadrant = (np.sign(own[["x", "y"]]) == way).all(axis=1) if way.all() else None
-        row["share_quadrant"] = np.nan if quadrant is None or not len(own) else quadrant.mean()
-        rows.append(row)
-    return pd.DataFrame(rows, columns=STRIDE_COLUMNS).astype({"stride": "Int16"})
+        row |= {"share_squares": float(found.value)}
+        rows.append({**row, "low": float(found.low), "high": float(found.high)})
+    counted = pd.DataFrame(rows, columns=STRIDE_COLUMNS[: len(by) + 6])
+    fitted = kernels[kernels["fitted"]]
+    way, where = np.sign(fitted[list(EXPECTED)].to_numpy()), np.sign(fitted[["x", "y"]].to_numpy())
+    asked = (np.abs(way) == 1).all(axis=1)  # neither unknown nor none
+    moves = fitted.assign(there=np.where(asked, (way == where).all(axis=1), np.nan))
+    moves = moves.groupby(by, dropna=False).agg(
+        centred=("x", "size"),
+        median_x=("x", "median"),
+        median_y=("y", "median"),
+        share_quadrant=("there", "mean"),
+    )
+    kinds = {"stride": "Int16"}
+    table = counted.astype(kinds).merge(moves.reset_index().astype(kinds), how="left", on=by)
+    table["centred"] = table["centred"].fillna(0).astype("int64")
+    return table[STRIDE_COLUMNS]
 
 
 def binomial(hits: int, n: int) -> tuple[float, float]:
