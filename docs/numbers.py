@@ -21,13 +21,16 @@ if Path(sys.path[0]).resolve() == Path(__file__).resolve().parent:
     sys.path.pop(0)  # with this folder in front, Python's own module `numbers` would not be found
 
 import pandas as pd
+import yaml
 
 from kernelatlas.errors import KernelAtlasError, suggest
 from kernelatlas.evidence.described import described as passes
 from kernelatlas.names import (
     ALL_FAMILIES,
     DEGENERATE,
+    FIRST,
     FUNCTIONS,
+    LABELS,
     OTHER,
     SHAPES,
     SMALLEST_FIT,
@@ -45,7 +48,7 @@ END = "<!-- end -->"
 NONE = "–"
 MADE_BY = {  # which command makes a table; all others are of `make evidence`
     "make": ("models",),
-    "make dynamics": ("emergence", "networks", "seeds", "data_spectra"),
+    "make dynamics": ("emergence", "networks", "seeds", "data_spectra", "drift"),
 }
 # Tables of schema version 1.
 UNCHANGED = ("networks", "distances", "accuracy_correlations", "data_spectra")
@@ -71,6 +74,7 @@ SHOWN = (5, 7)  # kernel sizes of findings that are not given for all
 MUCH = 0.2  # difference of shares, or a share, that is called much
 LARGE = 5  # size of kernels with room to move
 NEAR_HALF = 0.25  # pixels: medians of moves above it are nearer to a half than to none
+DRIFT = ("cosine", "same_shape", "moved")
 PARTS = (0.02, 0.05, 0.1, 0.2, 0.35, 1.0)  # shares of a training's steps
 VARIANTS = ("untouched", "fits", "prototypes", "master keys", "idealised", "random", "mean")
 
@@ -784,6 +788,111 @@ def accuracy(results: Results) -> str:
     return markdown(["accuracy", "size", "networks", "rank correlation", "95 %"], rows)
 
 
+def paper(results: Results) -> str:
+    """Statements of the paper, its follow-ups and readers beside ours: rows of docs/paper.yaml."""
+    values = _paper_values(results)
+    rows = []
+    for part in yaml.safe_load((ROOT / "docs/paper.yaml").read_text(encoding="utf-8")):
+        rows.append([f"**{part['source']}**", "", "", "", "", ""])
+        for row in part["rows"]:
+            zoo = "--config zoo=workflow/zoos/paper.yaml -- " if row.get("zoo") == "paper" else ""
+            ours = row["ours"].format(**values)
+            command = f"`snakemake --cores 8 {zoo}{row['make']}`"
+            cells = [row["statement"], row["published"], ours, command]
+            rows.append([*cells, row["differs"], row["needs"]])
+    head = ["statement or figure", "published", "ours", "command"]
+    return markdown([*head, "where it differs, and why", "needs"], rows)
+
+
+def _paper_values(results: Results) -> dict[str, str]:
+    """Return the numbers that docs/paper.yaml names."""
+    shares = {rule: _shares_of(results, 7, ALL_FAMILIES, rule) for rule in ("identified", "r2")}
+    lost = {
+        k: results(f"baselines_k{k}").groupby("method")["mean_dissimilarity"].mean() for k in (3, 7)
+    }
+    keys = results("masterkeys_models_k7").query("trained")
+    explained = {name: number(_weighted(part, "mean_r2")) for name, part in keys.groupby("filters")}
+    first = results("masterkeys_filters_k7").query("filters == 'master keys'")["share"]
+    sums = results("weightsum_k7")
+    kinds = sums["label"].map(shape_of)
+    kept = results("replacements").pivot_table("accuracy_subject", "model", "variant")
+    functions = _of_trained(results, 7)
+    drift = results("drift")
+    last = drift[drift["step"] == drift.groupby("network")["step"].transform("max")]
+    last = last[last["step"] > 0]
+    rho = results("accuracy_correlations").query("k.isna()").iloc[0]
+    layers = results("offsets_layers").query("k == @LARGE and stride.notna()")
+    strided = layers["stride"] > 1
+    return {
+        "silhouette": _continuum_row(results, 7)[1],
+        "dissimilarity": number(lost[7]["autoencoder 1-D"]),
+        "dissimilarity_pca": number(lost[7]["PCA 5"]),
+        "codes": " and ".join(number(lost[7][f"autoencoder {n}-D"]) for n in (2, 3)),
+        "kmeans_7": number(lost[7]["k-means 20"]),
+        "kmeans_3": number(lost[3]["k-means 20"]),
+        "curve_3": number(lost[3]["autoencoder 1-D"]),
+        "labels": str(sums["label"].isin(set(LABELS) - {OTHER, DEGENERATE}).sum()),
+        "identified": _trained(shares["identified"], TRAINED)[1],
+        "identified_9": _trained(_shares_of(results, 9, ALL_FAMILIES, "identified"), TRAINED)[1],
+        "untrained": _share_of(shares["identified"], UNTRAINED),
+        "covariance": _share_of(shares["identified"], COVARIANCE),
+        "calibrated": number(shares["identified"].loc[COVARIANCE, "calibrated_threshold"]),
+        "described": _trained(shares["r2"], TRAINED)[1],
+        "described_null": _share_of(shares["r2"], COVARIANCE),
+        "dog": percent(_share(functions, functions["function"].isin(("dog", "elongated")))),
+        "discrete": percent(_share(functions, functions["form"] == "discrete")),
+        "gain": number(_weighted(functions, "mean_gain"), 3),
+        **{
+            f"sum_{name}": " to ".join(
+                number(_weighted(sums[kinds == shape], f"relative_{quartile}"))
+                for quartile in ("q25", "q75")
+            )
+            for name, shape in (("first", FIRST), ("on", "on-centre"), ("off", "off-centre"))
+        },
+        "keys": explained["master keys"],
+        "random": explained["random"],
+        "idealised": explained["idealised"],
+        "refitted": explained["idealised, refitted"],
+        "centroids": number(_centroids(results, 7)["mean_r2"]),
+        "first_key": percent(first.max()),
+        "even_key": percent(1 / len(first)),
+        **{
+            f"kept_{name}": percents(kept[variant] / kept["untouched"])
+            for name, variant in (("fits", "fits"), ("keys", "master keys"), ("random", "random"))
+        },
+        "rho": number(rho["rho"]),
+        "networks": str(int(rho["networks"])),
+        "squares": percents(layers.loc[strided, "share_squares"]),
+        "squares_1": percents(layers.loc[~strided, "share_squares"]),
+        "ari": _stability_row(results, 7)[1],
+        "drift": span(last.groupby("network")["cosine"].median(), 2),
+        "drift_null": number(last["cosine_null"].median()),
+    }
+
+
+def drift(results: Results) -> str:
+    """How far the kernels of some checkpoints are from those of the last, beside random pairs."""
+    table = results("drift").query("kernels > 0")
+    rows = []
+    for (k, network, step), part in table.groupby(["k", "network", "step"]):
+        steps = sorted(table.loc[table["network"] == network, "step"].unique())
+        if step not in (steps[0], steps[len(steps) // 2], steps[-1]):
+            continue
+        pairs = [(_weighted(part, name), _weighted(part, f"{name}_null")) for name in DRIFT]
+        (cosine, by_chance), (shape, random), (moved, far) = pairs
+        rows.append(
+            [
+                *(square(int(k)), str(network), f"{step:,} to {part['last_step'].iloc[0]:,}"),
+                f"{number(cosine)} ({number(by_chance)})",
+                _signed(_weighted(part, "norm_change")),
+                f"{percent(shape)} ({percent(random)})",
+                f"{number(moved)} ({number(far)})",
+            ]
+        )
+    head = ["size", "network", "steps", "cosine (random pairs)", "change of the norm"]
+    return markdown([*head, "same shape (random pairs)", "centres moved, pixels"], rows)
+
+
 def networks(results: Results) -> str:
     """The networks trained here: what they learned, and what is identified of them."""
     known = results("networks").set_index("network")
@@ -872,7 +981,7 @@ TABLES: dict[str, Callable[[Results], str]] = {
     for table in (
         *(findings, identified, described, excess, named, calibrated, stability, crossfit),
         *(dissimilarity, unnamed, prototypes, functions, masterkeys, replacements, distances),
-        *(offsets, strides, accuracy, networks, emergence, seeds, shapes, spectra),
+        *(offsets, strides, accuracy, paper, drift, networks, emergence, seeds, shapes, spectra),
     )
 }
 BY_SIZE: dict[str, Callable[[Results, int], str]] = {

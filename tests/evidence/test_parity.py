@@ -141,9 +141,10 @@ def test_tables_tell_how_far_each_padding_is_off_and_what_it_costs(table, tmp_pa
     # No padding is right on an odd map.
     assert odd["missed"].to_dict() == {-1: 0.5, 0: 0.5, 1: 1.5}
     by = sizes.set_index("size")
-    assert by.loc[SIDE, ["accuracy", "low", "high"]].tolist() == [1, 1, 1]
+    assert by.loc[SIDE, ["accuracy", "accuracy_low", "accuracy_high"]].tolist() == [1, 1, 1]
     assert by.loc[SIDE, "excess_low"] > 0 > by.loc[SIDE + 1, "excess_high"]
     assert np.isnan(by["excess"].iloc[[0, -1]]).all()
+    assert by.loc[[SIDE, SIDE + 1], "change"].tolist() == [0, -1]
     shown = [t.get_text() for t in figure.draw(sizes, moves).findobj(Text)]
     assert {"net", "even map", "odd map"} <= set(shown)
     for name in "12":

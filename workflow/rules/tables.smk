@@ -385,6 +385,23 @@ use rule short_job as tables_layer_statistics with:
         "Measuring the variety of the kernels of each layer"
 
 
+use rule short_job as tables_named_layers with:
+    input:
+        "results/tables/composition.parquet",
+    output:
+        **tables("named_layers", of="all" if NAMED else []),
+    pathvars:
+        name="tables/named_layers",
+    resources:
+        mem_mb=memory(400),
+        runtime=minutes(1),
+    params:
+        **runs("tables/tables_named_layers"),
+        architectures=[list(pair) for pair in NAMED.items()],
+    message:
+        "Finding the layers that the reviews of the paper name"
+
+
 use rule short_job as tables_accuracy with:
     input:
         models="results/tables/models.parquet",

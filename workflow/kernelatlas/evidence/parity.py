@@ -11,14 +11,18 @@ import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import pandas as pd
 import torch
+from timm.data import resolve_model_data_config
 from torch import nn
 from torch.nn import functional
 
 from kernelatlas.errors import KernelAtlasError
 from kernelatlas.evidence.maps import map_table, padding
+from kernelatlas.sources.images import chosen, list_pictures
+from kernelatlas.training.imagenet import Prepared
 
 log = logging.getLogger(__name__)
 
@@ -140,7 +144,11 @@ def parity_table(model: nn.Module, batches: Batches, size: int) -> pd.DataFrame:
     tests, steps = plan(map_table(model, (3, size, size)), size)
     parts = [pd.DataFrame(columns=list(COLUMNS))]
     for side in sorted({test.size for test in tests}) if steps else ():
-        maps = map_table(model, (3, side, side))
+        try:
+            maps = map_table(model, (3, side, side))
+        except KernelAtlasError as error:
+            log.warning("left out: %s", error)
+            continue
         last = str(strided(maps)["layer"].iloc[-1])
         seen = maps.set_index("layer")
         first = 0
@@ -162,3 +170,35 @@ def parity_table(model: nn.Module, batches: Batches, size: int) -> pd.DataFrame:
     table = pd.concat(parts[1:] or parts, ignore_index=True)[list(COLUMNS)].astype(COLUMNS)
     keys = ["size", "layer", "moved", "picture"]
     return table.sort_values(keys, kind="stable", ignore_index=True)
+
+
+def on_pictures(
+    network: nn.Module, folder: str | Path, limit: int, device: torch.device
+) -> pd.DataFrame:
+    """Test a network of timm on ImageNet pictures, as `parity_table` does.
+
+    Parameters
+    ----------
+    network
+        With its weights, in evaluation mode.
+    folder, limit
+        Of pictures (`kernelatlas.sources.images`), of which at most so many are taken.
+
+    Raises
+    ------
+    KernelAtlasError
+        If the folder or one of its pictures cannot be read.
+    """
+    pictures = chosen(list_pictures(folder), limit)
+    paths = [Path(folder, picture.file) for picture in pictures]
+    classes = torch.tensor([picture.label for picture in pictures], device=device)
+    network = network.to(device).to(memory_format=torch.channels_last)
+
+    def batches(side: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        begin = 0
+        with Prepared(network, paths, side) as prepared:
+            for images in prepared.batches(device):
+                images = images.contiguous(memory_format=torch.channels_last)
+                yield images, classes[begin : (begin := begin + len(images))]
+
+    return parity_table(network, batches, resolve_model_data_config(network)["input_size"][-1])

@@ -1,5 +1,7 @@
 """Networks on pictures of other sizes, and with their paddings moved."""
 
+from typing import Any
+
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
@@ -34,7 +36,7 @@ def draw(sizes: pd.DataFrame, moves: pd.DataFrame) -> Figure:
         ax.grid(True, color="#E5E5E5", linewidth=0.5)
         ax.set_axisbelow(True)
         sns.despine(ax=ax)
-    dots = {"color": style.INK, "linestyle": "none", "markersize": 4.5}
+    dots: dict[str, Any] = {"color": style.INK, "linestyle": "none", "markersize": 4.5}
     handles = [Line2D([], [], color=colours[model], label=model) for model in models]
     handles += [
         Line2D([], [], marker="o", label="even map", **dots),
@@ -66,7 +68,7 @@ def _moves(ax: Axes, moves: pd.DataFrame, colours: dict[str, str]) -> None:
 
 def _sizes(ax: Axes, sizes: pd.DataFrame, colours: dict[str, str]) -> None:
     for model, run in sizes.groupby("model", sort=False):
-        known = run[run["excess"].notna()]
+        known = run[run["excess"].notna()].sort_values("size")
         ax.plot(known["size"], known["excess"], color=colours[str(model)], linewidth=0.9)
         for row in style.rows_of(known):
             limits = (row.excess_low, row.excess_high)

@@ -9,7 +9,8 @@ import pandas as pd
 LEVEL = (0.025, 0.975)
 NOT = ""  # the layer of a network that is left as it is
 SIZE_COLUMNS = [
-    *("family", "model", "size", "layer", "map", "pictures", "accuracy", "low", "high"),
+    *("family", "model", "size", "layer", "map", "pictures"),
+    *("accuracy", "accuracy_low", "accuracy_high", "change", "change_low", "change_high"),
     *("log_likelihood", "excess", "excess_low", "excess_high"),
 ]
 MOVE_COLUMNS = [
@@ -57,30 +58,33 @@ def parity_tables(
 
 
 def _sizes(table: pd.DataFrame, resamples: int) -> list[dict]:
-    """Return the rows of one network; excess is over the mean of the two sizes beside."""
-    untouched = table[(table["layer"] == NOT) & table["step"]]
+    """Return the rows of one network; excess is over the mean of the two steps beside."""
+    untouched = table[table["layer"] == NOT]
     if untouched.empty:
         return []
     correct = untouched.pivot_table("correct", "picture", "size")
     likely = untouched.pivot_table("log_likelihood", "picture", "size")
     maps = untouched.groupby("size")["map"].first()
     layer = untouched["last"].iloc[0]
+    steps = sorted(untouched.loc[untouched["step"], "size"].unique())
+    own = steps[len(steps) // 2]
     rows = []
-    places = list(correct.columns)
-    for number, size in enumerate(places):
-        low, high = bootstrap(correct[size].to_numpy(), resamples)
+    for size in correct.columns:
         row = {"size": int(size), "layer": layer, "map": maps[size], "pictures": len(correct)}
-        row |= {"accuracy": correct[size].mean(), "low": low, "high": high}
-        row |= {"log_likelihood": likely[size].mean()}
-        if 0 < number < len(places) - 1:
-            beside = (likely[places[number - 1]] + likely[places[number + 1]]) / 2
-            excess = (likely[size] - beside).to_numpy()
-            limits = bootstrap(excess, resamples)
-            row |= dict(
-                zip(("excess", "excess_low", "excess_high"), (excess.mean(), *limits), strict=True)
-            )
+        row |= _mean("accuracy", correct[size], resamples)
+        row |= _mean("change", correct[size] - correct[own], resamples)
+        row["log_likelihood"] = likely[size].mean()
+        if size in steps[1:-1]:
+            place = steps.index(size)
+            beside = (likely[steps[place - 1]] + likely[steps[place + 1]]) / 2
+            row |= _mean("excess", likely[size] - beside, resamples)
         rows.append(row)
     return rows
+
+
+def _mean(name: str, values: pd.Series, resamples: int) -> dict[str, float]:
+    low, high = bootstrap(values.to_numpy(dtype=float), resamples)
+    return {name: values.mean(), f"{name}_low": low, f"{name}_high": high}
 
 
 def _moves(table: pd.DataFrame, layers: pd.DataFrame, resamples: int) -> list[dict]:
@@ -102,9 +106,8 @@ def _moves(table: pd.DataFrame, layers: pd.DataFrame, resamples: int) -> list[di
             row["missed"] = np.abs(np.subtract(medians, expected)).mean()
             row |= {"pictures": len(own), "accuracy": own["correct"].mean()}
             for column, name in (("correct", "change"), ("log_likelihood", "gain")):
-                change = (own[column].astype(float) - base[column].astype(float)).to_numpy()
-                low, high = bootstrap(change, resamples)
-                row |= {name: change.mean(), f"{name}_low": low, f"{name}_high": high}
+                change = own[column].astype(float) - base[column].astype(float)
+                row |= _mean(name, change, resamples)
             rows.append(row)
     order = ["layer", "size", "moved"]
     return sorted(rows, key=lambda row: [row[key] for key in order])

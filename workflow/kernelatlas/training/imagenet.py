@@ -44,6 +44,8 @@ class Prepared:
         (`timm.data.resolve_model_data_config`, `create_transform` without training).
     paths
         Of pictures.
+    side
+        Of the pictures in pixels, if it is not the configuration's.
 
     Raises
     ------
@@ -51,8 +53,12 @@ class Prepared:
         Naming a file that is no picture, or if the disk is full.
     """
 
-    def __init__(self, network: torch.nn.Module, paths: Sequence[str | Path]) -> None:
+    def __init__(
+        self, network: torch.nn.Module, paths: Sequence[str | Path], side: int | None = None
+    ) -> None:
         self.config: dict[str, Any] = resolve_model_data_config(network)
+        if side is not None:
+            self.config["input_size"] = (self.config["input_size"][0], side, side)
         self.paths = list(paths)
         self._file = tempfile.TemporaryFile()  # noqa: SIM115
         self._shape: tuple[int, ...] = tuple(self.config["input_size"])

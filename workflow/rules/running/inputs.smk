@@ -3,6 +3,7 @@ from kernelatlas.names import SMALLEST_FIT
 from kernelatlas.running.digests import Digests
 from kernelatlas.sources.shards import shards_of
 from kernelatlas.sources.registry import digest as registry_digest
+from kernelatlas.tables.named_layers import number_of
 from kernelatlas.training.histories import history_of, with_history
 from kernelatlas.training.recipes import recipe_files
 
@@ -16,6 +17,12 @@ MAPPED = [
     for name in TRAINED
     if EXPERIMENT.zoo[name].architecture or EXPERIMENT.zoo[name] in OF_KNOWN_ACCURACY
 ]
+# Models of which the reviews of the paper name a layer, with their architecture.
+NAMED = {
+    model.name: architecture
+    for model in EXPERIMENT.zoo.values()
+    if number_of(architecture := model.architecture or model.init or model.name)
+}
 RECIPES_BY_DATA = EXPERIMENT.recipes_by_data()
 DIGESTS = Digests(".snakemake/kernelatlas/digests.json")
 
