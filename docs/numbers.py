@@ -76,7 +76,6 @@ LARGE = 5  # size of kernels with room to move
 NEAR_HALF = 0.25  # pixels: medians of moves above it are nearer to a half than to none
 DRIFT = ("cosine", "same_shape", "moved")
 PARTS = (0.02, 0.05, 0.1, 0.2, 0.35, 1.0)  # shares of a training's steps
-VARIANTS = ("untouched", "fits", "prototypes", "master keys", "idealised", "random", "mean")
 
 
 class Results:
@@ -319,7 +318,7 @@ def _keys_row(results: Results, k: int) -> list[str]:
 
 def _replaced_row(results: Results) -> list[str]:
     table = results("replacements")
-    found = table.pivot_table("accuracy_subject", "model", "variant")
+    found = table.query("measure == 'subject'").pivot_table("accuracy", "model", "variant")
     kept, mean = (percents(found[name] / found["untouched"]) for name in ("fits", "mean"))
     question = "Accuracy kept when every kernel is replaced by its analytic fit"
     return [question, kept, f"by its mean alone: {mean}", "mostly, but not in ConvMixer"]
@@ -692,16 +691,20 @@ def _centroids(results: Results, k: int) -> pd.Series:
 
 
 def replacements(results: Results) -> str:
-    """Accuracy of networks with replaced kernels."""
-    table = results("replacements")
-    found = table.pivot_table("accuracy_subject", ["family", "model"], "variant")
-    chance = table["chance_subject"].iloc[0]
+    """Accuracy of the networks that were trained here, with replaced kernels."""
+    table = results("replacements").query("measure == 'subject'")
+    found = table.pivot_table("accuracy", "variant", ["family", "model"])
+    numbers = table.groupby("variant")["numbers"].mean()
     rows = [
-        [str(model), *(number(100 * row.get(name, float("nan")), 1) for name in VARIANTS)]
-        for (_, model), row in found.sort_index().iterrows()
+        [
+            {"fits": "analytic fits"}.get(name, name),
+            number(numbers[name], 0 if numbers[name] == round(numbers[name]) else 1),
+            *(number(100 * value, 1) for value in found.loc[name]),
+        ]
+        for name in dict.fromkeys(table["variant"])
     ]
-    names = ["analytic fits" if name == "fits" else name for name in VARIANTS]
-    return markdown([f"accuracy of the subject, % (chance {100 * chance:.0f})", *names], rows)
+    chance = f"accuracy of the subject, % (chance {100 * table['chance'].iloc[0]:.0f})"
+    return markdown([chance, "numbers", *(str(model) for _, model in found.columns)], rows)
 
 
 def distances(results: Results) -> str:

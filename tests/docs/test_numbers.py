@@ -233,8 +233,9 @@ FINDINGS = {
     },
     "replacements": {
         "model": ["one"] * 3 + ["two"] * 3,
+        "measure": ["subject"] * 6,
         "variant": ["untouched", "fits", "mean"] * 2,
-        "accuracy_subject": [0.8, 0.4, 0.2, 0.5, 0.5, 0.1],
+        "accuracy": [0.8, 0.4, 0.2, 0.5, 0.5, 0.1],
     },
     "emergence": {
         "family": "fam",

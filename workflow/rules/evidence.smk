@@ -87,11 +87,14 @@ use rule short_job as masterkeys with:
         "Searching for master keys of {wildcards.k}x{wildcards.k} kernels"
 
 
-use rule short_job as replacements with:
+# Not a short job: on a cluster it may use a GPU.
+use rule job as replacements with:
     input:
-        network=lambda wildcards: model_of(wildcards).file,
+        network=checkpoint_of,
+        kernels="results/kernels/{model}.parquet",
         masterkeys=of_model("results/masterkeys/k{k}.safetensors"),
         clusters=of_model("results/clusters/k{k}.parquet"),
+        baselines=of_model("results/tables/baseline_prototypes_k{k}.parquet"),
         fits="results/fits/{model}.parquet",
     output:
         result(
@@ -102,9 +105,13 @@ use rule short_job as replacements with:
     pathvars:
         name="replacements/{model}",
     resources:
-        mem_mb=memory(2000),
-        runtime=minutes(30),
+        mem_mb=memory(memory_of_test),
+        runtime=minutes(240),
+        gpu=GPU,
     params:
         **runs("evidence/replacements"),
+        **tests(),
+        # Not an output: it must outlive a job that was killed.
+        resume="results/replacements/{model}.resume",
     message:
-        "Testing {wildcards.model} with its kernels replaced"
+        "Testing {wildcards.model} with its kernels replaced; its progress is in {log}"

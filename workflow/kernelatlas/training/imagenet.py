@@ -2,10 +2,11 @@
 
 import errno
 import logging
+import math
 import struct
 import tempfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -16,6 +17,7 @@ from PIL import Image
 from timm.data import create_transform, resolve_model_data_config
 
 from kernelatlas.errors import KernelAtlasError
+from kernelatlas.sources.images import chosen, list_pictures
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM")  # none runs another program
 PIXELS_LIMIT = 100_000_000  # of a picture; those of ImageNet have 27 million at most
@@ -28,6 +30,18 @@ _RAISED = (
 )
 
 log = logging.getLogger(__name__)
+
+
+def sample(folder: str | Path, limit: int) -> tuple[list[Path], list[int]]:
+    """Return paths and class numbers of pictures of a folder, at most `limit`, chosen at random.
+
+    Raises
+    ------
+    KernelAtlasError
+        As `kernelatlas.sources.images.list_pictures`.
+    """
+    pictures = chosen(list_pictures(folder), limit)
+    return [Path(folder, picture.file) for picture in pictures], [p.label for p in pictures]
 
 
 class Prepared:
@@ -98,20 +112,30 @@ class Prepared:
     def __len__(self) -> int:
         return len(self.paths)
 
-    def batches(self, device: torch.device) -> Iterator[torch.Tensor]:
-        """Yield all pictures, normalised, (n, 3, height, width) float32 on the device."""
+    def batches(
+        self, device: torch.device, places: Sequence[int] | None = None
+    ) -> Iterator[torch.Tensor]:
+        """Yield pictures, normalised, (n, 3, height, width) float32 on the device.
+
+        Parameters
+        ----------
+        places
+            Which pictures; None for all.
+        """
         mean, std = (
             torch.tensor(self.config[key], device=device).reshape(1, -1, 1, 1)
             for key in ("mean", "std")
         )
         size = BATCH_CPU if device.type == "cpu" else BATCH
-        step = int(np.prod(self._shape))
-        self._file.seek(0)
-        for begin in range(0, len(self), size):
-            n = min(size, len(self) - begin)
-            stored = np.frombuffer(bytearray(self._file.read(n * step)), np.uint8)
-            pixels = torch.from_numpy(stored.reshape(n, *self._shape)).to(device)
-            yield (pixels.float() / 255 - mean) / std
+        wanted = range(len(self)) if places is None else places
+        for begin in range(0, len(wanted), size):
+            stored = np.stack([self._read(place) for place in wanted[begin : begin + size]])
+            yield (torch.from_numpy(stored).to(device).float() / 255 - mean) / std
+
+    def _read(self, place: int) -> np.ndarray:
+        length = math.prod(self._shape)
+        self._file.seek(int(place) * length)
+        return np.frombuffer(self._file.read(length), np.uint8).reshape(self._shape)
 
 
 def open_picture(path: str | Path) -> Image.Image:
@@ -139,19 +163,28 @@ def open_picture(path: str | Path) -> Image.Image:
 
 
 @torch.no_grad()
-def ranks(network: torch.nn.Module, pictures: Prepared, labels: Sequence[int]) -> np.ndarray:
+def ranks(
+    network: torch.nn.Module,
+    pictures: Prepared,
+    labels: Sequence[int],
+    progress: Callable[[int], object] = lambda n: None,
+    places: Sequence[int] | None = None,
+) -> np.ndarray:
     """Return how many classes score at least as high as the true one, (n,) int.
 
     0 is a correct answer, below 5 one among the first five. Classes with equal scores count as
     higher, so that a network that prefers no class is never right, and neither is one whose scores
-    are no numbers.
+    are no numbers. `progress` is told after each batch how many pictures it had; `places` are as
+    for `Prepared.batches`.
     """
     device = next(network.parameters()).device
     truths = torch.as_tensor(labels, device=device)
+    truths = truths if places is None else truths[torch.as_tensor(places, device=device)]
     found, begin = [], 0
-    for images in pictures.batches(device):
+    for images in pictures.batches(device, places):
         scores = network(images.contiguous(memory_format=torch.channels_last)).float()
         truth = truths[begin : begin + len(images), None]
         begin += len(images)
         found.append((~(scores < scores.gather(1, truth))).sum(dim=1) - 1)
+        progress(len(images))
     return torch.cat(found).cpu().numpy()

@@ -1,18 +1,47 @@
 """Networks of timm with the weights of a checkpoint."""
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import timm
 import torch
 
 from kernelatlas.errors import KernelAtlasError
+from kernelatlas.sources.checkpoints import NoStateDictError
 from kernelatlas.sources.source import Tensors
 from kernelatlas.sources.weights import plain_name
+from kernelatlas.sources.whole import read_weights
 
 CLASSES = 1000  # of ImageNet-1k
 
 
 class UnsuitedError(KernelAtlasError):
     """A network that cannot be tested on ImageNet pictures; the text says why."""
+
+
+def load(model: str, architecture: str, kernels: str | Path, **checkpoint: Any) -> torch.nn.Module:
+    """Return a network of timm with the weights of a model of the zoo, in evaluation mode.
+
+    Parameters
+    ----------
+    model, architecture
+        As for `build`.
+    kernels, checkpoint
+        As for `kernelatlas.sources.whole.read_weights`.
+
+    Raises
+    ------
+    KernelAtlasError
+        As `build` and `read_weights`.
+    UnsuitedError
+        As `build`, or if the checkpoint has no state dict of PyTorch.
+    """
+    try:
+        tensors = read_weights(model, kernels, **checkpoint)
+    except NoStateDictError as error:
+        raise UnsuitedError(str(error)) from error
+    return build(model, architecture, tensors)
 
 
 def build(model: str, architecture: str, tensors: Tensors) -> torch.nn.Module:
