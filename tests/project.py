@@ -54,6 +54,7 @@ CONFIG = {
         "resamples": 50,
         "codes": 20,
         "keys": 8,
+        "pictures": 30,
     },
 }
 

@@ -9,12 +9,12 @@ from timm.layers import Conv2dSame
 from torch import nn
 
 from kernelatlas.errors import KernelAtlasError
-from kernelatlas.evidence.maps import map_table
 from kernelatlas.evidence.parity import COLUMNS, moved_padding, parity_table, plan, strided
 from kernelatlas.figures import parity as figure
 from kernelatlas.figures import style
 from kernelatlas.running.files import write_frame
 from kernelatlas.tables.parity import bootstrap, parity_tables
+from kernelatlas.training.maps import map_table
 
 SIDE, PICTURES = 16, 60
 

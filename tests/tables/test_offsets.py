@@ -9,7 +9,6 @@ from matplotlib.text import Text
 from kernelatlas.clustering.labels import SCHEMA, write_labels
 from kernelatlas.errors import KernelAtlasError
 from kernelatlas.evidence.fits import fit
-from kernelatlas.evidence.maps import COLUMNS, write_maps
 from kernelatlas.figures import offsets as figure
 from kernelatlas.figures import strides as strides_figure
 from kernelatlas.figures import style
@@ -26,6 +25,7 @@ from kernelatlas.tables.offsets import (
     median_interval,
     offset_tables,
 )
+from kernelatlas.training.maps import COLUMNS, write_maps
 
 N = 400
 

@@ -115,3 +115,28 @@ use rule job as replacements with:
         resume="results/replacements/{model}.resume",
     message:
         "Testing {wildcards.model} with its kernels replaced; its progress is in {log}"
+
+
+# Not a short job: on a cluster it may use a GPU.
+use rule job as parity with:
+    input:
+        network=checkpoint_of,
+        kernels="results/kernels/{model}.parquet",
+    output:
+        result(
+            "results/parity/{model}.parquet",
+            of="evidence",
+            over={"model": lambda: ON_PICTURES},
+        ),
+    pathvars:
+        name="parity/{model}",
+    resources:
+        mem_mb=memory(memory_of_test),
+        runtime=minutes(240),
+        gpu=GPU,
+    params:
+        **runs("evidence/parity"),
+        # Kernels of all sizes stay as they are.
+        **{key: value for key, value in tests().items() if key != "sizes"},
+    message:
+        "Testing {wildcards.model} on pictures of other sizes and with moved paddings"

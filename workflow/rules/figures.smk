@@ -315,6 +315,25 @@ use rule figure as figure_strides with:
         "Drawing squares and moved centres beside what the padding of layers makes expect"
 
 
+use rule figure as figure_parity with:
+    input:
+        sizes="results/tables/parity_sizes.parquet",
+        moves="results/tables/parity_moves.parquet",
+    output:
+        **figures(
+            "parity",
+            "Evidence",
+            "pictures of other sizes",
+            of="evidence" if ON_PICTURES else [],
+        ),
+    pathvars:
+        name="figures/parity",
+    params:
+        **draws("parity"),
+    message:
+        "Drawing what moved paddings and pictures of other sizes do to networks"
+
+
 use rule figure as figure_offsets with:
     input:
         offsets="results/tables/offsets.parquet",

@@ -424,6 +424,29 @@ use rule short_job as tables_accuracy with:
         "Correlating the share identified with accuracy"
 
 
+use rule short_job as tables_parity with:
+    input:
+        parts=expand("results/parity/{model}.parquet", model=ON_PICTURES),
+        layers="results/tables/offsets_layers.parquet",
+    output:
+        **tables(
+            of="evidence" if ON_PICTURES else [],
+            sizes="parity_sizes",
+            moves="parity_moves",
+        ),
+    pathvars:
+        name="tables/parity",
+    resources:
+        mem_mb=memory(700),
+        runtime=minutes(5),
+    params:
+        **runs("tables/tables_parity"),
+        models=EXPERIMENT.describe(ON_PICTURES),
+        resamples=config["evidence"]["resamples"],
+    message:
+        "Comparing networks on pictures of several sizes and with moved paddings"
+
+
 use rule short_job as tables_offsets with:
     input:
         fits=expand("results/fits/{model}.parquet", model=TRAINED),

@@ -1,7 +1,7 @@
 """A network on pictures of other sizes, with its padding moved: does it mind half a pixel?
 
 If kernels of a layer of stride 2 are moved to suit the padding that they were trained with
-(`kernelatlas.evidence.maps`), then a map of the other parity, which is padded otherwise, leaves
+(`kernelatlas.training.maps`), then a map of the other parity, which is padded otherwise, leaves
 them half a pixel beside the right place, and a padding moved by a pixel a whole one. No padding
 is right for kernels moved by half a pixel on an odd map: (p − q)/2 is a whole number there.
 """
@@ -15,14 +15,12 @@ from pathlib import Path
 
 import pandas as pd
 import torch
-from timm.data import resolve_model_data_config
 from torch import nn
 from torch.nn import functional
 
 from kernelatlas.errors import KernelAtlasError
-from kernelatlas.evidence.maps import map_table, padding
-from kernelatlas.sources.images import chosen, list_pictures
-from kernelatlas.training.imagenet import Prepared
+from kernelatlas.training.imagenet import Prepared, sample
+from kernelatlas.training.maps import map_table, padding, picture_size
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +42,7 @@ def strided(maps: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     maps
-        As `kernelatlas.evidence.maps.map_table` returns them.
+        As `kernelatlas.training.maps.map_table` returns them.
     """
     found = maps[(maps["stride"] > 1) & (maps["kh"] == maps["kw"])]
     large = found[found["kh"] >= LARGE]
@@ -122,6 +120,12 @@ def plan(maps: pd.DataFrame, size: int) -> tuple[list[Test], list[int]]:
     return sorted(tests), steps
 
 
+def no_tests(reason: str) -> pd.DataFrame:
+    """Return the table of a network that cannot be tested, and log the reason."""
+    log.warning("not tested: %s", reason)
+    return pd.DataFrame(columns=list(COLUMNS)).astype(COLUMNS)
+
+
 @torch.no_grad()
 def parity_table(model: nn.Module, batches: Batches, size: int) -> pd.DataFrame:
     """Test a network as `plan` says.
@@ -142,7 +146,7 @@ def parity_table(model: nn.Module, batches: Batches, size: int) -> pd.DataFrame:
         stride 2.
     """
     tests, steps = plan(map_table(model, (3, size, size)), size)
-    parts = [pd.DataFrame(columns=list(COLUMNS))]
+    parts = []
     for side in sorted({test.size for test in tests}) if steps else ():
         try:
             maps = map_table(model, (3, side, side))
@@ -167,7 +171,9 @@ def parity_table(model: nn.Module, batches: Batches, size: int) -> pd.DataFrame:
                 }
                 parts.append(pd.DataFrame(part))
         log.info("%d pictures of %d pixels", first, side)
-    table = pd.concat(parts[1:] or parts, ignore_index=True)[list(COLUMNS)].astype(COLUMNS)
+    if not parts:
+        return no_tests("it has no layer of stride 2")
+    table = pd.concat(parts, ignore_index=True)[list(COLUMNS)].astype(COLUMNS)
     keys = ["size", "layer", "moved", "picture"]
     return table.sort_values(keys, kind="stable", ignore_index=True)
 
@@ -189,9 +195,8 @@ def on_pictures(
     KernelAtlasError
         If the folder or one of its pictures cannot be read.
     """
-    pictures = chosen(list_pictures(folder), limit)
-    paths = [Path(folder, picture.file) for picture in pictures]
-    classes = torch.tensor([picture.label for picture in pictures], device=device)
+    paths, labels = sample(folder, limit)
+    classes = torch.tensor(labels, device=device)
     network = network.to(device).to(memory_format=torch.channels_last)
 
     def batches(side: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
@@ -201,4 +206,4 @@ def on_pictures(
                 images = images.contiguous(memory_format=torch.channels_last)
                 yield images, classes[begin : (begin := begin + len(images))]
 
-    return parity_table(network, batches, resolve_model_data_config(network)["input_size"][-1])
+    return parity_table(network, batches, picture_size(network)[-1])

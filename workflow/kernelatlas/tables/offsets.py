@@ -53,7 +53,7 @@ def offset_tables(
     fits, labels, kernels
         Tables of `models`, in their order.
     maps
-        Tables of `kernelatlas.evidence.maps`, by the names of the models that have one.
+        Tables of `kernelatlas.training.maps`, by the names of the models that have one.
     r2
         Threshold of R² of the shifted Gaussian, as `described` takes it.
 

@@ -1,5 +1,5 @@
-from kernelatlas.evidence.maps import of_architecture, of_trained_here, write_maps
 from kernelatlas.running.job import logged
+from kernelatlas.training.maps import of_architecture, of_trained_here, write_maps
 
 with logged(snakemake.log[0]):
     model = snakemake.wildcards.model

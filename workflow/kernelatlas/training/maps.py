@@ -124,8 +124,13 @@ def of_architecture(architecture: str, tag: str) -> pd.DataFrame:
     known = timm.get_pretrained_cfg(tag, allow_unregistered=False) if "." in tag else None
     with META:
         model = architectures.create(architecture, 0)
-    size = known.input_size if known else resolve_model_data_config(model)["input_size"]
-    return map_table(model, tuple(size))
+    return map_table(model, known.input_size if known else picture_size(model))
+
+
+def picture_size(model: nn.Module) -> tuple[int, int, int]:
+    """Return channels, height and width of the pictures that a network of timm is meant for."""
+    size: tuple[int, int, int] = resolve_model_data_config(model)["input_size"]
+    return size
 
 
 def of_trained_here(path: str | Path) -> pd.DataFrame:

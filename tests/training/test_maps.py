@@ -6,7 +6,7 @@ from timm.layers import Conv2dSame
 from torch import nn
 
 from kernelatlas.errors import KernelAtlasError
-from kernelatlas.evidence.maps import COLUMNS, map_table, of_architecture, of_trained_here
+from kernelatlas.training.maps import COLUMNS, map_table, of_architecture, of_trained_here
 from project import ROOT
 
 
