@@ -135,7 +135,7 @@ def percent(value: Any, low: Any = None, high: Any = None) -> str:
 
 
 def number(value: Any, digits: int = 2) -> str:
-    return NONE if pd.isna(value) else f"{value:.{digits}f}".replace("-", "−")
+    return NONE if pd.isna(value) else f"{value:z.{digits}f}".replace("-", "−")
 
 
 def span(values: Iterable[float], digits: int = 3) -> str:
@@ -754,7 +754,7 @@ def strides(results: Results) -> str:
         rows.append(
             [
                 *(square(row["k"]), row["model"], f"{row['layer_index']}: {row['layer']}"),
-                NONE if pd.isna(row["width"]) else str(row["width"]),
+                NONE if pd.isna(row["width"]) else str(int(row["width"])),
                 _pair(row["expected_x"], row["expected_y"]),
                 f"{_pair(row['median_x'], row['median_y'])} of {row['centred']:,}",
                 percent(row["share_squares"], row["low"], row["high"]),
@@ -776,7 +776,8 @@ def _pair(x: float, y: float) -> str:
 
 
 def _signed(value: float) -> str:
-    return f"{value + 0.0:+.2f}".replace("-", "−").replace("+0.00", "0").replace("−0.00", "0")
+    text = f"{value:+z.2f}".replace("-", "−")
+    return "0" if text == "+0.00" else text
 
 
 def accuracy(results: Results) -> str:
@@ -818,7 +819,8 @@ def _paper_values(results: Results) -> dict[str, str]:
     first = results("masterkeys_filters_k7").query("filters == 'master keys'")["share"]
     sums = results("weightsum_k7")
     kinds = sums["label"].map(shape_of)
-    kept = results("replacements").pivot_table("accuracy_subject", "model", "variant")
+    kept = results("replacements").query("measure == 'subject'")
+    kept = kept.pivot_table("accuracy", "model", "variant")
     functions = _of_trained(results, 7)
     drift = results("drift")
     last = drift[drift["step"] == drift.groupby("network")["step"].transform("max")]

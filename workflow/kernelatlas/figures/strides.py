@@ -80,7 +80,7 @@ def _expected() -> dict[str, Any]:
 
 
 def _name(row: Any) -> str:
-    size = f", map {row.width}" if not pd.isna(row.width) else ""
+    size = f", map {int(row.width)}" if not pd.isna(row.width) else ""
     return f"{row.model}, layer {row.layer_index}: {row.k}×{row.k}{size}"
 
 
