@@ -21,13 +21,16 @@ if Path(sys.path[0]).resolve() == Path(__file__).resolve().parent:
     sys.path.pop(0)  # with this folder in front, Python's own module `numbers` would not be found
 
 import pandas as pd
+import yaml
 
 from kernelatlas.errors import KernelAtlasError, suggest
 from kernelatlas.evidence.described import described as passes
 from kernelatlas.names import (
     ALL_FAMILIES,
     DEGENERATE,
+    FIRST,
     FUNCTIONS,
+    LABELS,
     OTHER,
     SHAPES,
     SMALLEST_FIT,
@@ -45,10 +48,10 @@ END = "<!-- end -->"
 NONE = "–"
 MADE_BY = {  # which command makes a table; all others are of `make evidence`
     "make": ("models",),
-    "make dynamics": ("emergence", "networks", "seeds", "data_spectra"),
+    "make dynamics": ("emergence", "networks", "seeds", "data_spectra", "drift"),
 }
 # Tables of schema version 1.
-UNCHANGED = ("networks", "distances", "offsets", "accuracy_correlations", "data_spectra")
+UNCHANGED = ("networks", "distances", "accuracy_correlations", "data_spectra")
 CHANCE = (UNTRAINED, "shuffled", "white")  # nulls without any structure of the trained kernels
 COVARIANCE = "covariance"
 SETS = (*CHANCE, COVARIANCE)
@@ -70,13 +73,10 @@ FILTERS = ("master keys", "idealised D2", "idealised, refitted", "random")
 IDEALISED = tuple(f"idealised {name}" for name in ("A", "B", "C1", "C2", "D1", "D2"))
 SHOWN = (5, 7)  # kernel sizes of findings that are not given for all
 MUCH = 0.2  # difference of shares, or a share, that is called much
-FEWEST = 30  # squares, of which a share is a finding
-SQUARES_ANSWERS = {
-    3: "yes, where the stride is 1",
-    5: "yes, where the stride is 2",
-}
+LARGE = 5  # size of kernels with room to move
+NEAR_HALF = 0.25  # pixels: medians of moves above it are nearer to a half than to none
+DRIFT = ("cosine", "same_shape", "moved")
 PARTS = (0.02, 0.05, 0.1, 0.2, 0.35, 1.0)  # shares of a training's steps
-VARIANTS = ("untouched", "fits", "prototypes", "master keys", "idealised", "random", "mean")
 
 
 class Results:
@@ -136,7 +136,7 @@ def percent(value: Any, low: Any = None, high: Any = None) -> str:
 
 
 def number(value: Any, digits: int = 2) -> str:
-    return NONE if pd.isna(value) else f"{value:.{digits}f}".replace("-", "−")
+    return NONE if pd.isna(value) else f"{value:z.{digits}f}".replace("-", "−")
 
 
 def span(values: Iterable[float], digits: int = 3) -> str:
@@ -176,7 +176,7 @@ def findings(results: Results) -> str:
     rows += [_shuffled_row(results, SHOWN[-1])]
     return markdown(
         ["question", "trained networks", "null or control", "answer"],
-        [*rows, *(_squares_row(results, k) for k in sizes[:2]), _accuracy_row(results)],
+        [*rows, _squares_row(results), _accuracy_row(results)],
     )
 
 
@@ -319,7 +319,7 @@ def _keys_row(results: Results, k: int) -> list[str]:
 
 def _replaced_row(results: Results) -> list[str]:
     table = results("replacements")
-    found = table.pivot_table("accuracy_subject", "model", "variant")
+    found = table.query("measure == 'subject'").pivot_table("accuracy", "model", "variant")
     kept, mean = (percents(found[name] / found["untouched"]) for name in ("fits", "mean"))
     question = "Accuracy kept when every kernel is replaced by its analytic fit"
     return [question, kept, f"by its mean alone: {mean}", "mostly, but not in ConvMixer"]
@@ -338,23 +338,17 @@ def _shuffled_row(results: Results, k: int) -> list[str]:
     ]
 
 
-def _squares_row(results: Results, k: int) -> list[str]:
-    table = results("offsets").query("k == @k and near >= @FEWEST")
-    table = table[table["label"].isin(SQUARES)]
-    moved = [
-        f"{percents(part['share_half_both'])} ({layers})"
-        for layers, part in (
-            ("stride 1", table[table["stride"] == 1]),
-            ("stride 2", table[table["stride"] == 2]),
-            ("stride unknown", table[table["stride"].isna()]),
-        )
-        if len(part)
-    ]
+def _squares_row(results: Results) -> list[str]:
+    layers = results("offsets_layers")
+    known = layers[(layers["k"] == LARGE) & layers["stride"].notna()]
+    strided = known["stride"] > 1
+    moved = strided & (known["median_x"].abs() > NEAR_HALF)
+    shares = [percents(known.loc[rows, "share_squares"]) for rows in (moved, strided & ~moved)]
     return [
-        f"Squares near the middle that are centres moved by half a pixel, {square(k)}",
-        ", ".join(moved) or NONE,
-        f"by chance {percents(table['chance_half_both'])}",
-        SQUARES_ANSWERS.get(k, NONE),
+        f"Squares in layers of stride 2, {square(LARGE)}",
+        f"{shares[0]} where centres are moved, {shares[1]} where they are not",
+        f"layers of stride 1: {percents(known.loc[~strided, 'share_squares'])}",
+        "squares are centres moved to suit lopsided padding",
     ]
 
 
@@ -728,16 +722,20 @@ def _centroids(results: Results, k: int) -> pd.Series:
 
 
 def replacements(results: Results) -> str:
-    """Accuracy of networks with replaced kernels."""
-    table = results("replacements")
-    found = table.pivot_table("accuracy_subject", ["family", "model"], "variant")
-    chance = table["chance_subject"].iloc[0]
+    """Accuracy of the networks that were trained here, with replaced kernels."""
+    table = results("replacements").query("measure == 'subject'")
+    found = table.pivot_table("accuracy", "variant", ["family", "model"])
+    numbers = table.groupby("variant")["numbers"].mean()
     rows = [
-        [str(model), *(number(100 * row.get(name, float("nan")), 1) for name in VARIANTS)]
-        for (_, model), row in found.sort_index().iterrows()
+        [
+            {"fits": "analytic fits"}.get(name, name),
+            number(numbers[name], 0 if numbers[name] == round(numbers[name]) else 1),
+            *(number(100 * value, 1) for value in found.loc[name]),
+        ]
+        for name in dict.fromkeys(table["variant"])
     ]
-    names = ["analytic fits" if name == "fits" else name for name in VARIANTS]
-    return markdown([f"accuracy of the subject, % (chance {100 * chance:.0f})", *names], rows)
+    chance = f"accuracy of the subject, % (chance {100 * table['chance'].iloc[0]:.0f})"
+    return markdown([chance, "numbers", *(str(model) for _, model in found.columns)], rows)
 
 
 def distances(results: Results) -> str:
@@ -765,18 +763,52 @@ def distances(results: Results) -> str:
 
 
 def offsets(results: Results) -> str:
-    """Fitted centres near the middle: how many are moved by half a pixel, beside chance."""
+    """Fitted centres of squares near the middle: how many are moved by half a pixel."""
     rows = []
     table = results("offsets")
-    for row in table[table["near"] > 0].to_dict("records"):
-        stride = NONE if pd.isna(row["stride"]) else str(int(row["stride"]))
+    for row in table[(table["near"] > 0) & table["label"].isin(SQUARES)].to_dict("records"):
         pairs = [
             f"{percent(row[f'share_{name}'])} ({percent(row[f'chance_{name}'])})"
             for name in ("centred", "half_one", "half_both")
         ]
-        rows.append([square(row["k"]), row["label"], stride, f"{row['near']:,}", *pairs])
-    head = ["size", "label", "stride", "near the middle", "centred (chance)"]
+        rows.append([square(row["k"]), row["label"], f"{row['near']:,}", *pairs])
+    head = ["size", "label", "near the middle", "centred (chance)"]
     return markdown([*head, "half a pixel, one axis", "both axes"], rows)
+
+
+def strides(results: Results) -> str:
+    """Squares and moves of centres by layer of stride 2, beside what padding makes one expect."""
+    rows = []
+    layers = results("offsets_layers")
+    strided = layers[layers["stride"].fillna(1) > 1]
+    for row in strided.sort_values(["k", "model", "layer_index"]).to_dict("records"):
+        rows.append(
+            [
+                *(square(row["k"]), row["model"], f"{row['layer_index']}: {row['layer']}"),
+                NONE if pd.isna(row["width"]) else str(int(row["width"])),
+                _pair(row["expected_x"], row["expected_y"]),
+                f"{_pair(row['median_x'], row['median_y'])} of {row['centred']:,}",
+                percent(row["share_squares"], row["low"], row["high"]),
+            ]
+        )
+    pooled = results("offsets_strides").query("stride == 1")
+    for row in pooled[pooled["k"].isin(strided["k"])].to_dict("records"):
+        found = f"{_pair(row['median_x'], row['median_y'])} of {row['centred']:,}"
+        share = percent(row["share_squares"], row["low"], row["high"])
+        name = f"all {row['layers']} layers of stride 1"
+        expected = _pair(row["expected_x"], row["expected_y"])
+        rows.append([square(row["k"]), "–", name, NONE, expected, found, share])
+    head = ["size", "network", "layer", "map", "expected right, up"]
+    return markdown([*head, "found right, up", "squares (95 %)"], rows)
+
+
+def _pair(x: float, y: float) -> str:
+    return NONE if pd.isna(x) else f"{_signed(x)}, {_signed(y)}"
+
+
+def _signed(value: float) -> str:
+    text = f"{value:+z.2f}".replace("-", "−")
+    return "0" if text == "+0.00" else text
 
 
 def accuracy(results: Results) -> str:
@@ -789,6 +821,112 @@ def accuracy(results: Results) -> str:
             between = f"{number(row['low'])} to {number(row['high'])}"
         rows.append([row["measure"], size, str(row["networks"]), number(row["rho"]), between])
     return markdown(["accuracy", "size", "networks", "rank correlation", "95 %"], rows)
+
+
+def paper(results: Results) -> str:
+    """Statements of the paper, its follow-ups and readers beside ours: rows of docs/paper.yaml."""
+    values = _paper_values(results)
+    rows = []
+    for part in yaml.safe_load((ROOT / "docs/paper.yaml").read_text(encoding="utf-8")):
+        rows.append([f"**{part['source']}**", "", "", "", "", ""])
+        for row in part["rows"]:
+            zoo = "--config zoo=workflow/zoos/paper.yaml -- " if row.get("zoo") == "paper" else ""
+            ours = row["ours"].format(**values)
+            command = f"`snakemake --cores 8 {zoo}{row['make']}`"
+            cells = [row["statement"], row["published"], ours, command]
+            rows.append([*cells, row["differs"], row["needs"]])
+    head = ["statement or figure", "published", "ours", "command"]
+    return markdown([*head, "where it differs, and why", "needs"], rows)
+
+
+def _paper_values(results: Results) -> dict[str, str]:
+    """Return the numbers that docs/paper.yaml names."""
+    shares = {rule: _shares_of(results, 7, ALL_FAMILIES, rule) for rule in ("identified", "r2")}
+    lost = {
+        k: results(f"baselines_k{k}").groupby("method")["mean_dissimilarity"].mean() for k in (3, 7)
+    }
+    keys = results("masterkeys_models_k7").query("trained")
+    explained = {name: number(_weighted(part, "mean_r2")) for name, part in keys.groupby("filters")}
+    first = results("masterkeys_filters_k7").query("filters == 'master keys'")["share"]
+    sums = results("weightsum_k7")
+    kinds = sums["label"].map(shape_of)
+    kept = results("replacements").query("measure == 'subject'")
+    kept = kept.pivot_table("accuracy", "model", "variant")
+    functions = _of_trained(results, 7)
+    drift = results("drift")
+    last = drift[drift["step"] == drift.groupby("network")["step"].transform("max")]
+    last = last[last["step"] > 0]
+    rho = results("accuracy_correlations").query("k.isna()").iloc[0]
+    layers = results("offsets_layers").query("k == @LARGE and stride.notna()")
+    strided = layers["stride"] > 1
+    return {
+        "silhouette": _continuum_row(results, 7)[1],
+        "dissimilarity": number(lost[7]["autoencoder 1-D"]),
+        "dissimilarity_pca": number(lost[7]["PCA 5"]),
+        "codes": " and ".join(number(lost[7][f"autoencoder {n}-D"]) for n in (2, 3)),
+        "kmeans_7": number(lost[7]["k-means 20"]),
+        "kmeans_3": number(lost[3]["k-means 20"]),
+        "curve_3": number(lost[3]["autoencoder 1-D"]),
+        "labels": str(sums["label"].isin(set(LABELS) - {OTHER, DEGENERATE}).sum()),
+        "identified": _trained(shares["identified"], TRAINED)[1],
+        "identified_9": _trained(_shares_of(results, 9, ALL_FAMILIES, "identified"), TRAINED)[1],
+        "untrained": _share_of(shares["identified"], UNTRAINED),
+        "covariance": _share_of(shares["identified"], COVARIANCE),
+        "calibrated": number(shares["identified"].loc[COVARIANCE, "calibrated_threshold"]),
+        "described": _trained(shares["r2"], TRAINED)[1],
+        "described_null": _share_of(shares["r2"], COVARIANCE),
+        "dog": percent(_share(functions, functions["function"].isin(("dog", "elongated")))),
+        "discrete": percent(_share(functions, functions["form"] == "discrete")),
+        "gain": number(_weighted(functions, "mean_gain"), 3),
+        **{
+            f"sum_{name}": " to ".join(
+                number(_weighted(sums[kinds == shape], f"relative_{quartile}"))
+                for quartile in ("q25", "q75")
+            )
+            for name, shape in (("first", FIRST), ("on", "on-centre"), ("off", "off-centre"))
+        },
+        "keys": explained["master keys"],
+        "random": explained["random"],
+        "idealised": explained["idealised"],
+        "refitted": explained["idealised, refitted"],
+        "centroids": number(_centroids(results, 7)["mean_r2"]),
+        "first_key": percent(first.max()),
+        "even_key": percent(1 / len(first)),
+        **{
+            f"kept_{name}": percents(kept[variant] / kept["untouched"])
+            for name, variant in (("fits", "fits"), ("keys", "master keys"), ("random", "random"))
+        },
+        "rho": number(rho["rho"]),
+        "networks": str(int(rho["networks"])),
+        "squares": percents(layers.loc[strided, "share_squares"]),
+        "squares_1": percents(layers.loc[~strided, "share_squares"]),
+        "ari": _stability_row(results, 7)[1],
+        "drift": span(last.groupby("network")["cosine"].median(), 2),
+        "drift_null": number(last["cosine_null"].median()),
+    }
+
+
+def drift(results: Results) -> str:
+    """How far the kernels of some checkpoints are from those of the last, beside random pairs."""
+    table = results("drift").query("kernels > 0")
+    rows = []
+    for (k, network, step), part in table.groupby(["k", "network", "step"]):
+        steps = sorted(table.loc[table["network"] == network, "step"].unique())
+        if step not in (steps[0], steps[len(steps) // 2], steps[-1]):
+            continue
+        pairs = [(_weighted(part, name), _weighted(part, f"{name}_null")) for name in DRIFT]
+        (cosine, by_chance), (shape, random), (moved, far) = pairs
+        rows.append(
+            [
+                *(square(int(k)), str(network), f"{step:,} to {part['last_step'].iloc[0]:,}"),
+                f"{number(cosine)} ({number(by_chance)})",
+                _signed(_weighted(part, "norm_change")),
+                f"{percent(shape)} ({percent(random)})",
+                f"{number(moved)} ({number(far)})",
+            ]
+        )
+    head = ["size", "network", "steps", "cosine (random pairs)", "change of the norm"]
+    return markdown([*head, "same shape (random pairs)", "centres moved, pixels"], rows)
 
 
 def networks(results: Results) -> str:
@@ -879,8 +1017,8 @@ TABLES: dict[str, Callable[[Results], str]] = {
     for table in (
         *(findings, identified, described, excess, named, calibrated, stability, crossfit),
         *(dissimilarity, unnamed, prototypes, functions, masterkeys, scales, replacements),
-        distances,
-        *(offsets, accuracy, networks, emergence, seeds, shapes, spectra),
+        *(distances, offsets, strides, accuracy, paper, drift, networks, emergence, seeds, shapes),
+        spectra,
     )
 }
 BY_SIZE: dict[str, Callable[[Results, int], str]] = {

@@ -55,6 +55,7 @@ CONFIG = {
         "codes": 20,
         "keys": 8,
         "published": None,
+        "pictures": 30,
     },
 }
 

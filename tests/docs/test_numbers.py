@@ -1,11 +1,13 @@
 """The tables in README.md and docs/ are made of results/tables."""
 
 import importlib.util
+import re
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 
 from kernelatlas.running.files import write_frame
 
@@ -269,8 +271,9 @@ FINDINGS = {
     },
     "replacements": {
         "model": ["one"] * 3 + ["two"] * 3,
+        "measure": ["subject"] * 6,
         "variant": ["untouched", "fits", "mean"] * 2,
-        "accuracy_subject": [0.8, 0.4, 0.2, 0.5, 0.5, 0.1],
+        "accuracy": [0.8, 0.4, 0.2, 0.5, 0.5, 0.1],
     },
     "emergence": {
         "family": "fam",
@@ -280,13 +283,21 @@ FINDINGS = {
         "k": [7, 7, 7, 7, 9],
         "share_identified": [0.7, 0.0, 0.6, 0.75, 0.99],
     },
-    "offsets": {
-        "k": [7, 7, 7, 9],
-        "label": ["on-square", "off-square", "on-centre", "on-square"],
-        "stride": [2, 1, 1, 1],
-        "near": [40, 10, 40, 40],
-        "share_half_both": [0.2, np.nan, 0.9, 0.8],
-        "chance_half_both": [0.25, 0.25, 0.9, 0.8],
+    "offsets_layers": {
+        "k": [5, 5, 5, 5, 3, 5],
+        "model": "net",
+        "layer_index": [0, 1, 2, 3, 4, 5],
+        "layer": list("abcdef"),
+        "stride": pd.array([2, 2, 1, 1, 2, None], "Int16"),
+        "width": pd.array([56, 15, 15, 15, 28, None], "Int16"),
+        "expected_x": [-0.5, 0.0, 0.0, 0.0, -0.5, np.nan],
+        "expected_y": [0.5, 0.0, 0.0, 0.0, 0.5, np.nan],
+        "median_x": [-0.5, 0.1, 0.0, np.nan, -0.2, 0.0],
+        "median_y": [0.45, -0.1, 0.0, np.nan, 0.2, 0.0],
+        "share_squares": [0.7, 0.05, 0.01, 0.04, 0.1, 0.9],
+        "low": 0.0,
+        "high": 1.0,
+        "centred": [20, 30, 4000, 0, 40, 5],
     },
     "accuracy_correlations": {
         "k": [7.0, np.nan],
@@ -322,9 +333,61 @@ def test_findings_stand_beside_their_nulls(fill, results):
         ["1 of 2", "prototypes without a name: 1 of 2"],
         ["50.0–100.0 %", "by its mean alone: 20.0–25.0 %"],
         ["60.0–70.0 %", "on photographs with shuffled pixels: 75.0 %"],
-        ["20.0 % (stride 2)", "by chance 25.0 %"],
+        [
+            "70.0 % where centres are moved, 5.0 % where they are not",
+            "layers of stride 1: 1.0–4.0 %",
+        ],
         ["−0.50 (−1.00 to 0.50)", "6 networks"],
     ]
+
+
+def test_moves_stand_beside_what_padding_makes_one_expect(fill, results):
+    write_frame(pd.DataFrame(FINDINGS["offsets_layers"]), results / "tables/offsets_layers.parquet")
+    pooled = {"k": [5, 5, 7], "stride": [1, 2, 1], "expected_x": 0.0, "expected_y": 0.0}
+    pooled |= {"layers": 2, "centred": 4000, "median_x": -0.01, "median_y": 0.0}
+    pooled |= {"share_squares": 0.02, "low": 0.01, "high": 0.03}
+    write_frame(pd.DataFrame(pooled), results / "tables/offsets_strides.parquet")
+    status, text, error = fill("strides")
+    assert (status, error) == (0, "")
+    rows = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("|")]
+    assert [row[:6] for row in rows[2:]] == [
+        ["3×3", "net", "4: e", "28", "−0.50, +0.50", "−0.20, +0.20 of 40"],
+        ["5×5", "net", "0: a", "56", "−0.50, +0.50", "−0.50, +0.45 of 20"],
+        ["5×5", "net", "1: b", "15", "0, 0", "+0.10, −0.10 of 30"],
+        ["5×5", "–", "all 2 layers of stride 1", "–", "0, 0", "−0.01, 0 of 4,000"],
+    ]
+
+
+def test_drift_stands_beside_random_pairs(fill, results):
+    steps = {"step": [0, 10, 20, 30, 0], "last_step": [40, 40, 40, 40, 9]}
+    table = {"k": 7, "network": ["a"] * 4 + ["b"], **steps, "kernels": [10, 10, 10, 10, 0]}
+    table |= {"cosine": [0.1, 0.2, 0.5, 0.9, np.nan], "cosine_null": -0.004, "norm_change": -0.3}
+    table |= {"same_shape": 0.5, "same_shape_null": 0.25, "moved": 0.5, "moved_null": 0.75}
+    write_frame(pd.DataFrame(table), results / "tables/drift.parquet")
+    _, text, _ = fill("drift")
+    rows = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("|")]
+    assert [row[2:4] for row in rows[2:]] == [
+        ["0 to 40", "0.10 (0.00)"],
+        ["20 to 40", "0.50 (0.00)"],
+        ["30 to 40", "0.90 (0.00)"],
+    ]
+    assert rows[2][4:] == ["−0.30", "50.0 % (25.0 %)", "0.50 (0.75)"]
+
+
+def test_the_page_on_the_paper_has_the_rows_that_are_written_for_it():
+    parts = yaml.safe_load((ROOT / "docs/paper.yaml").read_text())
+    text = (ROOT / "docs/paper.md").read_text()
+    table = [line for line in text.splitlines() if line.startswith("| ")][2:]
+    rows = [row for part in parts for row in part["rows"]]
+    assert len(table) == len(rows) + len(parts)
+    cells = {line.strip("| ").split(" | ")[0]: line for line in table}
+    for row in rows:
+        line = cells[row["statement"]]
+        for key in ("published", "make", "differs", "needs"):
+            assert row[key] in line, (row["statement"], key)
+        # What stands between the numbers.
+        for words in re.split(r"\{\w+\}", row["ours"]):
+            assert words in line, row["statement"]
 
 
 def test_families_trained_on_other_data_are_findings_of_their_own(fill, results):

@@ -65,7 +65,8 @@ def test_in_the_table_of_functions(paths, threshold):
 
 
 def test_in_the_table_of_offsets(paths, threshold):
-    offsets, _, histogram = offset_tables(*([path] for path in paths), MODELS, threshold)
+    tables = ([path] for path in paths)
+    offsets, *_, histogram = offset_tables(*tables, {}, MODELS, threshold)
     assert offsets["kernels"].unique().tolist() == [DESCRIBED]
     assert histogram["kernels"].sum() == DESCRIBED
 

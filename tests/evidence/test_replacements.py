@@ -9,21 +9,23 @@ import pytest
 import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from safetensors.torch import save_file
+from sklearn.decomposition import TruncatedSVD
 
 from kernelatlas.errors import KernelAtlasError
 from kernelatlas.evidence import fits
 from kernelatlas.evidence.masterkeys import random_filters
-from kernelatlas.evidence.replacements import (
+from kernelatlas.evidence.replacements import SCHEMA, evaluate, explained, skipped
+from kernelatlas.evidence.trials import Trial, layers, load_network, on_crops, put
+from kernelatlas.evidence.variants import (
     MEAN,
     SEEDS,
     UNTOUCHED,
+    Material,
+    by_components,
     by_filters,
-    evaluate,
-    explained,
-    fitted,
-    layers,
-    load_network,
-    put,
+    components,
+    of_layer,
+    variants,
 )
 from kernelatlas.figures import replacements as figure
 from kernelatlas.figures import style
@@ -127,46 +129,164 @@ def test_layers_are_copies_of_the_sizes_asked_for(network: Path) -> None:
     assert not (layers(model, [7])["stages.0.blocks.0.conv_dw"] == 7).any()
 
 
+def test_components_are_those_of_a_singular_value_decomposition() -> None:
+    rng = np.random.default_rng(5)
+    weights = (
+        rng.normal(size=(60, 3)) @ rng.normal(size=(3, 25)) + rng.normal(size=(60, 1))
+    ).astype(np.float32)
+    weights += rng.normal(0, 0.1, weights.shape).astype(np.float32)
+    weights[7] = 1.5
+    kept = np.delete(weights, 7, axis=0)
+    found = components(weights, 4)
+    svd = TruncatedSVD(4, algorithm="arpack", random_state=0).fit(normalise(kept))
+    np.testing.assert_allclose(np.abs(np.sum(found * svd.components_, axis=1)), 1, atol=1e-6)
+    replaced = by_components(weights, found)
+    design = np.concatenate([found, np.ones((1, 25))]).T
+    fit = design @ np.linalg.lstsq(design, kept.T.astype(float), rcond=None)[0]
+    np.testing.assert_allclose(np.delete(replaced, 7, axis=0), fit.T, atol=1e-5)
+    assert (replaced[7] == 1.5).all()
+    np.testing.assert_allclose(by_components(weights, components(weights, 99)), weights, atol=1e-5)
+
+
 def test_fits_go_to_their_kernels(kernels: dict[str, np.ndarray], table: pd.DataFrame) -> None:
-    found = fitted(table, kernels)
+    found = {v.name: v for v in variants(kernels, Material({}, {}, table))}["fits"].of(kernels)
     for name, weights in kernels.items():
         rows = table[table["layer"] == name].sort_values("channel")
-        np.testing.assert_array_equal(found[name][0], fits.render(rows.iloc[:1], 7)[0])
+        replaced = found[name].weights
+        np.testing.assert_array_equal(replaced[0], fits.render(rows.iloc[:1], 7)[0])
         flat = degenerate(weights)
-        np.testing.assert_array_equal(found[name][flat], weights[flat])
-        r2, _ = explained(weights, found[name])
+        np.testing.assert_array_equal(replaced[flat], weights[flat])
+        r2, _ = explained(weights, replaced)
         np.testing.assert_allclose(r2, rows["r2"].dropna(), atol=1e-4)
+        known = rows[["sigma", "ratio", "surround", "aspect", "angle", "width", "x", "y"]]
+        np.testing.assert_array_equal(
+            found[name].numbers[~flat], 2 + known.notna().sum(axis=1)[~flat]
+        )
     with pytest.raises(KernelAtlasError, match=r"conv_dw: 5 fits of 6 kernels"):
-        fitted(table.query("channel > 0"), kernels)
+        of_layer(table.query("channel > 0"), "stages.0.blocks.0.conv_dw", np.zeros((6, 49)))
 
 
-def test_evaluation(network: Path, kernels: dict[str, np.ndarray], table: pd.DataFrame) -> None:
-    model, _ = load_network(network)
+@pytest.fixture
+def trial(network: Path) -> Trial:
+    return on_crops(network, [7], "cpu")
+
+
+@pytest.fixture
+def material(kernels: dict[str, np.ndarray], table: pd.DataFrame) -> Material:
+    """Return keys that are noise, and as prototypes and centroids the kernels themselves."""
     own = np.concatenate([normalise(w[~degenerate(w)]) for w in kernels.values()])
-    keys = {7: random_filters(8, 7, 99)}
-    found = evaluate(network, keys, {7: own}, table)
-    assert list(dict.fromkeys(found["variant"])) == list(figure.VARIANTS)
+    centroids = {8: {7: own[:8]}, 20: {7: own}}
+    return Material({7: random_filters(8, 7, 99)}, {7: own}, table, centroids)
+
+
+def test_evaluation(
+    network: Path,
+    trial: Trial,
+    material: Material,
+    kernels: dict[str, np.ndarray],
+    tmp_path: Path,
+) -> None:
+    found = evaluate(trial, variants(kernels, material), tmp_path / "resume")
+    assert list(dict.fromkeys(found["variant"])) == [
+        *(UNTOUCHED, "fits", "components 3", "components 6", "components 9", "prototypes"),
+        *("k-means 20", "k-means 8", "master keys", "idealised", "random", MEAN),
+    ]
     assert found.loc[found["variant"] == "random", "seed"].tolist() == list(SEEDS)
     assert (found["kernels"] == 20).all()
     assert (found["kept"] == 0).all()
-    assert (found["crops"] == CROPS).all()
-    assert found["chance_subject"].iloc[0] == pytest.approx(1 / 3)
-    assert found["chance"].iloc[0] == pytest.approx(1 / 12)
+    assert (found["pictures"] == CROPS).all()
+    assert (found["measure"] == "subject").all()
+    assert found["chance"].tolist() == pytest.approx([1 / 3] * len(found))
+    assert found["accuracy_top5"].isna().all()
+    assert (found["skipped"] == "").all()
+    assert (found["low"] <= found["accuracy"]).all()
+    assert (found["accuracy"] <= found["high"]).all()
     rows = found.drop_duplicates("variant").set_index("variant")
-    right = ["accuracy", "accuracy_subject", "accuracy_rotation"]
-    direct = accuracies(model, *Crops(**RECIPE["data"]).held_out(3))
-    assert rows.loc[UNTOUCHED, right].to_dict() == direct
-    assert rows.loc["prototypes", right].to_dict() == direct  # each kernel is its own prototype
-    flat = {name: by_filters(weights, own[:0]) for name, weights in kernels.items()}
+    right = ["accuracy_both", "accuracy", "accuracy_rotation"]
+    model, _ = load_network(network)
+    direct = list(accuracies(model, *Crops(**RECIPE["data"]).held_out(3)).values())
+    for variant in (UNTOUCHED, "prototypes", "k-means 20"):  # each kernel is its own filter
+        assert rows.loc[variant, right].tolist() == direct
+    flat = {name: by_filters(weights, weights[:0]) for name, weights in kernels.items()}
     put(model, flat)
-    without = accuracies(model, *Crops(**RECIPE["data"]).held_out(3))
-    assert rows.loc[MEAN, right].to_dict() == without != direct
+    without = list(accuracies(model, *Crops(**RECIPE["data"]).held_out(3)).values())
+    assert rows.loc[MEAN, right].tolist() == without != direct
     assert rows["mean_r2"][[UNTOUCHED, "prototypes", MEAN]].tolist() == pytest.approx(
         [1, 1, 0], abs=1e-6
     )
     assert 0 < rows["mean_r2"]["random"] < rows["mean_r2"]["fits"] < 1
     assert rows["energy_explained"][UNTOUCHED] == pytest.approx(1)
-    pd.testing.assert_frame_equal(found, evaluate(network, keys, {7: own}, table))
+    numbers = rows["numbers"].drop("fits").to_dict()
+    assert numbers == {
+        **dict.fromkeys(("prototypes", "k-means 20", "k-means 8", "master keys"), 2),
+        **{"components 3": 4, "components 6": 7, "components 9": 10},
+        **{UNTOUCHED: 49, "idealised": 2, "random": 2, MEAN: 1},
+    }
+    again = evaluate(trial, variants(kernels, material), tmp_path / "resume")
+    pd.testing.assert_frame_equal(found, again)
+    assert not list(tmp_path.iterdir())
+
+
+def test_filters_of_some_sizes_replace_some_kernels(
+    trial: Trial, material: Material, kernels: dict[str, np.ndarray]
+) -> None:
+    other = Material(material.keys, material.prototypes, material.table, {8: {5: np.eye(8, 25)}})
+    assert "k-means 8" not in [v.name for v in variants(kernels, other)]
+    mixed = {**kernels, "more": np.random.default_rng(3).normal(size=(4, 25)).astype(np.float32)}
+    found = {v.name: v for v in variants(mixed, other)}
+    assert list(found["k-means 8"].of(mixed)) == ["more"]
+    assert set(found["prototypes"].of(mixed)) == set(kernels)
+
+
+def test_what_is_finished_is_not_tested_again(
+    trial: Trial, material: Material, kernels: dict[str, np.ndarray], tmp_path: Path
+) -> None:
+    resume = tmp_path / "resume"
+    chosen = [v for v in variants(kernels, material) if v.name in (UNTOUCHED, "master keys", MEAN)]
+    expected = evaluate(trial, chosen, resume, "a")
+    tested = []
+
+    def failing(replacement: dict[str, np.ndarray], progress: object) -> dict[str, np.ndarray]:
+        if len(tested) == 2:
+            raise KeyboardInterrupt
+        tested.append(replacement)
+        return trial.answers(replacement)
+
+    interrupted = replace_answers(trial, failing)
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(interrupted, chosen, resume, "a")
+    assert resume.is_file()
+    tested.pop()  # one more may be tested, which is enough
+    pd.testing.assert_frame_equal(evaluate(interrupted, chosen, resume, "a"), expected)
+    assert not resume.exists()
+
+    # Of other code, other weights, or damaged: everything is tested again.
+    for code, content in (("b", None), ("a", "{"), ("a", "[1]")):
+        tested.clear()
+        with pytest.raises(KeyboardInterrupt):
+            evaluate(interrupted, chosen, resume, "a")
+        if content is not None:
+            resume.write_text(content)
+        tested.clear()
+        with pytest.raises(KeyboardInterrupt):
+            evaluate(interrupted, chosen, resume, code)
+        assert len(tested) == 2
+        resume.unlink()
+
+
+def replace_answers(trial: Trial, answers: object) -> Trial:
+    class Interrupted(Trial):
+        def answers(self, replacement, progress=lambda n: None):
+            return answers(replacement, progress)
+
+    return Interrupted(**vars(trial))
+
+
+def test_a_network_that_is_not_tested_has_one_row_with_the_reason() -> None:
+    found = skipped("net: has 12 classes")
+    assert list(found.columns) == list(SCHEMA)
+    assert found["skipped"].tolist() == ["net: has 12 classes"]
+    assert found[["accuracy", "kernels", "pictures"]].isna().all(axis=None)
 
 
 def test_wrecked_kernels_cost_accuracy() -> None:
@@ -205,42 +325,55 @@ def test_files_without_a_recipe_are_refused(network: Path, tmp_path: Path) -> No
             load_network(tmp_path / f"{name}.safetensors")
 
 
-def results(networks: int, kept: int = 0) -> pd.DataFrame:
+VARIANTS = (UNTOUCHED, "fits", "k-means 8", "idealised", "random", MEAN)
+
+
+def results(networks: int, kept: int = 0, measure: str = "subject") -> pd.DataFrame:
     rows = []
     for number in range(networks):
-        for place, variant in enumerate(figure.VARIANTS):
+        for place, variant in enumerate(VARIANTS):
             for seed in SEEDS if variant == "random" else (None,):
-                subject = 0.9 - 0.1 * place + 0.02 * (seed or 0)
+                accuracy = 0.9 - 0.1 * place + 0.02 * (seed or 0)
                 rows.append(
                     {
                         "family": "f",
                         "model": f"network_number_{number}",
+                        "measure": measure,
                         "variant": variant,
                         "seed": seed,
                         "kernels": 20,
                         "kept": kept,
                         "mean_r2": 1 - place / 6,
-                        "accuracy": subject / 4,
-                        "accuracy_subject": subject,
-                        "crops": 800,
-                        "chance_subject": 0.05,
+                        "accuracy": accuracy,
+                        "low": accuracy - 0.03,
+                        "high": accuracy + 0.03,
+                        "accuracy_both": accuracy / 4,
+                        "accuracy_top5": accuracy + 0.05,
+                        "pictures": 800,
+                        "chance": 0.05,
+                        "skipped": "",
                     }
                 )
     return pd.DataFrame(rows)
 
 
 @pytest.mark.parametrize("networks", [1, 4])
-def test_figure(networks: int) -> None:
-    page = figure.draw(results(networks, kept=networks - 1))
+@pytest.mark.parametrize("measure", ["subject", "top-1"])
+def test_figure(networks: int, measure: str) -> None:
+    table = results(networks, networks - 1, measure)
+    reason = skipped("other: has 12 classes").assign(family="f", model="other")
+    page = figure.draw(pd.concat([table, reason.dropna(axis=1)]))
     FigureCanvasAgg(page).draw()
     shown = [ax for ax in page.axes if ax.get_visible()]
     assert [ax.get_title(loc="left") for ax in shown] == [
         f"network_number_{n}" for n in range(networks)
     ]
     lengths = [bar.get_width() for bar in shown[0].patches]
-    assert lengths == pytest.approx([90, 80, 70, 60, 50, 42, 30])
+    assert lengths == pytest.approx([90, 80, 70, 60, 52, 40])
     caption = " ".join(text.get_text() for text in page.texts).replace("\n", " ")
     assert "mean of 3 seeds" in caption
+    assert "Not tested: other: has 12 classes." in caption
+    assert ("Pictures: 800 of ImageNet" in caption) == (measure == "top-1")
     assert ("of sizes not studied were kept" in caption) == (networks > 1)
 
 

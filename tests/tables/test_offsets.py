@@ -10,6 +10,7 @@ from kernelatlas.clustering.labels import SCHEMA, write_labels
 from kernelatlas.errors import KernelAtlasError
 from kernelatlas.evidence.fits import fit
 from kernelatlas.figures import offsets as figure
+from kernelatlas.figures import strides as strides_figure
 from kernelatlas.figures import style
 from kernelatlas.kernels.layer import Layer
 from kernelatlas.kernels.table import write_kernels
@@ -21,8 +22,10 @@ from kernelatlas.tables.offsets import (
     TOGETHER,
     chance,
     lattice,
+    median_interval,
     offset_tables,
 )
+from kernelatlas.training.maps import COLUMNS, write_maps
 
 N = 400
 
@@ -49,9 +52,18 @@ def write_model(folder, name: str, k: int, x, y, label: str, r2=0.95, stride: in
     return [folder / f"{name}.{what}" for what in ("fits", "labels", "kernels")]
 
 
-def tables(*written, r2: float = 0.8):
+def tables(*written, r2: float = 0.8, maps: dict | None = None):
     models = [[path[0].stem, "fam", True, ""] for path in written]
-    return offset_tables(*zip(*written, strict=True), models, r2)
+    return offset_tables(*zip(*written, strict=True), maps or {}, models, r2)
+
+
+def write_map(folder, name: str, width: int, expected: tuple[float, float], stride: int = 2):
+    """Write the table of maps of a network of one layer; return its path by its name."""
+    row = {"layer": "dw", "kh": 5, "kw": 5, "stride": stride, "dilation": 1}
+    row |= {"height": width, "width": width, "left": 1, "top": 1, "right": 2, "bottom": 2}
+    row |= dict(zip(("expected_x", "expected_y"), expected, strict=True))
+    write_maps(folder / f"{name}.maps.parquet", name, pd.DataFrame([row]).astype(COLUMNS))
+    return {name: folder / f"{name}.maps.parquet"}
 
 
 def test_points_of_the_lattice() -> None:
@@ -70,7 +82,7 @@ def test_planted_half_pixels_are_found(tmp_path) -> None:
     centres = write_model(
         tmp_path, "centres", 7, x - np.sign(x) / 2, y - np.sign(y) / 2, "on-centre"
     )
-    offsets, layers, histogram = tables(squares, centres)
+    offsets, layers, _, histogram = tables(squares, centres)
     rows = offsets.set_index("label")
     assert rows.index.tolist() == ["on-centre", "on-square", TOGETHER]
     assert rows.loc["on-square", "share_half_both"] > 0.99
@@ -78,8 +90,8 @@ def test_planted_half_pixels_are_found(tmp_path) -> None:
     assert rows.loc["on-centre", "share_centred"] > 0.99
     assert rows.loc[TOGETHER, "share_half_both"] == pytest.approx(0.5, abs=0.01)
     assert rows.loc["on-square", "median_x"] == pytest.approx(0.5, abs=0.01)
-    assert (offsets["stride"] == 2).all()
-    assert layers["kernels"].tolist() == [N, N]
+    assert (layers["stride"] == 2).all()
+    assert layers.set_index("model")["squares"].to_dict() == {"squares": N, "centres": 0}
     corner = histogram[(histogram["label"] == "on-square") & (histogram["x"].abs() == 0.5)]
     assert corner["kernels"].sum() > 0.95 * N
 
@@ -105,19 +117,23 @@ def test_a_label_alone_says_something_of_the_offset(k: int) -> None:
 def test_poor_fits_and_far_offsets_are_not_counted(tmp_path) -> None:
     x, y, r2 = np.array([[0.0, 0, 0.9], [0.5, 0, 0.9], [0, 0, 0.7], [1.5, 0, 0.9]]).T
     written = write_model(tmp_path, "net", 5, x, y, "off-cross", r2, stride=None)
-    offsets, _, histogram = tables(written)
+    offsets, layers, _, histogram = tables(written)
     row = offsets.iloc[0]
     assert row[["identified", "kernels", "near"]].tolist() == [4, 3, 2]
     assert row["share_centred"] == row["share_half_one"] == 0.5
     assert row["median_x"] == 0.5
-    assert pd.isna(row["stride"])
+    assert pd.isna(layers.loc[0, "stride"])
+    assert pd.isna(layers.loc[0, "expected_x"])
     assert histogram["kernels"].sum() == 2
 
 
 def test_labels_without_a_centre_leave_empty_tables_and_words(tmp_path) -> None:
     written = write_model(tmp_path, "net", 7, np.zeros(5), np.zeros(5), "other")
-    offsets, layers, histogram = tables(written)
-    assert all(table.empty for table in (offsets, layers, histogram))
+    offsets, layers, strides, histogram = tables(written)
+    assert offsets.empty
+    assert histogram.empty
+    assert layers[["kernels", "squares", "centred"]].to_numpy().tolist() == [[5, 0, 0]]
+    assert strides["median_x"].isna().all()
     write_frame(offsets, tmp_path / "offsets.parquet", tmp_path / "offsets.csv")
     shown = [t.get_text() for t in figure.draw(offsets, histogram, 0.8).findobj(Text)]
     assert any("No identified kernel with a centre" in text for text in shown)
@@ -131,6 +147,43 @@ def test_sizes_without_fits_are_passed_over(tmp_path) -> None:
     pd.read_parquet(fits).iloc[2:].to_parquet(fits)
     offsets, *_ = tables((fits, labels, kernels))
     assert offsets.loc[offsets["label"] == TOGETHER, "kernels"].tolist() == [3]
+
+
+def test_moves_are_counted_beside_what_the_padding_makes_one_expect(tmp_path) -> None:
+    rng = np.random.default_rng(2)
+    at, noise = np.full(N, 0.5), rng.normal(0, 0.05, (2, N))
+    lopsided = write_model(tmp_path, "even", 5, noise[0] - at, noise[1] + at, "on-square")
+    symmetric = write_model(tmp_path, "odd", 5, noise[0], noise[1], "on-centre", stride=None)
+    maps = write_map(tmp_path, "even", 56, (-0.5, 0.5)) | write_map(tmp_path, "odd", 15, (0, 0))
+    _, layers, strides, _ = tables(lopsided, symmetric, maps=maps)
+    rows = layers.set_index("model")
+    assert rows["stride"].tolist() == [2, 2]  # of the map where the kernels do not tell it
+    assert rows["width"].tolist() == [56, 15]
+    even, odd = rows.loc["even"], rows.loc["odd"]
+    assert (even["median_x"], even["median_y"]) == pytest.approx((-0.5, 0.5), abs=0.01)
+    assert even["x_low"] < even["median_x"] < even["x_high"]
+    assert (even["squares_x"], even["share_squares"]) == (even["median_x"], 1)
+    assert (odd["median_x"], odd["share_squares"]) == (pytest.approx(0, abs=0.01), 0)
+    by = strides.set_index("expected_x")
+    assert by.loc[-0.5, "share_quadrant"] == 1
+    assert np.isnan(by.loc[0.0, "share_quadrant"])
+    assert by["layers"].tolist() == [1, 1]
+    assert by["kernels"].tolist() == [N, N]
+
+
+def test_offsets_without_a_direction_are_in_the_expected_quadrant_by_chance(tmp_path) -> None:
+    x, y = np.random.default_rng(3).uniform(-0.6, 0.6, (2, 4000))
+    written = write_model(tmp_path, "net", 5, x, y, "on-centre")
+    *_, strides, _ = tables(written, maps=write_map(tmp_path, "net", 56, (-0.5, 0.5)))
+    assert strides["share_quadrant"].iloc[0] == pytest.approx(0.25, abs=0.03)
+
+
+def test_intervals_of_medians_cover_the_true_one() -> None:
+    rng = np.random.default_rng(4)
+    intervals = [median_interval(pd.Series(rng.exponential(size=25))) for _ in range(2000)]
+    covered = np.mean([low <= np.log(2) <= high for low, high in intervals])
+    assert 0.95 <= covered < 0.98
+    assert np.isnan(median_interval(pd.Series(np.arange(5.0)))).all()
 
 
 def test_fits_of_other_kernels_are_refused(tmp_path) -> None:
@@ -158,7 +211,7 @@ def test_figure_shows_shares_beside_chance(tmp_path) -> None:
     x, y = 0.5 * rng.choice([-1, 1], (2, N))
     squares = write_model(tmp_path, "squares", 7, x, y, "on-square")
     crosses = write_model(tmp_path, "crosses", 3, 0 * x, 0 * y, "off-cross", stride=None)
-    offsets, _, histogram = tables(squares, crosses)
+    offsets, *_, histogram = tables(squares, crosses)
     shown = [t.get_text() for t in figure.draw(offsets, histogram, 0.8).findobj(Text)]
     by_chance = 100 * chance(7).loc["on-square", "chance_half_both"]
     assert f"½ in both axes: 100 % ({by_chance:.0f} %)" in shown
@@ -167,3 +220,25 @@ def test_figure_shows_shares_beside_chance(tmp_path) -> None:
     style.save(figure.draw(offsets, histogram, 0.8), tmp_path / "2.pdf", tmp_path / "2.png")
     for suffix in ("pdf", "png"):
         assert (tmp_path / f"1.{suffix}").read_bytes() == (tmp_path / f"2.{suffix}").read_bytes()
+
+
+def test_figure_of_strides_names_layers_and_is_equal_for_equal_tables(tmp_path) -> None:
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(0, 0.1, (2, N))
+    even = write_model(tmp_path, "even", 5, x - 0.5, y + 0.5, "on-square")
+    one = write_model(tmp_path, "one", 5, x, y, "on-centre", stride=1)
+    few = write_model(tmp_path, "few", 3, x[:3], y[:3], "on-centre")
+    maps = write_map(tmp_path, "even", 56, (-0.5, 0.5))
+    layers = tables(even, one, few, maps=maps)[1]
+    shown = [t.get_text() for t in strides_figure.draw(layers, 0.8).findobj(Text)]
+    names = {"even, layer 0: 5×5, map 56", "few, layer 0: 3×3", "5×5, stride 1 (1 layer)"}
+    assert names <= set(shown)
+    for name in "12":
+        paths = [tmp_path / f"{name}.{suffix}" for suffix in ("pdf", "png")]
+        style.save(strides_figure.draw(layers, 0.8), *paths)
+    for suffix in ("pdf", "png"):
+        assert (tmp_path / f"1.{suffix}").read_bytes() == (tmp_path / f"2.{suffix}").read_bytes()
+    shown = [
+        t.get_text() for t in strides_figure.draw(layers[layers["stride"] == 1], 0.8).findobj(Text)
+    ]
+    assert "No layer of a trained network is known to have stride 2." in shown

@@ -20,6 +20,27 @@ use rule short_job as fits with:
         "Fitting analytic functions to the kernels of {wildcards.model}"
 
 
+use rule short_job as maps with:
+    input:
+        recipe_in_file,
+    output:
+        result(
+            "results/maps/{model}.parquet",
+            of="evidence",
+            over={"model": lambda: MAPPED},
+        ),
+    pathvars:
+        name="maps/{model}",
+    resources:
+        mem_mb=memory(900),
+        runtime=minutes(2),
+    params:
+        **runs("evidence/maps"),
+        architecture=lambda wildcards: model_of(wildcards).architecture,
+    message:
+        "Finding the maps and the padding of the layers of {wildcards.model}"
+
+
 use rule short_job as nulls with:
     input:
         kernels=expand("results/kernels/{model}.parquet", model=TRAINED),
@@ -66,11 +87,14 @@ use rule short_job as masterkeys with:
         "Searching for master keys of {wildcards.k}x{wildcards.k} kernels"
 
 
-use rule short_job as replacements with:
+# Not a short job: on a cluster it may use a GPU.
+use rule job as replacements with:
     input:
-        network=lambda wildcards: model_of(wildcards).file,
+        network=checkpoint_of,
+        kernels="results/kernels/{model}.parquet",
         masterkeys=of_model("results/masterkeys/k{k}.safetensors"),
         clusters=of_model("results/clusters/k{k}.parquet"),
+        baselines=of_model("results/tables/baseline_prototypes_k{k}.parquet"),
         fits="results/fits/{model}.parquet",
     output:
         result(
@@ -81,12 +105,41 @@ use rule short_job as replacements with:
     pathvars:
         name="replacements/{model}",
     resources:
-        mem_mb=memory(2000),
-        runtime=minutes(30),
+        mem_mb=memory(memory_of_test),
+        runtime=minutes(240),
+        gpu=GPU,
     params:
         **runs("evidence/replacements"),
+        **tests(),
+        # Not an output: it must outlive a job that was killed.
+        resume="results/replacements/{model}.resume",
     message:
-        "Testing {wildcards.model} with its kernels replaced"
+        "Testing {wildcards.model} with its kernels replaced; its progress is in {log}"
+
+
+# Not a short job: on a cluster it may use a GPU.
+use rule job as parity with:
+    input:
+        network=checkpoint_of,
+        kernels="results/kernels/{model}.parquet",
+    output:
+        result(
+            "results/parity/{model}.parquet",
+            of="evidence",
+            over={"model": lambda: ON_PICTURES},
+        ),
+    pathvars:
+        name="parity/{model}",
+    resources:
+        mem_mb=memory(memory_of_test),
+        runtime=minutes(240),
+        gpu=GPU,
+    params:
+        **runs("evidence/parity"),
+        # Kernels of all sizes stay as they are.
+        **{key: value for key, value in tests().items() if key != "sizes"},
+    message:
+        "Testing {wildcards.model} on pictures of other sizes and with moved paddings"
 
 
 # The recipe's kernels are 7x7.

@@ -127,6 +127,19 @@ use rule figure as figure_emergence with:
         "Drawing the shapes at each training step"
 
 
+use rule figure as figure_drift with:
+    input:
+        drift="results/tables/drift.parquet",
+    output:
+        **figures("drift", "Trainings", "drift", of="dynamics"),
+    pathvars:
+        name="figures/drift",
+    params:
+        **draws("drift"),
+    message:
+        "Drawing how far kernels are from those of the last checkpoint"
+
+
 use rule figure as figure_seeds with:
     input:
         seeds="results/tables/seeds.parquet",
@@ -198,7 +211,11 @@ use rule figure as figure_jet with:
         table="results/tables/jet_k{k}.parquet",
     output:
         **figures(
-            "jet_k{k}", "Evidence", "local jets", of="evidence", over={"k": fitted_sizes}
+            "jet_k{k}",
+            "Evidence",
+            "local jets",
+            of="evidence",
+            over={"k": fitted_sizes},
         ),
     pathvars:
         name="figures/jet_k{k}",
@@ -332,6 +349,39 @@ use rule figure as figure_accuracy with:
         **draws("accuracy"),
     message:
         "Drawing the share identified against accuracy"
+
+
+use rule figure as figure_strides with:
+    input:
+        layers="results/tables/offsets_layers.parquet",
+    output:
+        **figures("strides", "Evidence", "squares and strides", of="evidence"),
+    pathvars:
+        name="figures/strides",
+    params:
+        **draws("strides"),
+        r2=config["evidence"]["r2"],
+    message:
+        "Drawing squares and moved centres beside what the padding of layers makes expect"
+
+
+use rule figure as figure_parity with:
+    input:
+        sizes="results/tables/parity_sizes.parquet",
+        moves="results/tables/parity_moves.parquet",
+    output:
+        **figures(
+            "parity",
+            "Evidence",
+            "pictures of other sizes",
+            of="evidence" if ON_PICTURES else [],
+        ),
+    pathvars:
+        name="figures/parity",
+    params:
+        **draws("parity"),
+    message:
+        "Drawing what moved paddings and pictures of other sizes do to networks"
 
 
 use rule figure as figure_offsets with:

@@ -135,6 +135,24 @@ use rule short_job as tables_emergence with:
         "Counting labels by training step"
 
 
+use rule short_job as tables_drift with:
+    input:
+        kernels=expand("results/kernels/{model}.parquet", model=DYNAMICS),
+        labels=expand("results/labels/{model}.parquet", model=DYNAMICS),
+    output:
+        **tables("drift", of="dynamics"),
+    pathvars:
+        name="tables/drift",
+    resources:
+        mem_mb=memory(1000, 7),
+        runtime=minutes(5, 0.05),
+    params:
+        **runs("tables/tables_drift"),
+        models=EXPERIMENT.describe_dynamics(),
+    message:
+        "Comparing the kernels of checkpoints with those of the last"
+
+
 use rule short_job as tables_networks with:
     input:
         weights=[model.file for model in DOCUMENTED],
@@ -414,6 +432,23 @@ use rule short_job as tables_layer_statistics with:
         "Measuring the variety of the kernels of each layer"
 
 
+use rule short_job as tables_named_layers with:
+    input:
+        "results/tables/composition.parquet",
+    output:
+        **tables("named_layers", of="all" if NAMED else []),
+    pathvars:
+        name="tables/named_layers",
+    resources:
+        mem_mb=memory(400),
+        runtime=minutes(1),
+    params:
+        **runs("tables/tables_named_layers"),
+        architectures=[list(pair) for pair in NAMED.items()],
+    message:
+        "Finding the layers that the reviews of the paper name"
+
+
 use rule short_job as tables_accuracy with:
     input:
         models="results/tables/models.parquet",
@@ -436,16 +471,41 @@ use rule short_job as tables_accuracy with:
         "Correlating the share identified with accuracy"
 
 
+use rule short_job as tables_parity with:
+    input:
+        parts=expand("results/parity/{model}.parquet", model=ON_PICTURES),
+        layers="results/tables/offsets_layers.parquet",
+    output:
+        **tables(
+            of="evidence" if ON_PICTURES else [],
+            sizes="parity_sizes",
+            moves="parity_moves",
+        ),
+    pathvars:
+        name="tables/parity",
+    resources:
+        mem_mb=memory(700),
+        runtime=minutes(5),
+    params:
+        **runs("tables/tables_parity"),
+        models=EXPERIMENT.describe(ON_PICTURES),
+        resamples=config["evidence"]["resamples"],
+    message:
+        "Comparing networks on pictures of several sizes and with moved paddings"
+
+
 use rule short_job as tables_offsets with:
     input:
         fits=expand("results/fits/{model}.parquet", model=TRAINED),
         labels=expand("results/labels/{model}.parquet", model=TRAINED),
         kernels=expand("results/kernels/{model}.parquet", model=TRAINED),
+        maps=expand("results/maps/{model}.parquet", model=MAPPED),
     output:
         **tables(
             of="evidence",
             offsets="offsets",
             layers="offsets_layers",
+            strides="offsets_strides",
             histogram="offsets_histogram",
         ),
     pathvars:
@@ -456,6 +516,7 @@ use rule short_job as tables_offsets with:
     params:
         **runs("tables/tables_offsets"),
         models=EXPERIMENT.describe(TRAINED),
+        mapped=MAPPED,
         r2=config["evidence"]["r2"],
     message:
         "Measuring the offsets of the centres of kernels"

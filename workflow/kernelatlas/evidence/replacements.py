@@ -1,71 +1,37 @@
-"""Held-out accuracy of a network whose depthwise kernels are replaced, without retraining."""
+"""Accuracy of a network whose depthwise kernels are replaced, without retraining."""
 
+import hashlib
+import json
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any, TextIO
 
 import numpy as np
 import pandas as pd
-import torch
-from torch import nn
+from tqdm import tqdm  # type: ignore[import-untyped]
 
-from kernelatlas.errors import KernelAtlasError
-from kernelatlas.evidence import fits
-from kernelatlas.evidence.masterkeys import best_filter, energies, idealised, random_filters
-from kernelatlas.kernels.layer import side
-from kernelatlas.kernels.normalise import degenerate, normalise
-from kernelatlas.running.tensors import read_tensors
-from kernelatlas.training import architectures
-from kernelatlas.training.network import accuracies
-from kernelatlas.training.pictures import ROTATIONS, Crops, n_subjects
+from kernelatlas.evidence.intervals import share
+from kernelatlas.evidence.masterkeys import energies
+from kernelatlas.evidence.trials import Trial
+from kernelatlas.evidence.variants import UNTOUCHED, Replaced, Variant
+from kernelatlas.kernels.normalise import degenerate
+from kernelatlas.running.files import whole
+
+SCHEMA = {
+    **dict.fromkeys(("measure", "variant"), "object"),
+    "seed": "Int16",
+    "numbers": "float64",
+    **dict.fromkeys(("kernels", "kept"), "Int64"),
+    **dict.fromkeys(("mean_r2", "energy_explained", "accuracy", "low", "high"), "float64"),
+    **dict.fromkeys(("accuracy_top5", "accuracy_rotation", "accuracy_both"), "float64"),
+    "pictures": "Int64",
+    "chance": "float64",
+    "skipped": "object",
+}
 
 log = logging.getLogger(__name__)
-
-UNTOUCHED, MEAN = "untouched", "mean"
-SEEDS = (0, 1, 2)  # of random filters
-
-
-def load_network(path: str | Path) -> tuple[nn.Module, dict]:
-    """Return a network that `kernelatlas.training.network.train` wrote, and its metadata.
-
-    Raises
-    ------
-    KernelAtlasError
-        If the file holds no such network.
-    """
-    try:
-        state, known = read_tensors(path, framework="pt")
-        model = architectures.from_recipe(known["recipe"])
-        model.load_state_dict(state)
-    except (KernelAtlasError, KeyError, RuntimeError) as error:
-        raise KernelAtlasError(
-            f"{path}: no network with the recipe that trained it ({error}): "
-            "take one that the rule `network` made"
-        ) from error
-    return model.eval(), known
-
-
-def by_filters(weights: np.ndarray, filters: np.ndarray) -> np.ndarray:
-    """Return the best a·f + b of each kernel, f one of the filters.
-
-    Parameters
-    ----------
-    weights : ndarray of shape (n, k·k), float32
-        Raw. Degenerate kernels are not replaced.
-    filters : ndarray of shape (m, k·k), float32
-        Normalised; without any only the mean b is left.
-    """
-    replaced = weights.copy()
-    valid = ~degenerate(weights)
-    raw = weights[valid]
-    mean = raw.mean(axis=1, keepdims=True, dtype=np.float64)
-    if not len(filters):
-        replaced[valid] = np.broadcast_to(mean, raw.shape)
-        return replaced
-    best = filters[best_filter(normalise(raw), filters)[0]].astype(np.float64)
-    amplitude = np.einsum("ij,ij->i", raw - mean, best)[:, None]
-    replaced[valid] = amplitude * best + mean
-    return replaced
 
 
 def explained(weights: np.ndarray, replaced: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -79,93 +45,12 @@ def explained(weights: np.ndarray, replaced: np.ndarray) -> tuple[np.ndarray, np
     return 1 - (missed**2).sum(axis=1) / energy, energy
 
 
-@torch.no_grad()
-def put(model: nn.Module, kernels: Mapping[str, np.ndarray]) -> None:
-    """Overwrite depthwise weights, by parameter name without `.weight`."""
-    weights = dict(model.named_parameters())
-    for name, values in kernels.items():
-        parameter = weights[f"{name}.weight"]
-        parameter.copy_(torch.from_numpy(values).reshape(parameter.shape))
-
-
-def layers(model: nn.Module, sizes: Sequence[int]) -> dict[str, np.ndarray]:
-    """Return copies of the square depthwise weights of these sizes, (n, k·k), by layer."""
-    return {
-        name.removesuffix(".weight"): tensor.flatten(1).numpy().copy()
-        for name, tensor in architectures.depthwise(model).items()
-        if tensor.shape[2] == tensor.shape[3] and tensor.shape[3] in sizes
-    }
-
-
-def fitted(table: pd.DataFrame, kernels: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Return the analytic fit of each kernel; degenerate kernels stay as they are.
-
-    Parameters
-    ----------
-    table
-        As `kernelatlas.evidence.fitted.fit_model` returns it, of the same network.
-    kernels
-        As `layers` returns them.
-
-    Raises
-    ------
-    KernelAtlasError
-        If the table has other kernels.
-    """
-    by_layer = {str(name): rows for name, rows in table.groupby("layer", observed=True)}
-    found = {}
-    for name, weights in kernels.items():
-        rows = by_layer.get(name, table.iloc[:0]).sort_values("channel", ignore_index=True)
-        if len(rows) != len(weights):
-            raise KernelAtlasError(
-                f"layer {name}: {len(rows)} fits of {len(weights)} kernels: delete the model's "
-                "table of fits and run again"
-            )
-        k = side(weights)
-        unfit = rows["degenerate"].to_numpy()
-        found[name] = np.where(unfit[:, None], weights, fits.render(rows, k))
-    return found
-
-
-def variants(
-    kernels: Mapping[str, np.ndarray],
-    keys: Mapping[int, np.ndarray],
-    prototypes: Mapping[int, np.ndarray],
-    table: pd.DataFrame,
-) -> Iterator[tuple[str, int | None, dict[str, np.ndarray]]]:
-    """Yield the name of each variant, its seed, and the kernels by layer.
-
-    Parameters
-    ----------
-    kernels
-        As `layers` returns them.
-    keys, prototypes
-        By k, filters of shape (n, k·k), normalised.
-    table
-        See `fitted`.
-    """
-
-    def replaced(filters: Mapping[int, np.ndarray]) -> dict[str, np.ndarray]:
-        return {
-            name: by_filters(weights, filters[side(weights)]) for name, weights in kernels.items()
-        }
-
-    yield UNTOUCHED, None, dict(kernels)
-    yield "fits", None, fitted(table, kernels)
-    yield "prototypes", None, replaced(prototypes)
-    yield "master keys", None, replaced(keys)
-    yield "idealised", None, replaced({k: idealised(k)[1] for k in keys})
-    for seed in SEEDS:
-        noise = {k: random_filters(len(filters), k, seed) for k, filters in keys.items()}
-        yield "random", seed, replaced(noise)
-    yield MEAN, None, replaced({k: filters[:0] for k, filters in keys.items()})
-
-
 def evaluate(
-    path: str | Path,
-    keys: Mapping[int, np.ndarray],
-    prototypes: Mapping[int, np.ndarray],
-    table: pd.DataFrame,
+    trial: Trial,
+    variants: Sequence[Variant],
+    resume: str | Path,
+    code: str = "",
+    terminal: TextIO | None = None,
 ) -> pd.DataFrame:
     """Test a network with its own and with replaced depthwise kernels.
 
@@ -173,43 +58,111 @@ def evaluate(
 
     Parameters
     ----------
-    path
-        A network that `kernelatlas.training.network.train` wrote, tested on its recipe's held-out
-        crops.
-    keys, prototypes, table
-        See `variants`; depthwise kernels of other sizes than those of `keys` are kept.
+    variants
+        As `kernelatlas.evidence.variants.variants` returns them.
+    resume
+        A file in which the results of finished variants are saved. If it exists, those of the same
+        network, test, kernels and `code` are not tested again. It is removed at the end.
+    code
+        Digest of the code of the test.
+    terminal
+        Where a progress bar is shown, if it is a terminal.
 
     Returns
     -------
     DataFrame
         A row for each variant and seed, columns as in results/README.md.
     """
-    model, known = load_network(path)
-    recipe = known["recipe"]
-    images, shown = Crops(**recipe["data"]).held_out(recipe["test"]["per_subject"])
-    kernels = layers(model, sorted(keys))
-    n = sum(map(len, kernels.values()))
-    others = sum(map(len, architectures.depthwise(model).values())) - n
-    rows = []
-    for variant, seed, replacement in variants(kernels, keys, prototypes, table):
-        put(model, replacement)
-        pairs = [explained(kernels[name], replacement[name]) for name in kernels]
-        r2, energy = (np.concatenate(values) for values in zip(*pairs, strict=True))
-        row = {
-            "variant": variant,
-            "seed": seed,
-            "kernels": n,
-            "kept": others,
-            "mean_r2": r2.mean(),
-            "energy_explained": energy @ r2 / energy.sum(),
-            **accuracies(model, images, shown),
-        }
-        log.info("%s", row)
-        rows.append(row)
-    chance = 1 / n_subjects(recipe["data"])
-    return pd.DataFrame(rows).assign(
-        seed=lambda frame: frame["seed"].astype("Int16"),
-        crops=len(shown),
-        chance=chance / ROTATIONS,
-        chance_subject=chance,
+    done, rows = _Done(resume), []
+    total = len(variants) * trial.pictures
+    bar: Any = tqdm(
+        total=total, file=terminal, disable=None if terminal else True, unit="picture", leave=False
     )
+    began, fresh = time.monotonic(), 0
+    with bar:
+        for number, variant in enumerate(variants, 1):
+            replaced = variant.of(trial.kernels)
+            bar.set_description(variant.name)
+            key = _key([trial.identity, code, variant.name, variant.seed], replaced)
+            row = done.rows.get(key)
+            if row is None:
+                row = _row(trial, replaced, bar.update)
+                fresh += trial.pictures
+                done.save(key, row)
+            else:
+                bar.update(trial.pictures)
+            rows.append({"variant": variant.name, "seed": variant.seed, **row})
+            pace = fresh / (time.monotonic() - began)
+            log.info(
+                "%d of %d, %s: %s %.1f %%, mean R² %.3f; %.1f pictures/s, %.0f min to go",
+                *(number, len(variants), variant.name, trial.measure, 100 * row["accuracy"]),
+                *(row["mean_r2"], pace, (total - number * trial.pictures) / max(pace, 1e-9) / 60),
+            )
+    done.remove()
+    return _table(rows)
+
+
+def skipped(reason: str) -> pd.DataFrame:
+    """Return the table of a network that cannot be tested: one row, empty but for the reason."""
+    return _table([{"variant": UNTOUCHED, "skipped": reason}])
+
+
+def _table(rows: list[dict[str, Any]]) -> pd.DataFrame:
+    frame = pd.DataFrame([{"skipped": "", **row} for row in rows])
+    return frame.reindex(columns=list(SCHEMA)).astype(SCHEMA)
+
+
+def _row(trial: Trial, replaced: Mapping[str, Replaced], progress: Any) -> dict[str, Any]:
+    pairs = [explained(trial.kernels[name], part.weights) for name, part in replaced.items()]
+    r2, energy = (np.concatenate(values) for values in zip(*pairs, strict=True))
+    valid = [~degenerate(trial.kernels[name]) for name in replaced]
+    numbers = [part.numbers[of] for part, of in zip(replaced.values(), valid, strict=True)]
+    weights = {name: part.weights for name, part in replaced.items()}
+    found = trial.answers(weights, progress)
+    right = found["accuracy"]
+    estimate = share(right.sum(axis=1), np.full(len(right), right.shape[1]))
+    n = sum(map(len, weights.values()))
+    others = sum(map(len, trial.kernels.values())) - n
+    return {
+        "measure": trial.measure,
+        "numbers": float(np.concatenate(numbers).mean()),
+        "kernels": n,
+        "kept": trial.kept + others,
+        "mean_r2": float(r2.mean()),
+        "energy_explained": float(energy @ r2 / energy.sum()),
+        **{question: float(answers.mean()) for question, answers in found.items()},
+        "low": float(estimate.low),
+        "high": float(estimate.high),
+        "pictures": trial.pictures,
+        "chance": trial.chance,
+    }
+
+
+def _key(identity: Sequence[Any], replaced: Mapping[str, Replaced]) -> str:
+    digest = hashlib.sha256(json.dumps(list(identity)).encode())
+    for name, part in replaced.items():
+        digest.update(name.encode())
+        digest.update(np.ascontiguousarray(part.weights))
+    return digest.hexdigest()
+
+
+class _Done:
+    """Results of finished variants, in a JSON file."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        try:
+            content = json.loads(self.path.read_text())
+        except (OSError, ValueError):
+            content = {}  # none, or a damaged file: all is tested again
+        self.rows: dict[str, dict[str, Any]] = content if isinstance(content, dict) else {}
+        if self.rows:
+            log.info("resuming after %d variants, from %s", len(self.rows), path)
+
+    def save(self, key: str, row: dict[str, Any]) -> None:
+        self.rows[key] = row
+        with whole(self.path) as partial:
+            partial.write_text(json.dumps(self.rows))
+
+    def remove(self) -> None:
+        self.path.unlink(missing_ok=True)

@@ -70,7 +70,7 @@ def draw(
     for ax in (share, *rest):
         ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
     for ax in (share, energy, *rest):
-        _step_axis(ax, steps)
+        step_axis(ax, steps)
     parts: list[str] = []
     for number, run in enumerate(style.rows_of(runs)):
         ax = figure.add_subplot(panels[number // ACROSS, number % ACROSS])
@@ -124,7 +124,7 @@ def _lines(ax: Axes, states: pd.DataFrame | None, column: str, colours: dict[str
     sns.despine(ax=ax)
 
 
-def _step_axis(ax: Axes, steps: Sequence[int]) -> None:
+def step_axis(ax: Axes, steps: Sequence[int]) -> None:
     """Make x logarithmic from the first step on, with step 0 to the left of it."""
     first = max(next((step for step in steps if step), 1), 1)
     ax.set_xscale("symlog", linthresh=first, linscale=0.4)

@@ -12,20 +12,18 @@ from matplotlib.patches import Patch
 from kernelatlas.figures import style
 
 ACROSS = 3  # networks in a row
-PITCH = 0.23  # inches from bar to bar
+PITCH = 0.19  # inches from bar to bar
 REPLACED: dict[str, Any] = {"facecolor": "#0072B2"}
-# The bar of each variant, from top to bottom.
-VARIANTS: dict[str, dict[str, Any]] = {
+# The bars of those variants that are not described by a few numbers a kernel.
+REFERENCES: dict[str, dict[str, Any]] = {
     "untouched": {"facecolor": style.INK},
-    "fits": REPLACED,
-    "prototypes": REPLACED,
-    "master keys": REPLACED,
-    "idealised": REPLACED,
     "random": style.control_style(),
     "mean": style.control_style(),
 }
 NAMES = {"fits": "analytic fits", "random": "random filters", "mean": "mean only"}
+AXES = {"subject": "held-out crops, %", "top-1": "pictures, %"}
 CHANCE: dict[str, Any] = {"color": style.INK, "linewidth": 0.8, "linestyle": (0, (4, 3))}
+WHISKER: dict[str, Any] = {"color": "#D55E00", "linewidth": 1.0}
 
 
 def draw(replacements: pd.DataFrame) -> Figure:
@@ -34,39 +32,49 @@ def draw(replacements: pd.DataFrame) -> Figure:
     Parameters
     ----------
     replacements
-        Columns family, model, variant (of `VARIANTS`), mean_r2, kernels, kept, crops, and in
-        [0, 1] accuracy, accuracy_subject, chance_subject. Several rows of a variant are seeds.
+        Columns as in the table of this name. Several rows of a variant are seeds. Networks that
+        were not tested are named in the caption.
     """
-    panels = list(replacements.groupby(["family", "model"], sort=False))
-    across = min(ACROSS, len(panels))
-    down = -(-len(panels) // across)
+    tested = replacements[replacements["accuracy"].notna()]
+    variants = list(dict.fromkeys(tested["variant"]))
+    panels = list(tested.groupby(["family", "model"], sort=False))
+    across = max(min(ACROSS, len(panels)), 1)
+    down = max(-(-len(panels) // across), 1)
     figure = style.new_figure(
         2.2 + 3.4 * across,
-        0.4 + down * (0.75 + PITCH * len(VARIANTS)),
-        "Held-out accuracy with all depthwise kernels replaced",
+        0.4 + down * (0.75 + PITCH * max(len(variants), 4)),
+        "Accuracy with all depthwise kernels replaced",
     )
     axes = figure.subplots(down, across, squeeze=False).ravel()
     for number, ((_, rows), ax) in enumerate(zip(panels, axes, strict=False)):
-        _panel(ax, rows)
+        _panel(ax, rows, variants)
         ax.tick_params(axis="y", length=0, labelleft=number % across == 0)
     for ax in axes[len(panels) :]:
         ax.set_visible(False)
+    measures = set(tested["measure"])
+    others = {"subject": "subject and rotation", "top-1": "among the first five"}
     style.legend(
         figure,
         [
-            Patch(label="correct subject", **REPLACED),
-            Line2D([], [], linestyle="", label="subject and rotation", **_both()),
-            Line2D([], [], label="chance: subject", **CHANCE),
+            Patch(label="correct class, or subject", **REPLACED),
+            Line2D([], [], label="95 % interval", **WHISKER),
+            Line2D(
+                *([], []),
+                linestyle="",
+                label="; ".join(text for name, text in others.items() if name in measures),
+                **_other(),
+            ),
+            Line2D([], [], label="chance", **CHANCE),
         ],
     )
     style.caption(figure, _caption(replacements))
     return figure
 
 
-def _both() -> dict[str, Any]:
+def _other() -> dict[str, Any]:
     return {
         "marker": "D",
-        "markersize": 4,
+        "markersize": 3.5,
         "markerfacecolor": "white",
         "markeredgecolor": style.INK,
         "markeredgewidth": 0.8,
@@ -74,45 +82,60 @@ def _both() -> dict[str, Any]:
 
 
 def _caption(replacements: pd.DataFrame) -> str:
-    kept = replacements.drop_duplicates("model")["kept"].sum()
-    seeds = replacements.groupby(["model", "variant"]).size().max()
+    tested = replacements[replacements["accuracy"].notna()]
+    untested = replacements[replacements["accuracy"].isna()]
+    counts = {
+        measure: style.listed(sorted({int(n) for n in rows["pictures"]}))
+        for measure, rows in tested.groupby("measure")
+    }
+    seeds = tested.groupby(["model", "variant"]).size().max() if len(tested) else 0
+    kept = tested[tested["variant"] == "untouched"].drop_duplicates("model")["kept"].sum()
+    crops = f" Held-out crops: {counts.get('subject')} a network, each place in four rotations."
+    top = f" Pictures: {counts.get('top-1')} of ImageNet a network, prepared as timm does."
     return (
-        "Share of held-out crops "
-        f"({style.listed(sorted({int(n) for n in replacements['crops']}))} a network, each place "
-        "in four rotations) answered right by networks in which every depthwise kernel w was "
-        "replaced, all else being left as it was trained. Analytic fits: the function selected for "
-        "the kernel. Others: the best a·f + b of the kernel, with f among the clusters' "
-        "prototypes, the master keys, the idealised filters of arXiv 2509.12746 at their published "
-        "scales, or as many filters of white noise as there are keys "
-        f"(mean of {style.count(int(seeds), 'seed')}, each a dot). Mean only: all weights of "
-        "a kernel are its mean. Beside the bars: the accuracy, and the mean R² of the replaced "
-        "kernels."
+        "Share answered right by networks in which every depthwise kernel w was replaced, all else "
+        "being left as it was trained."
+        + (crops if "subject" in counts else "")
+        + (top if "top-1" in counts else "")
+        + " Analytic fits: the function selected for the kernel. Components: the mean of the "
+        "kernel and its projection on so many principal components of the network's own kernels. "
+        "Others: the best a·f + b of the kernel, with f among the clusters' prototypes, so many "
+        "centroids of k-means, the master keys, the idealised filters of arXiv 2509.12746, or as "
+        f"many filters of white noise as there are keys (mean of {style.count(int(seeds), 'seed')},"
+        " each a dot). Mean only: all weights of a kernel are its mean. Beside the bars: the "
+        "accuracy, and the mean R² of the replaced kernels."
         + (f" {style.count(int(kept), 'kernel')} of sizes not studied were kept." if kept else "")
+        + "".join(f" Not tested: {reason}." for reason in untested["skipped"])
     )
 
 
-def _panel(ax: Axes, rows: pd.DataFrame) -> None:
-    for place, (variant, looks) in enumerate(VARIANTS.items()):
+def _panel(ax: Axes, rows: pd.DataFrame, variants: list[str]) -> None:
+    for place, variant in enumerate(variants):
         found = rows[rows["variant"] == variant]
         if found.empty:
             continue
-        subject = 100 * found["accuracy_subject"]
-        ax.barh(place, subject.mean(), height=0.72, **looks)
+        looks = REFERENCES.get(variant, REPLACED)
+        accuracy, low, high = (100 * found[name] for name in ("accuracy", "low", "high"))
+        ax.barh(place, accuracy.mean(), height=0.72, **looks)
         if len(found) > 1:
-            ax.scatter(subject, [place] * len(found), s=8, color=style.INK, linewidths=0, zorder=3)
-        ax.plot(100 * found["accuracy"].mean(), place, linestyle="", zorder=4, **_both())
+            ax.scatter(accuracy, [place] * len(found), s=8, color=style.INK, linewidths=0, zorder=3)
+        elif low.notna().all():
+            ax.plot([low.iloc[0], high.iloc[0]], [place, place], zorder=3, **WHISKER)
+        top = rows["measure"].iloc[0] == "top-1"
+        other = 100 * found["accuracy_top5" if top else "accuracy_both"].mean()
+        ax.plot(other, place, linestyle="", zorder=4, **_other())
         ax.annotate(
-            f"{subject.mean():.1f} %   R² {abs(found['mean_r2'].mean()):.2f}",
-            (subject.max(), place),
-            (4, 0),
+            f"{accuracy.mean():.1f} %   R² {abs(found['mean_r2'].mean()):.2f}",
+            (max(high.max(), accuracy.max(), other), place),
+            (5, 0),
             textcoords="offset points",
             va="center_baseline",
             size=style.SMALL,
             bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.6},
         )
-    ax.axvline(100 * rows["chance_subject"].iloc[0], **CHANCE)
-    ax.set_yticks(range(len(VARIANTS)), [NAMES.get(name, name) for name in VARIANTS])
-    ax.set_ylim(len(VARIANTS) - 0.4, -0.6)
-    style.percent_axis(ax, "held-out crops, %")
-    ax.set(xlim=(0, 138), xticks=range(0, 101, 20), title=str(rows["model"].iloc[0]))
+    ax.axvline(100 * rows["chance"].iloc[0], **CHANCE)
+    ax.set_yticks(range(len(variants)), [NAMES.get(name, name) for name in variants])
+    ax.set_ylim(len(variants) - 0.4, -0.6)
+    style.percent_axis(ax, AXES[str(rows["measure"].iloc[0])])
+    ax.set(xlim=(0, 142), xticks=range(0, 101, 20), title=str(rows["model"].iloc[0]))
     sns.despine(ax=ax)

@@ -6,17 +6,18 @@ import os
 import sys
 import traceback
 from collections.abc import Iterator
+from typing import TextIO
 
 from kernelatlas.errors import KernelAtlasError
 
 
 @contextlib.contextmanager
-def logged(path: str) -> Iterator[None]:
+def logged(path: str) -> Iterator[TextIO]:
     """Redirect all output of the block to a log file, that of C libraries and crashes included.
 
     The message of a `KernelAtlasError` is also printed on the terminal, in one line; of any
     other exception the terminal shows one line that names the log with the traceback. Both end
-    the process with exit status 1.
+    the process with exit status 1. The block is given what was the terminal, for a progress bar.
     """
     os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
     sys.stdout.flush()
@@ -27,7 +28,8 @@ def logged(path: str) -> Iterator[None]:
         os.dup2(file.fileno(), 2)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s", force=True)
     try:
-        yield
+        with os.fdopen(os.dup(terminal), "w") as shown:
+            yield shown
     except KernelAtlasError as error:
         message = f"ERROR {error}"
     except Exception as error:

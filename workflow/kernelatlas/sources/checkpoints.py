@@ -46,6 +46,10 @@ from kernelatlas.sources.zips import read_zip
 T = TypeVar("T")
 
 
+class NoStateDictError(KernelAtlasError):
+    """A checkpoint whose tensors are not named as those of a PyTorch network."""
+
+
 def read_depthwise(path: str | Path, options: Options = DEFAULT) -> Reading:
     """Read the depthwise weights of a checkpoint file, as `read_layers` does.
 
@@ -80,6 +84,41 @@ def _read(path: Path, read: Callable[[Source], T]) -> T:
 
 def _read_sibling(folder: Path, name: str, options: Options) -> Shard:
     return _read(folder / name, partial(read_shard, options=options))
+
+
+def read_whole(path: str | Path, options: Options) -> Tensors:
+    """Read all tensors of a checkpoint file, as `read_tensors` does.
+
+    Raises
+    ------
+    KernelAtlasError
+        If the file is missing or unreadable, or as `read_tensors`.
+    """
+    return _read(Path(path), partial(read_tensors, options=options))
+
+
+def read_tensors(source: Source, options: Options) -> Tensors:
+    """Read all tensors of a state dict; the values are those of floating-point numbers alone.
+
+    Parameters
+    ----------
+    options
+        With `whole`.
+
+    Raises
+    ------
+    KernelAtlasError
+        If the file is damaged, no checkpoint, or wants to run code.
+    NoStateDictError
+        If it holds no state dict.
+    """
+    source.options = options
+    with _explained(source):
+        refuse_shard(source.label)
+        found = _found(source)
+    if not isinstance(found, Tensors):
+        raise NoStateDictError(f"{source.label}: holds no state dict of PyTorch")
+    return found
 
 
 def read_layers(source: Source, options: Options = DEFAULT) -> Reading:

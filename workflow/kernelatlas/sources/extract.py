@@ -15,10 +15,9 @@ from kernelatlas.errors import KernelAtlasError
 from kernelatlas.kernels.layer import Layer
 from kernelatlas.kernels.table import write_kernels
 from kernelatlas.running.digests import digest_of
-from kernelatlas.running.files import sha256
 from kernelatlas.sources.checkpoints import read_depthwise
 from kernelatlas.sources.fused import fuse
-from kernelatlas.sources.packages import Packaged, license_of, path_of
+from kernelatlas.sources.packages import Packaged, checked_path, license_of
 from kernelatlas.sources.registry import conform, expected_layers
 from kernelatlas.sources.source import DEFAULT, Options, Reading
 
@@ -110,13 +109,7 @@ def _drained(layers: list[Layer]) -> Iterator[Layer]:
 def _read_packaged(
     model: str, packaged: Packaged, options: Options
 ) -> tuple[Reading, dict[str, Any]]:
-    path = path_of(packaged.package, packaged.file)
-    digest = sha256(path)
-    if packaged.sha256 not in (None, digest):
-        raise KernelAtlasError(
-            f"{model}: {path} is not the file that {packaged.package} {packaged.version} installed "
-            f"(SHA-256 {digest}, not {packaged.sha256}): install the package again"
-        )
+    path, digest = checked_path(model, packaged)
     origin = {
         "source": f"{packaged.package} {packaged.version}: {packaged.file}",
         "license": license_of(packaged.package),

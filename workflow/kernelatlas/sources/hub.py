@@ -34,7 +34,7 @@ from huggingface_hub.utils import build_hf_headers
 
 from kernelatlas import __version__
 from kernelatlas.errors import KernelAtlasError
-from kernelatlas.sources.checkpoints import read_layers, read_shard
+from kernelatlas.sources.checkpoints import read_layers, read_shard, read_tensors
 from kernelatlas.sources.ranges import (
     BROKEN,
     HEADERS,
@@ -50,7 +50,15 @@ from kernelatlas.sources.ranges import (
     stream,
     use_limited_client,
 )
-from kernelatlas.sources.source import DEFAULT, LocalSource, Options, Reading, Shard, Source
+from kernelatlas.sources.source import (
+    DEFAULT,
+    LocalSource,
+    Options,
+    Reading,
+    Shard,
+    Source,
+    Tensors,
+)
 
 FILENAMES = (
     *("model.safetensors", "model.safetensors.index.json"),
@@ -107,8 +115,30 @@ def read_hub(
     KernelAtlasError
         Naming the model, the repository and the remedy.
     """
+    return _read_hub(model, repo, filenames, revision, partial(read_layers, options=options))
+
+
+def read_hub_whole(
+    model: str, repo: str, filenames: Sequence[str], revision: str | None, options: Options
+) -> Remote[Tensors]:
+    """Download a checkpoint into the hub's local cache, and read all its tensors.
+
+    Parameters and errors are those of `read_hub`, and of
+    `kernelatlas.sources.checkpoints.read_tensors`.
+    """
+    read = partial(read_tensors, options=options)
+    return _read_hub(model, repo, filenames, revision, read, whole=True)
+
+
+def _read_hub(
+    model: str,
+    repo: str,
+    filenames: Sequence[str],
+    revision: str | None,
+    read: Callable[[Source], T],
+    whole: bool = False,
+) -> Remote[T]:
     use_limited_client()
-    read = partial(read_layers, options=options)
     with _explained(f"{model}: {repo} in the hub's cache", repo):
         for name in filenames:
             found = _cached(repo, name, revision)
@@ -121,7 +151,7 @@ def read_hub(
         )
     for name in filenames:
         try:
-            return _read_repository(model, repo, name, revision, read)
+            return _read_repository(model, repo, name, revision, read, whole)
         except RemoteEntryNotFoundError:
             continue
     raise KernelAtlasError(
@@ -163,7 +193,7 @@ def _read_shard(
     if found is not None:
         return _read_cached(model, repo, filename, found, read).reading
     try:
-        return _read_repository(model, repo, filename, commit, read).reading
+        return _read_repository(model, repo, filename, commit, read, options.whole).reading
     except RemoteEntryNotFoundError as error:
         raise KernelAtlasError(
             f"{model}: the repository {repo} has no {filename}, which its index names: "
@@ -172,7 +202,12 @@ def _read_shard(
 
 
 def _read_repository(
-    model: str, repo: str, filename: str, revision: str | None, read: Callable[[Source], T]
+    model: str,
+    repo: str,
+    filename: str,
+    revision: str | None,
+    read: Callable[[Source], T],
+    whole: bool,
 ) -> Remote[T]:
     label = f"{model}: {repo}/{filename}"
     pinned = revision
@@ -189,6 +224,8 @@ def _read_repository(
 
     with _explained(label, repo, revision):
         try:
+            if whole:
+                raise RangesIgnoredError("all of it is needed")
             source = RangeSource(label, locate, sibling)
             reading = read(source)
             log.info(MOVED, label, source.moved, source.size, source.requests)
@@ -236,13 +273,22 @@ def read_url(
     KernelAtlasError
         Naming the model, the URL and the remedy.
     """
-    use_limited_client()
     return _read_address(model, url, sha256, partial(read_layers, options=options))
 
 
+def read_url_whole(model: str, url: str, sha256: str | None, options: Options) -> Remote[Tensors]:
+    """Download a checkpoint at a URL, read all its tensors, and remove it.
+
+    Parameters and errors are those of `read_url`, and of
+    `kernelatlas.sources.checkpoints.read_tensors`.
+    """
+    return _read_address(model, url, sha256, partial(read_tensors, options=options), whole=True)
+
+
 def _read_address(
-    model: str, url: str, sha256: str | None, read: Callable[[Source], T]
+    model: str, url: str, sha256: str | None, read: Callable[[Source], T], whole: bool = False
 ) -> Remote[T]:
+    use_limited_client()
     label = f"{model}: {public(url)}"
 
     def sibling(name: str, options: Options) -> Shard:
@@ -251,10 +297,10 @@ def _read_address(
                 f"{label}: is an index of shards, which its SHA-256 does not cover: remove `sha256`"
             )
         read = partial(read_shard, options=options)
-        return _read_address(model, urljoin(url, name), None, read).reading
+        return _read_address(model, urljoin(url, name), None, read, options.whole).reading
 
     with _explained(label):
-        if sha256 is None:
+        if sha256 is None and not whole:
             try:
                 source = RangeSource(label, lambda: Location(url), sibling)
                 reading = read(source)

@@ -16,7 +16,7 @@ from kernelatlas.sources.weights import (
     check_dtype,
     check_parts,
     is_foldable,
-    is_needed,
+    is_wanted,
 )
 from kernelatlas.sources.zips import RAISED
 
@@ -94,7 +94,7 @@ def read_npz(source: Source, archive: zipfile.ZipFile) -> Tensors:
     entries = entries_of(archive)
     chosen, folded = {}, {}
     for name, entry in entries.items():
-        if is_needed(name, entry.dtype.name, entry.shape):
+        if is_wanted(source.options, name, entry.dtype.name, entry.shape):
             check_dtype(name, entry.dtype.name)
             chosen[name] = entry
         elif source.options.fused and is_foldable(name, entry.shape):
@@ -105,7 +105,7 @@ def read_npz(source: Source, archive: zipfile.ZipFile) -> Tensors:
     stored = sum(entry.info.compress_size for entry in (*chosen.values(), *folded.values()))
     if stored > source.size or claimed > DEFLATED * source.size:
         raise Damaged(f"{claimed} bytes of depthwise weights in a file of {source.size}")
-    check_amount(len(chosen), claimed)
+    check_amount(len(chosen), claimed, source.options)
     values, parts = (
         {name: as_float32(e.dtype.name, values_of(archive, e)) for name, e in wanted.items()}
         for wanted in (chosen, folded)

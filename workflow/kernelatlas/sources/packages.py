@@ -7,6 +7,7 @@ from importlib.metadata import Distribution, PackageNotFoundError, PackagePath, 
 from pathlib import Path
 
 from kernelatlas.errors import KernelAtlasError
+from kernelatlas.running.files import sha256
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,24 @@ def path_of(package: str, file: str) -> Path:
     """
     find(package, file)
     return Path(str(_installed(package).locate_file(file)))
+
+
+def checked_path(model: str, packaged: Packaged) -> tuple[Path, str]:
+    """Return where the file of a model lies, and its SHA-256 digest.
+
+    Raises
+    ------
+    KernelAtlasError
+        If it is no longer the file that was installed, or as `find`.
+    """
+    path = path_of(packaged.package, packaged.file)
+    digest = sha256(path)
+    if packaged.sha256 not in (None, digest):
+        raise KernelAtlasError(
+            f"{model}: {path} is not the file that {packaged.package} {packaged.version} installed "
+            f"(SHA-256 {digest}, not {packaged.sha256}): install the package again"
+        )
+    return path, digest
 
 
 def license_of(package: str) -> str | None:

@@ -16,7 +16,7 @@ from kernelatlas.sources.weights import (
     check_parts,
     is_count,
     is_foldable,
-    is_needed,
+    is_wanted,
 )
 from kernelatlas.sources.wrappers import heads, no_key, under
 
@@ -88,13 +88,14 @@ def read_safetensors(source: Source) -> Tensors:
     for name, stored_as, shape, begin, stop in entries:
         dtype = _DTYPES.get(stored_as, stored_as)
         entry = (name, dtype, shape, start + begin, start + stop)
-        if is_needed(name, dtype, shape):
+        if is_wanted(source.options, name, dtype, shape):
             check_dtype(name, dtype)
             chosen.append(entry)
         elif source.options.fused and is_foldable(name, shape):
             check_dtype(name, dtype)
             folded.append(entry)
-    check_amount(len(chosen), sum(stop - begin for *_, begin, stop in chosen))
+    claimed = sum(stop - begin for *_, begin, stop in chosen)
+    check_amount(len(chosen), claimed, source.options)
     check_parts(sum(stop - begin for *_, begin, stop in folded))
     source.prefetch(sorted((begin, stop) for *_, begin, stop in chosen + folded))
     shapes = {name: tuple(shape) for name, _, shape, _, _ in entries}

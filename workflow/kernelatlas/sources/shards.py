@@ -80,7 +80,8 @@ def read_index(source: Source) -> Tensors:
                 raise Refused(f"has {short(tensor)} in two shards: download or save it again")
         shapes.update(shard.tensors.shapes)
         values.update(shard.tensors.values)
-        check_amount(len(values), sum(array.nbytes for array in values.values()))
+        claimed = sum(array.nbytes for array in values.values())
+        check_amount(len(values), claimed, source.options)
         ordered = ordered and shard.tensors.ordered
         parts.update(shard.tensors.parts)
         check_parts(sum(array.nbytes for array in parts.values()))

@@ -22,7 +22,7 @@ LINE_LIMIT = 64 << 10  # bytes of a line in a pickle: a name or a number
 
 @dataclass(frozen=True)
 class Options:
-    """What a zoo says of how to read a checkpoint.
+    """How to read a checkpoint: what the zoo says, and how much of it is needed.
 
     Attributes
     ----------
@@ -32,11 +32,14 @@ class Options:
         Whether parallel branches and norms are folded into the kernels that act at inference.
     depthwise
         Whether every layer whose weight has the shape of a depthwise one is depthwise.
+    whole
+        Whether the values of all tensors are read, not those of depthwise weights alone.
     """
 
     key: str | None = None
     fused: bool = False
     depthwise: bool = False
+    whole: bool = False
 
 
 DEFAULT = Options()
@@ -74,7 +77,7 @@ class Tensors:
     shapes
         Of all tensors.
     values
-        Those of the tensors that `kernelatlas.sources.weights.is_needed` chooses, as float32.
+        Those of the tensors that `kernelatlas.sources.weights.is_wanted` chooses, as float32.
     ordered
         Whether the order is that of definition.
     convolutions

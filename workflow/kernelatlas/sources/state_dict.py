@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
@@ -17,7 +18,7 @@ from kernelatlas.sources.weights import (
     check_dtype,
     check_parts,
     is_foldable,
-    is_needed,
+    is_wanted,
 )
 from kernelatlas.sources.wrappers import Found, named
 
@@ -29,7 +30,7 @@ def tensors_of(
     prefetch: Callable[[list[str]], None] = lambda keys: None,
     options: Options = DEFAULT,
 ) -> Tensors:
-    """Return the tensors of an unpickled checkpoint; of tied ones that are needed, the first.
+    """Return the tensors of an unpickled checkpoint; of tied depthwise weights, the first.
 
     Parameters
     ----------
@@ -45,21 +46,26 @@ def tensors_of(
         What the zoo says.
     """
     claimed = folded = 0
-    shapes, views, chosen, parts = {}, set(), [], []
+    shapes, chosen, parts = {}, [], []
+    views: dict[tuple[Any, ...], str] = {}  # whose tensor has which name
+    tied: dict[str, str] = {}
     for name, tensor in named(found.tensors):
         known = found.convolutions.get(name.removesuffix(".weight"))
         told = known is not None and known.depthwise and depthwise_shape(tensor.shape)
-        if told or (known is None and is_needed(name, tensor.dtype, tensor.shape)):
+        judged = known is None or options.whole
+        if told or (judged and is_wanted(options, name, tensor.dtype, tensor.shape)):
             check_dtype(name, tensor.dtype)
             needed = _tensor(tensor)
             storage = needed.storage
             view = (storage.key, storage.start + needed.offset, needed.shape, needed.stride)
             if view in views:
+                if options.whole:
+                    tied[name], shapes[name] = views[view], tensor.shape
                 continue
             claimed += math.prod(needed.shape) * np.dtype(STORED[needed.dtype]).itemsize
-            views.add(view)
+            views[view] = name
             chosen.append((name, needed))
-            check_amount(len(chosen), 0)
+            check_amount(len(chosen), 0, options)
         elif options.fused and is_foldable(name, tensor.shape):
             check_dtype(name, tensor.dtype)
             folded += math.prod(tensor.shape) * np.dtype(STORED[tensor.dtype]).itemsize
@@ -72,7 +78,7 @@ def tensors_of(
             f"claims {claimed} bytes of depthwise weights in a file of {size}: "
             "download it again or save it with contiguous tensors"
         )
-    check_amount(len(chosen), claimed)
+    check_amount(len(chosen), claimed, options)
     keys = [tensor.storage.key for _, tensor in chosen + parts]
     prefetch([key for key in keys if isinstance(key, str)])
 
@@ -83,6 +89,7 @@ def tensors_of(
     values = {
         name: as_float32(tensor.dtype, _values(name, tensor, read)) for name, tensor in chosen
     }
+    values.update({name: values[first] for name, first in tied.items()})
     parts.sort(key=_storage)  # so that each storage is read once
     small = {
         name: as_float32(tensor.dtype, _values(name, tensor, read)).copy() for name, tensor in parts

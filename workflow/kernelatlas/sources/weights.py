@@ -23,6 +23,8 @@ from kernelatlas.sources.source import (
 
 DEPTHWISE_LIMIT = 1 << 30  # bytes of depthwise weights; timm's largest networks have 22 MB
 LAYERS_LIMIT = 4096  # depthwise layers of a file; timm's networks have at most 240
+WHOLE_LIMIT = 16 << 30  # bytes of a whole network; timm's largest with depthwise kernels has 3 GB
+TENSORS_LIMIT = 1 << 15  # of a whole network; timm's have at most 3,000
 CHANNELS_LIMIT = 1 << 16  # of a norm that is folded
 PARTS_LIMIT = 64 << 20  # bytes of what is folded into kernels; timm's networks have at most 1 MB
 
@@ -45,6 +47,13 @@ def is_needed(name: object, dtype: str, shape: tuple[int, ...] | list[int]) -> b
     if not depthwise_shape(shape) or not (is_weight(name) or is_original(name)):
         return False
     return dtype in FLOATS or name.endswith("weight")  # of another dtype it is refused later
+
+
+def is_wanted(
+    options: Options, name: object, dtype: str, shape: tuple[int, ...] | list[int]
+) -> bool:
+    """Tell whether the values of a tensor must be read: with `Options.whole` of all floats."""
+    return dtype in FLOATS if options.whole else is_needed(name, dtype, shape)
 
 
 def is_foldable(name: object, shape: tuple[int, ...] | list[int]) -> bool:
@@ -135,15 +144,17 @@ def distinct(layers: list[Layer]) -> None:
         names.add(layer.name)
 
 
-def check_amount(layers: int, claimed: int) -> None:
-    """Refuse a file with too many depthwise layers, or too many bytes of them."""
-    if layers > LAYERS_LIMIT:
+def check_amount(tensors: int, claimed: int, options: Options = DEFAULT) -> None:
+    """Refuse a file with too many depthwise layers or bytes of them; if `whole`, of all tensors."""
+    limit, what = LAYERS_LIMIT, "depthwise layers"
+    bytes_limit, weights = DEPTHWISE_LIMIT, "depthwise weights"
+    if options.whole:
+        limit, what, bytes_limit, weights = TENSORS_LIMIT, "tensors", WHOLE_LIMIT, "weights"
+    if tensors > limit:
+        raise Refused(f"has {tensors} {what} (limit {limit}): check that it is the right file")
+    if claimed > bytes_limit:
         raise Refused(
-            f"has {layers} depthwise layers (limit {LAYERS_LIMIT}): check that it is the right file"
-        )
-    if claimed > DEPTHWISE_LIMIT:
-        raise Refused(
-            f"claims {claimed} bytes of depthwise weights (limit {DEPTHWISE_LIMIT}): "
+            f"claims {claimed} bytes of {weights} (limit {bytes_limit}): "
             "check that it is the right file"
         )
 

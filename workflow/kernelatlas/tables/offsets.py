@@ -1,17 +1,20 @@
 """Offsets of the centres of kernels: are squares centres shifted by half a pixel?"""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
+from scipy.stats import binom, binomtest
 
 from kernelatlas.clustering.templates import bank, grid
 from kernelatlas.evidence.described import described
+from kernelatlas.evidence.intervals import share
 from kernelatlas.kernels.gaussians import gaussian
 from kernelatlas.kernels.normalise import normalise
+from kernelatlas.names import SQUARES
 from kernelatlas.tables.fits import beside_fits
 
 CENTRED = ("on-centre", "off-centre", "on-cross", "off-cross", "on-square", "off-square")
@@ -22,30 +25,46 @@ REACH = 0.5 + NEAR  # of offsets that shares count: all that are near half a pix
 EDGES = np.linspace(-1.05, 1.05, 22)
 PLANTED, SIGMAS, FEWEST = 20000, (0.5, 1.4), 100
 SHARES = ("centred", "half_one", "half_both")
+EXPECTED = ("expected_x", "expected_y")
+OF_MAP = ("stride", "height", "width", *EXPECTED)
+LAYER_COLUMNS = [
+    *("family", "model", "k", "layer_index", "layer", "stride", "height", "width", *EXPECTED),
+    *("kernels", "squares", "share_squares", "low", "high", "centred"),
+    *("median_x", "x_low", "x_high", "median_y", "y_low", "y_high", "squares_x", "squares_y"),
+]
+STRIDE_COLUMNS = [
+    *("k", "stride", *EXPECTED, "layers", "kernels", "squares", "share_squares", "low", "high"),
+    *("centred", "median_x", "median_y", "share_quadrant"),
+]
 
 
 def offset_tables(
     fits: Sequence[str | Path],
     labels: Sequence[str | Path],
     kernels: Sequence[str | Path],
+    maps: Mapping[str, str | Path],
     models: Sequence[Sequence],
     r2: float,
-) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """Describe the offsets of shifted Gaussians fitted to identified kernels with a centre.
 
     Parameters
     ----------
     fits, labels, kernels
         Tables of `models`, in their order.
+    maps
+        Tables of `kernelatlas.training.maps`, by the names of the models that have one.
     r2
         Threshold of R² of the shifted Gaussian, as `described` takes it.
 
     Returns
     -------
     offsets : DataFrame
-        A row for each kernel size, label (and all together) and stride, see results/README.md.
+        A row for each kernel size and label (and all together), see results/README.md.
     layers : DataFrame
-        The same by layer, without chance.
+        A row for each layer: its map, what its padding makes one expect, what is found.
+    strides : DataFrame
+        The same by kernel size, stride and expected move.
     histogram : DataFrame
         k, label, x, y and kernels in bins of a tenth of a pixel, without empty bins and offsets
         of more than a pixel.
@@ -56,37 +75,136 @@ def offset_tables(
         If the rows of a model's fits and labels are not of the same kernels.
     """
     parts = [
-        read_offsets(*paths).assign(family=family, model=name)
-        for *paths, (name, family, *_) in zip(fits, labels, kernels, models, strict=True)
+        read_offsets(of_fits, of_labels, of_kernels, maps.get(name)).assign(
+            family=family, model=name
+        )
+        for of_fits, of_labels, of_kernels, (name, family, *_) in zip(
+            fits, labels, kernels, models, strict=True
+        )
     ]
-    rows = pd.concat(parts, ignore_index=True)
-    rows["fitted"] = described(rows["r2"], r2)
-    layers = _describe(rows, ["family", "model", "k", "layer_index", "layer", "stride", "label"])
+    every = pd.concat(parts, ignore_index=True)
+    every["fitted"] = every["centred"] & described(every["r2"], r2)
+    rows = every[every["centred"]]
     pooled = pd.concat([rows, rows.assign(label=TOGETHER)], ignore_index=True)
-    offsets = _describe(pooled, ["k", "label", "stride"])
+    offsets = _describe(pooled, ["k", "label"])
     chances = [
         chance(int(k)).loc[label].to_dict()
         for k, label in zip(offsets["k"], offsets["label"], strict=True)
     ]
     names = [f"chance_{share}" for share in SHARES]
     offsets = offsets.join(pd.DataFrame(chances, columns=names, index=offsets.index))
-    return offsets, layers, _histogram(rows[rows["fitted"]])
+    layers = layer_moves(every)
+    return offsets, layers, stride_moves(every, layers), _histogram(rows[rows["fitted"]])
 
 
-def read_offsets(fits: str | Path, labels: str | Path, kernels: str | Path) -> pd.DataFrame:
-    """Return the identified kernels with a centre of one model.
+def read_offsets(
+    fits: str | Path, labels: str | Path, kernels: str | Path, maps: str | Path | None = None
+) -> pd.DataFrame:
+    """Return the kernels of one model.
 
-    Columns k, layer_index, layer, channel, stride (empty where it is not known), label, x, y, r2.
+    Columns k, layer_index, layer, channel, label, centred (identified as a label with a centre), x,
+    y, r2, stride, and of its map height, width, expected_x, expected_y; empty where unknown.
     """
     known = ["shifted_x", "shifted_y", "shifted_r2"]
     frame = beside_fits([labels], [fits], ["layer", "label", "identified"], known)
     frame = frame.rename(columns=dict(zip(known, ("x", "y", "r2"), strict=True)))
-    frame = frame[frame["identified"] & frame["label"].isin(CENTRED)]
+    frame["centred"] = frame["identified"] & frame["label"].isin(CENTRED)
+    frame = frame.astype({"layer": "str", "label": "str"})
     strides = pd.read_parquet(kernels, columns=["layer_index", "stride"]).drop_duplicates()
     strides["stride"] = strides["stride"].astype("Int16")
     frame = frame.merge(strides, how="left", on="layer_index")
-    texts = {"layer": "str", "label": "str"}
-    return frame.drop(columns=["model", "identified"]).astype(texts)
+    seen = pd.DataFrame(columns=["layer", *OF_MAP]) if maps is None else pd.read_parquet(maps)
+    seen = seen[["layer", *OF_MAP]].rename(columns={"stride": "stride_of_map"})
+    frame = frame.merge(seen.astype({"layer": "str"}), how="left", on="layer")
+    frame["stride"] = frame["stride"].fillna(frame.pop("stride_of_map").astype("Int16"))
+    kinds = {"height": "Int16", "width": "Int16"}
+    kinds |= dict.fromkeys(("expected_x", "expected_y"), "float64")
+    return frame.drop(columns=["model", "identified"]).astype(kinds)
+
+
+def layer_moves(kernels: pd.DataFrame) -> pd.DataFrame:
+    """Describe each layer: how its kernels should be moved, and how they are.
+
+    Parameters
+    ----------
+    kernels
+        As `read_offsets` returns them, with family, model and fitted.
+
+    Returns
+    -------
+    DataFrame
+        Columns as in results/README.md.
+    """
+    by = ["family", "model", "k", "layer_index", "layer", "stride", "height", "width", *EXPECTED]
+    rows = []
+    for key, group in kernels.groupby(by, dropna=False, observed=True):
+        squares = group["centred"] & group["label"].isin(SQUARES)
+        found = group[group["fitted"]]
+        of_squares = found[found["label"].isin(SQUARES)]
+        low, high = binomial(int(squares.sum()), len(group))
+        row = dict(zip(by, key, strict=True))
+        row |= {"kernels": len(group), "squares": int(squares.sum())}
+        row |= {"share_squares": squares.mean(), "low": low, "high": high, "centred": len(found)}
+        for axis in ("x", "y"):
+            row[f"{axis}_low"], row[f"{axis}_high"] = median_interval(found[axis])
+            row |= {f"median_{axis}": found[axis].median()}
+        row |= {f"squares_{axis}": of_squares[axis].median() for axis in ("x", "y")}
+        rows.append(row)
+    table = pd.DataFrame(rows, columns=LAYER_COLUMNS)
+    return table.astype({"stride": "Int16", "height": "Int16", "width": "Int16"})
+
+
+def stride_moves(kernels: pd.DataFrame, layers: pd.DataFrame) -> pd.DataFrame:
+    """Count squares and moves by kernel size, stride and expected move; intervals over layers.
+
+    Parameters
+    ----------
+    kernels
+        As for `layer_moves`.
+    layers
+        As it returns them.
+    """
+    by = ["k", "stride", *EXPECTED]
+    rows = []
+    for key, group in layers.groupby(by, dropna=False):
+        found = share(group["squares"].to_numpy(), group["kernels"].to_numpy())
+        row = dict(zip(by, key, strict=True)) | {"layers": len(group)}
+        row |= {"kernels": int(group["kernels"].sum()), "squares": int(group["squares"].sum())}
+        row |= {"share_squares": float(found.value)}
+        rows.append({**row, "low": float(found.low), "high": float(found.high)})
+    counted = pd.DataFrame(rows, columns=STRIDE_COLUMNS[: len(by) + 6])
+    fitted = kernels[kernels["fitted"]]
+    way, where = np.sign(fitted[list(EXPECTED)].to_numpy()), np.sign(fitted[["x", "y"]].to_numpy())
+    asked = (np.abs(way) == 1).all(axis=1)  # neither unknown nor none
+    moves = fitted.assign(there=np.where(asked, (way == where).all(axis=1), np.nan))
+    moves = moves.groupby(by, dropna=False).agg(
+        centred=("x", "size"),
+        median_x=("x", "median"),
+        median_y=("y", "median"),
+        share_quadrant=("there", "mean"),
+    )
+    kinds = {"stride": "Int16"}
+    table = counted.astype(kinds).merge(moves.reset_index().astype(kinds), how="left", on=by)
+    table["centred"] = table["centred"].fillna(0).astype("int64")
+    return table[STRIDE_COLUMNS]
+
+
+def binomial(hits: int, n: int) -> tuple[float, float]:
+    """Return Wilson's 95 % interval of a share of independent kernels of one layer."""
+    interval = binomtest(hits, n).proportion_ci(method="wilson")
+    return float(interval.low), float(interval.high)
+
+
+def median_interval(values: pd.Series) -> tuple[float, float]:
+    """Return the order statistics between which the median is with at least 95 % probability.
+
+    None (NaN) of fewer than six values. Source: David & Nagaraja, Order Statistics (2003), 7.1.
+    """
+    order = np.sort(values.to_numpy(dtype=float))
+    below = int(binom.ppf(0.025, len(order), 0.5)) if len(order) else 0
+    if below < 1:
+        return np.nan, np.nan
+    return float(order[below - 1]), float(order[len(order) - below])
 
 
 def lattice(x: ArrayLike, y: ArrayLike) -> dict[str, np.ndarray]:

@@ -261,7 +261,6 @@ def correct(scores: torch.Tensor, shown: torch.Tensor) -> torch.Tensor:
     return torch.stack(answers, dim=1) == shown
 
 
-@torch.no_grad()
 def accuracies(
     model: torch.nn.Module, images: torch.Tensor, shown: torch.Tensor, batch: int = 64
 ) -> dict[str, float]:
@@ -270,19 +269,27 @@ def accuracies(
     `accuracy` counts predictions with the correct subject and rotation; accuracy_subject and
     accuracy_rotation count either.
     """
+    found = answers(model, images, shown, batch)
+    subject, rotation = found.double().mean(0).tolist()
+    return {
+        "accuracy": found.all(1).double().mean().item(),
+        "accuracy_subject": subject,
+        "accuracy_rotation": rotation,
+    }
+
+
+@torch.no_grad()
+def answers(
+    model: torch.nn.Module, images: torch.Tensor, shown: torch.Tensor, batch: int = 64
+) -> torch.Tensor:
+    """Return whether subject and rotation of each image are correct, (n, 2), as `correct`."""
     model.eval()
-    answers = torch.cat(
+    return torch.cat(
         [
             correct(model(block.contiguous(memory_format=torch.channels_last)), truth)
             for block, truth in zip(images.split(batch), shown.split(batch), strict=True)
         ]
     )
-    subject, rotation = answers.double().mean(0).tolist()
-    return {
-        "accuracy": answers.all(1).double().mean().item(),
-        "accuracy_subject": subject,
-        "accuracy_rotation": rotation,
-    }
 
 
 def _half(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -1,8 +1,13 @@
+import functools
+
 from kernelatlas.kernels.sizes import models_with, sizes_of
 from kernelatlas.names import SMALLEST_FIT
 from kernelatlas.running.digests import Digests
+from kernelatlas.running.files import metadata_of
+from kernelatlas.sources import images
 from kernelatlas.sources.shards import shards_of
 from kernelatlas.sources.registry import digest as registry_digest
+from kernelatlas.tables.named_layers import number_of
 from kernelatlas.training.histories import history_of, with_history
 from kernelatlas.training.recipes import recipe_files
 
@@ -10,6 +15,18 @@ from kernelatlas.training.recipes import recipe_files
 # and models of the zoo.
 DOCUMENTED = with_history(EXPERIMENT.last_checkpoints)
 OF_KNOWN_ACCURACY = with_history(EXPERIMENT.zoo.values())
+# Trained networks of which the maps are known: timm has the architecture, or the file the recipe.
+MAPPED = [
+    name
+    for name in TRAINED
+    if EXPERIMENT.zoo[name].architecture or EXPERIMENT.zoo[name] in OF_KNOWN_ACCURACY
+]
+# Models of which the reviews of the paper name a layer, with their architecture.
+NAMED = {
+    model.name: architecture
+    for model in EXPERIMENT.zoo.values()
+    if number_of(architecture := model.architecture or model.init or model.name)
+}
 RECIPES_BY_DATA = EXPERIMENT.recipes_by_data()
 DIGESTS = Digests(".snakemake/kernelatlas/digests.json")
 
@@ -103,15 +120,54 @@ def of_family(pattern):
     return paths
 
 
+def recipe_in_file(wildcards):
+    """The file of {model} if it holds the recipe of its training."""
+    model = model_of(wildcards)
+    return model.file if model in OF_KNOWN_ACCURACY else []
+
+
 def kernels_to_fit(wildcards):
     """The kernels of {model}, once the kernel sizes are known, which are a parameter."""
     fitted_sizes([wildcards.model])
     return f"results/kernels/{wildcards.model}.parquet"
 
 
+# Networks that timm can build, which are tested on the user's pictures. `fused` kernels are not
+# those of a network.
+ON_PICTURES = [
+    model.name
+    for model in EXPERIMENT.zoo.values()
+    if config["images"] and model.trained and model.architecture and not model.fused
+]
+
+
 def evaluated():
-    """Networks of known accuracy that have kernels to which functions are fitted."""
-    return [model.name for model in OF_KNOWN_ACCURACY if fitted_sizes([model.name])]
+    """Networks that can be tested and have kernels to which functions are fitted."""
+    names = [*(model.name for model in OF_KNOWN_ACCURACY), *ON_PICTURES]
+    return [name for name in dict.fromkeys(names) if fitted_sizes([name])]
+
+
+def limit_of_pictures(wildcards):
+    """How many pictures {model} is tested on at most; None if it has a test of its own."""
+    return config["evidence"]["pictures"] if wildcards.model in ON_PICTURES else None
+
+
+def memory_of_test(wildcards):
+    """MB of a job that tests {model}: its weights thrice, if they are large, and a batch."""
+    table = Path(f"results/kernels/{wildcards.model}.parquet")
+    weights = metadata_of(table).get("bytes", 0) if table.exists() else 0
+    return (3000 if wildcards.model in ON_PICTURES else 2000) + 3 * weights / 1e6
+
+
+@functools.cache
+def digest_of_pictures(limit):
+    """Digest of the pictures that networks are tested on."""
+    try:
+        return images.digest(
+            images.chosen(images.list_pictures(config["images"]), limit)
+        )
+    except KernelAtlasError as error:
+        stop(error)
 
 
 def published_filters(wildcards):

@@ -11,6 +11,24 @@ def runs(script, *modules):
     return {"script": script, "code": fingerprint(path, modules)}
 
 
+def tests():
+    """Params of a rule that tests {model}: where its weights are, and on what it is tested."""
+    return {
+        "sizes": lambda wildcards: fitted_sizes([wildcards.model]),
+        "remote": lambda wildcards: as_json(model_of(wildcards).remote),
+        "packaged": lambda wildcards: as_json(model_of(wildcards).packaged),
+        "architecture": lambda wildcards: model_of(wildcards).architecture,
+        "key": lambda wildcards: model_of(wildcards).key,
+        "sha256": digest_of_checkpoint,
+        "limit": limit_of_pictures,
+        "pictures": lambda wildcards: (
+            digest_of_pictures(limit)
+            if (limit := limit_of_pictures(wildcards))
+            else None
+        ),
+    }
+
+
 def draws(figure):
     """Params of a rule that draws a figure with kernelatlas.figures.{figure}."""
     return {

@@ -4,7 +4,14 @@ from kernelatlas.tables.offsets import offset_tables
 
 with logged(snakemake.log[0]):
     inputs, params = snakemake.input, snakemake.params
-    offsets, layers, histogram = offset_tables(
-        inputs.fits, inputs.labels, inputs.kernels, params.models, params.r2
+    offsets, layers, strides, histogram = offset_tables(
+        inputs.fits,
+        inputs.labels,
+        inputs.kernels,
+        dict(zip(params.mapped, inputs.maps, strict=True)),
+        params.models,
+        params.r2,
     )
-    write_tables(snakemake.output, offsets=offsets, layers=layers, histogram=histogram)
+    write_tables(
+        snakemake.output, offsets=offsets, layers=layers, strides=strides, histogram=histogram
+    )
