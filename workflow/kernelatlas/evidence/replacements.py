@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 
 UNTOUCHED, MEAN = "untouched", "mean"
 SEEDS = (0, 1, 2)  # of random filters
+BATCH = 32  # images tested at once: a quarter faster than twice as many, for a processor's caches
 
 
 def load_network(path: str | Path) -> tuple[nn.Module, dict]:
@@ -202,7 +203,7 @@ def evaluate(
             "kept": others,
             "mean_r2": r2.mean(),
             "energy_explained": energy @ r2 / energy.sum(),
-            **accuracies(model, images, shown),
+            **accuracies(model, images, shown, BATCH),
         }
         log.info("%s", row)
         rows.append(row)
