@@ -71,11 +71,13 @@ def test_shuffling_keeps_the_weights_of_each_kernel_and_moves_them():
     assert len(np.unique(ranks, axis=0)) == 50
 
 
-def test_normalised_noise_has_the_second_moments_of_the_normalised_kernels():
+def test_normalised_noise_has_the_second_moments_of_the_normalised_kernels(monkeypatch):
     rng = np.random.default_rng(2)
     units = normalise(rng.normal(size=(400, 9)) @ np.diag(np.arange(1, 10)))
-    moments = nulls.moments(units)
+    moments = nulls.products(units) / 400
     assert moments == pytest.approx(units.T.astype(float) @ units / 400)
+    monkeypatch.setattr(nulls, "BLOCK", 77)
+    assert nulls.products(units) / 400 == pytest.approx(moments)
     blank = np.zeros((40_000, 9), np.float32)
     drawn = normalise(nulls.generate("covariance", blank, moments, (0,)))
     assert np.abs(drawn.T @ drawn / len(drawn) - moments).max() < 0.006
@@ -116,7 +118,7 @@ def test_each_network_has_nulls_of_its_own_labelled_by_curves_that_have_not_seen
         nearest = 1 - (drawn @ curve.points.T).max(axis=1)
         assert np.allclose(rows, nearest, atol=1e-5) == (model == "one")
     # The moments of a network of few kernels are those of all.
-    everything = nulls.moments(normalise(np.concatenate([few, one, other]).astype(np.float32)))
+    everything = nulls.products(np.concatenate([few, one, other]).astype(np.float32)) / 260
     noise = nulls.generate("covariance", few, everything, (0, zlib.crc32(b"few")))
     rows = table[(table["null"] == "covariance") & (table["model"] == "few")]
     nearest = 1 - (normalise(noise) @ near.points.T).max(axis=1)

@@ -28,12 +28,17 @@ from kernelatlas.names import NULLS
 
 LAYER = KEY[:3]
 SEED = 0
+BLOCK = 16_384  # kernels at a time, of those whose moments are summed
 FITTED = ("function", "r2")  # columns of fits that the table has
 
 
-def moments(units: np.ndarray) -> np.ndarray:
-    """Return the second moments E[u uᵀ] of normalised kernels, (k·k, k·k), float64."""
-    return np.asarray(units.T.astype(np.float64) @ units / len(units))
+def products(weights: np.ndarray) -> np.ndarray:
+    """Return Σ u uᵀ over the normalised kernels u of (n, k·k) weights, (k·k, k·k), float64."""
+    found = np.zeros((weights.shape[1],) * 2)
+    for begin in range(0, len(weights), BLOCK):
+        units = normalise(weights[begin : begin + BLOCK]).astype(np.float64)
+        found += units.T @ units
+    return found
 
 
 def generate(name: str, weights: np.ndarray, target: np.ndarray, seed: Sequence[int]) -> np.ndarray:
@@ -98,33 +103,41 @@ def null_table(
         table; the columns `FITTED` of the fit table.
     """
     k = curves[0].k
-    keys, weights = [], []
+    # Tables are read twice, so that the kernels of one network at a time are in memory.
+    sums, sizes = np.zeros((k * k, k * k)), []
     for path in kernels:
-        rows, values = read_square(path, k)
-        valid = ~rows["degenerate"].to_numpy()
-        keys.append(rows.loc[valid, LAYER].astype({"model": str, "layer": str}))
-        weights.append(values[valid])
-    every, raw = pd.concat(keys, ignore_index=True), np.concatenate(weights)
-    chosen = sample_of(np.arange(len(raw)), sample, SEED)
-    of_all = moments(normalise(raw))
-    drawn = {name: np.empty((len(chosen), k * k), np.float32) for name in NULLS}
-    models = every["model"].to_numpy()
-    for model in np.unique(models[chosen]):
-        own = models == model
-        enough = own.sum() >= k * k
-        target = moments(normalise(raw[own])) if enough else of_all
-        mine = own[chosen]
+        _, raw = _valid(path, k)
+        sums += products(raw)
+        sizes.append(len(raw))
+    chosen = sample_of(np.arange(sum(sizes)), sample, SEED)
+    keys: list[pd.DataFrame] = []
+    drawn: dict[str, list[np.ndarray]] = {name: [] for name in NULLS}
+    for path, begin, n in zip(kernels, np.cumsum([0, *sizes]), sizes, strict=False):
+        mine = chosen[(chosen >= begin) & (chosen < begin + n)] - begin
+        if not len(mine):
+            continue
+        rows, raw = _valid(path, k)
+        target = products(raw) / n if n >= k * k else sums / sum(sizes)
+        seed = SEED, zlib.crc32(rows["model"].iloc[0].encode())
         for name in NULLS:
-            seed = SEED, zlib.crc32(model.encode())
-            drawn[name][mine] = generate(name, raw[chosen[mine]], target, seed)
-    key = every.iloc[chosen].reset_index(drop=True)
+            drawn[name].append(generate(name, raw[mine], target, seed))
+        keys.append(rows.iloc[mine].assign(live=live(raw[mine]), k=np.int16(k)))
+    key = pd.concat(keys, ignore_index=True)
     fold = crossfit.fold_of(key)
     by_fold = {ANY: tuple(curves), **dict(enumerate(crossfit.curves))}
     parts = []
     for name in NULLS:
-        labels = labelled(normalise(drawn[name]), fold, by_fold, minimum_cosine)
-        fitted = fits.fit(drawn[name])[list(FITTED)]
-        known = key.assign(null=name, live=live(raw[chosen]), k=np.int16(k))
-        parts.append(pd.concat([known, labels, fitted], axis=1))
-    table = pd.concat(parts, ignore_index=True)
-    return table[["null", *LAYER, "live", "k", *labels.columns, *FITTED]]
+        noise = np.concatenate(drawn[name])
+        labels = labelled(normalise(noise), fold, by_fold, minimum_cosine)
+        fitted = fits.fit(noise)[list(FITTED)]
+        parts.append(pd.concat([key.assign(null=name), labels, fitted], axis=1))
+    return pd.concat(parts, ignore_index=True)[
+        ["null", *LAYER, "live", "k", "label", "agreement", "dissimilarity", "by_seed", *FITTED]
+    ]
+
+
+def _valid(path: str | Path, k: int) -> tuple[pd.DataFrame, np.ndarray]:
+    """Return layers and weights of the k×k kernels of a table that are not degenerate."""
+    rows, weights = read_square(path, k)
+    valid = ~rows["degenerate"].to_numpy()
+    return rows.loc[valid, LAYER].astype({"model": "str", "layer": "str"}), weights[valid]

@@ -60,6 +60,8 @@ def gather(
         to each seed's curve, infinite where it gives no name), r2 (0 for degenerate kernels).
     """
     known = {name: (family, trained) for name, family, trained, _ in models}
+    every = list(known)
+    families = list(dict.fromkeys(family for family, _ in known.values()))
     unseen = _Unseen(crossfit)
     parts = []
     for label_path, fit_path in zip(labels, fits, strict=True):
@@ -69,21 +71,29 @@ def gather(
         by_seed = pq.read_table(label_path, columns=["by_seed"], filters=[("k", "==", k)])
         part = _compact(rows, seed_values(by_seed["by_seed"]))
         name = rows["model"].iloc[0]
-        part["set"] = TRAINED if known[name][1] else UNTRAINED
-        if known[name][1]:
+        family, trained = known[name]
+        if trained:
             part["in_sample"] = part["dissimilarity"]
             unseen.replace(part, name)
-        parts.append(part.drop(columns="channel"))
+        part["set"] = _same(TRAINED if trained else UNTRAINED, SETS, len(part))
+        part["model"] = _same(name, every, len(part))
+        part["family"] = _same(family, families, len(part))
+        parts.append(part)
     chance = pq.read_table(nulls, columns=["null", *LAYER, *VOTED, "live", "r2", "by_seed"])
     rows = chance.drop_columns("by_seed").to_pandas()
     part = _compact(rows.assign(channel=-1), seed_values(chance["by_seed"]))
-    parts.append(part.drop(columns="channel").assign(set=rows["null"].astype(str)))
-    every = pd.concat(parts, ignore_index=True)
-    every["family"] = every["model"].map({name: family for name, (family, _) in known.items()})
-    seeds = [name for name in every if name.startswith(SEED)]
-    kinds = dict.fromkeys(("set", "family", "model"), "category")
+    part["set"] = pd.Categorical(rows["null"], categories=SETS)
+    part["model"] = pd.Categorical(rows["model"].astype("str"), categories=every)
+    of_model = rows["model"].astype("str").map({name: family for name, (family, _) in known.items()})
+    part["family"] = pd.Categorical(of_model, categories=families)
+    found = pd.concat([*parts, part], ignore_index=True)
+    seeds = [name for name in found if name.startswith(SEED)]
     columns = ["set", "family", *LAYER, "live", "dissimilarity", "in_sample", *seeds, "r2"]
-    return every.reindex(columns=columns).astype(kinds)
+    return found.reindex(columns=columns)
+
+
+def _same(value: str, categories: Sequence[str], n: int) -> pd.Categorical:
+    return pd.Categorical.from_codes([categories.index(value)] * n, categories=categories)
 
 
 def _compact(rows: pd.DataFrame, by_seed: np.ndarray) -> pd.DataFrame:
@@ -93,7 +103,6 @@ def _compact(rows: pd.DataFrame, by_seed: np.ndarray) -> pd.DataFrame:
     alone = np.where(np.isnan(by_seed), np.float32(np.inf), by_seed)
     return pd.DataFrame(
         {
-            "model": rows["model"].astype(str),
             "layer_index": rows["layer_index"],
             "channel": rows["channel"],
             "live": rows["live"],
