@@ -7,8 +7,8 @@ takes percentiles. `cv` is the standard deviation of the layers' shares over the
 share and what is left: above 1.5 hardly any layer has what the share is of, and no interval that
 the sample alone tells would do. The third table is of differences of two such shares.
 
-The last table is of votes. A kernel's score is the sum of normal effects of its layer, of itself, of
-the seed (the same for all kernels: `seeds` is its standard deviation), and of kernel and seed. A
+The last table is of votes. A kernel's score is the sum of normal effects of its layer, of itself,
+of the seed (the same for all kernels: `seeds` is its standard deviation), and of kernel and seed. A
 seed alone identifies a kernel whose score is positive; by vote it is one whose mean score is
 positive, or of which most scores are. The truth is the share in other layers by votes of other
 seeds. The difference is that of two sets of layers with the same effects of seeds.

@@ -35,7 +35,9 @@ def test_moments_of_directions_are_those_of_drawn_noise(name):
 def test_on_a_circle_moments_are_as_the_standard_deviations():
     # ∫ a² cos² / (a² cos² + b² sin²) over the circle is a / (a + b).
     for a, b in ((1, 1), (3, 1), (1, 1e4), (1e-3, 7)):
-        assert direction_moments(np.array([a**2, b**2])) == pytest.approx(np.array([a, b]) / (a + b))
+        assert direction_moments(np.array([a**2, b**2])) == pytest.approx(
+            np.array([a, b]) / (a + b)
+        )
     assert matched(np.array([0.9, 0.1])) == pytest.approx([81 / 82, 1 / 82], abs=1e-7)
     assert direction_moments(np.array([0, 5.0])).tolist() == [0, 1]
 

@@ -20,7 +20,8 @@ from kernelatlas.kernels.layer import Layer
 from kernelatlas.kernels.normalise import normalise
 from kernelatlas.kernels.table import KEY, read_square, write_kernels
 from kernelatlas.names import ALL_FAMILIES, FUNCTIONS, IN_SAMPLE, NULLS, TRAINED
-from kernelatlas.tables.nulls import Part, calibrated, gather, null_curves, null_shares
+from kernelatlas.tables.compared import gather
+from kernelatlas.tables.nulls import Part, calibrated, null_curves, null_shares
 
 K = 7
 MODELS = [["net", "fam", True, ""], ["net.untrained", "fam", False, ""]]
@@ -296,7 +297,9 @@ def test_kernels_that_every_curve_has_seen_are_not_compared(world):
     pd.testing.assert_frame_equal(*described)
     curves = null_curves(found)
     assert set(curves.loc[curves["rule"] == "identified", "set"]) == {
-        IN_SAMPLE, "untrained", *NULLS
+        IN_SAMPLE,
+        "untrained",
+        *NULLS,
     }
     assert "no curves are left" in figure.draw(shares, curves, K, 0.01).texts[-1].get_text()
 

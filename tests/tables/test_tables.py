@@ -116,11 +116,19 @@ def test_shares_of_models(labels):
     }
     # None of these is live whose dissimilarity is 0.3.
     assert table["live"].to_dict() == {
-        ("a", 3): 1, ("a", 5): 1, ("b", 3): 3, ("b", 5): 1, ("b.untrained", 3): 2
+        ("a", 3): 1,
+        ("a", 5): 1,
+        ("b", 3): 3,
+        ("b", 5): 1,
+        ("b.untrained", 3): 2,
     }
     live = table["share_identified_live"]
     assert live.to_dict() == {
-        ("a", 3): 1, ("a", 5): 1, ("b", 3): 1 / 3, ("b", 5): 1, ("b.untrained", 3): 0
+        ("a", 3): 1,
+        ("a", 5): 1,
+        ("b", 3): 1 / 3,
+        ("b", 5): 1,
+        ("b.untrained", 3): 0,
     }
     assert table.loc[("b", 3), "mean_dissimilarity"] == pytest.approx(0.5 / 3)
     # Channels 0 and 2 of the first layer, of which one is degenerate, and 0 of the second.

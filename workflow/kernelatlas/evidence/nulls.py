@@ -6,8 +6,8 @@ covariance  normal weights that have, once they are normalised, the second momen
             network's normalised kernels: what second-order statistics alone explain
 
 Each null is drawn network by network, a null kernel in the place of each trained one, and labelled
-by curves that have not seen that network (`kernelatlas.evidence.crossfit`), like the network itself.
-The untrained networks of the zoo are a fourth null.
+by curves that have not seen that network (`kernelatlas.evidence.crossfit`), like the network
+itself. The untrained networks of the zoo are a fourth null.
 """
 
 import zlib

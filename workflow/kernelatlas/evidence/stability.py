@@ -121,4 +121,3 @@ def stability_table(
 def share(chosen: np.ndarray) -> float:
     """Return the share of true values, NaN for none."""
     return float(chosen.mean()) if chosen.size else float("nan")
-

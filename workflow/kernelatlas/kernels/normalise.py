@@ -37,8 +37,8 @@ def _degenerate(weights: np.ndarray) -> np.ndarray:
 def live(weights: np.ndarray) -> np.ndarray:
     """Tell which kernels have some absolute weight above `DEAD`.
 
-    The rule by which the code of arXiv 2509.12746 drops kernels. A dead kernel can have a shape, and
-    a constant one can be live.
+    The rule by which the code of arXiv 2509.12746 drops kernels. A dead kernel can have a shape,
+    and a constant one can be live.
 
     Parameters
     ----------

@@ -26,7 +26,9 @@ def read_labels(
         Names of the entries of these rows, `model` among them.
     """
     known = pd.DataFrame(models, columns=list(columns))
-    labels = pd.concat([pd.read_parquet(path, columns=COUNTED) for path in paths], ignore_index=True)
+    labels = pd.concat(
+        [pd.read_parquet(path, columns=COUNTED) for path in paths], ignore_index=True
+    )
     for column in ("model", "layer", "label"):
         labels[column] = labels[column].astype(str)
     return labels.merge(known, on="model")
@@ -66,7 +68,9 @@ def model_table(
         .reset_index()
     )
     table["share_identified"] = table["identified"] / table["kernels"]
-    table["share_identified_live"] = table["identified_live"] / table["live"].where(table["live"] > 0)
+    table["share_identified_live"] = table["identified_live"] / table["live"].where(
+        table["live"] > 0
+    )
     table["share_identified_one_seed"] = table["identified_one_seed"] / table["kernels"]
     table["threshold"] = [threshold(int(k), thresholds) for k in table["k"]]
     return table

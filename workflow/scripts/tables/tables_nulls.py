@@ -1,7 +1,8 @@
 from kernelatlas.clustering.labels import threshold
 from kernelatlas.running.files import write_tables
 from kernelatlas.running.job import logged
-from kernelatlas.tables.nulls import gather, null_curves, null_shares
+from kernelatlas.tables.compared import gather
+from kernelatlas.tables.nulls import null_curves, null_shares
 
 with logged(snakemake.log[0]):
     inputs, params = snakemake.input, snakemake.params
