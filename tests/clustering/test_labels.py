@@ -336,4 +336,4 @@ def test_columns_are_the_contract(tmp_path, path, clusters):
             "by_seed": pa.list_(pa.float32()),
         }
         metadata = metadata_of(tmp_path / f"{name}.parquet")
-        assert (metadata["schema_version"], metadata["seeds"]) == (2, [3, 5, 8])
+        assert (metadata["schema_version"], metadata["seeds"]) == (3, [3, 5, 8])
