@@ -5,7 +5,13 @@ that two kernels of a layer correlate by ρ, and of which the sizes are equal (6
 (16 to 1,000), or unequal with more hits in the larger layers. The bootstrap resamples layers and
 takes percentiles. `cv` is the standard deviation of the layers' shares over the smaller of the
 share and what is left: above 1.5 hardly any layer has what the share is of, and no interval that
-the sample alone tells would do. The last table is of differences of two such shares.
+the sample alone tells would do. The third table is of differences of two such shares.
+
+The last table is of votes. A kernel's score is the sum of normal effects of its layer, of itself,
+of the seed (the same for all kernels: `seeds` is its standard deviation), and of kernel and seed. A
+seed alone identifies a kernel whose score is positive; by vote it is one whose mean score is
+positive, or of which most scores are. The truth is the share in other layers by votes of other
+seeds. The difference is that of two sets of layers with the same effects of seeds.
 """
 
 import itertools
@@ -57,6 +63,57 @@ def percentiles(rng: np.random.Generator, hits: np.ndarray, sizes: np.ndarray):
     return np.quantile(values, (0.025, 0.975), axis=1)
 
 
+def votes(rng: np.random.Generator, n: int, m: int, level: float, seeds: np.ndarray):
+    """Return scores of 64 kernels in each of m layers by 3 seeds, (n, m, 64, 3).
+
+    Parameters
+    ----------
+    level
+        Mean score.
+    seeds : ndarray of shape (n, 3)
+        Effects of the seeds.
+    """
+    layer, kernel = rng.normal(0, 0.3, (n, m, 1, 1)), rng.normal(0, 1, (n, m, 64, 1))
+    alone = rng.normal(0, 0.2, (n, m, 64, 3))
+    return level + layer + kernel + alone + seeds[:, None, None]
+
+
+def by_votes(scores: np.ndarray, majority: bool):
+    """Return hits by vote, (n, m), and the share by each seed alone, (n, 3)."""
+    vote = np.median(scores, axis=3) if majority else scores.mean(axis=3)
+    return (vote > 0).sum(axis=2), (scores > 0).mean(axis=(1, 2))
+
+
+def vote_table(rng: np.random.Generator, repetitions: int) -> pd.DataFrame:
+    rows = []
+    for m, spread, majority in itertools.product((5, 12, 40), (0, 0.03, 0.1), (False, True)):
+        truth = {}
+        for level in (0.2, -0.5):
+            effects = rng.normal(0, spread, (2000, 3))
+            scores = votes(rng, 2000, 10, level, effects)
+            truth[level] = by_votes(scores, majority)[0].mean() / 64
+        effects = rng.normal(0, spread, (repetitions, 3))
+        found = {}
+        for level in truth:
+            hits, alone = by_votes(votes(rng, repetitions, m, level, effects), majority)
+            found[level] = share(hits, np.full_like(hits, 64)), alone
+        (one, alone), (other, others) = found.values()
+        p, q = truth.values()
+        row = {"layers": m, "seeds": spread, "vote": "majority" if majority else "mean"}
+        for name, estimate, value in (
+            ("share, layers alone", one, p),
+            ("share", one.over_seeds(alone), p),
+            ("difference, layers alone", one.minus(other), p - q),
+            ("difference", one.minus(other).over_seeds(alone - others), p - q),
+        ):
+            row[name] = ((estimate.low <= value) & (value <= estimate.high)).mean()
+        row["width, layers alone"] = (one.high - one.low).mean()
+        with_seeds = one.over_seeds(alone)
+        row["width"] = (with_seeds.high - with_seeds.low).mean()
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
 def main() -> None:
     repetitions = int(sys.argv[1]) if len(sys.argv) > 1 else 200
     rng = np.random.default_rng(0)
@@ -93,6 +150,8 @@ def main() -> None:
             rows.append({"layers": m, "sizes": sizes, "held": held})
     print("differences")
     print(pd.DataFrame(rows).groupby(["sizes", "layers"])["held"].agg(["mean", "min"]).round(3))
+    print("\nvotes of three seeds")
+    print(vote_table(rng, repetitions).round(3).to_string(index=False))
 
 
 if __name__ == "__main__":

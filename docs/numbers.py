@@ -27,6 +27,7 @@ from kernelatlas.errors import KernelAtlasError, suggest
 from kernelatlas.evidence.described import described as passes
 from kernelatlas.names import (
     ALL_FAMILIES,
+    ALL_NETWORKS,
     DEGENERATE,
     FIRST,
     FUNCTIONS,
@@ -169,7 +170,7 @@ def findings(results: Results) -> str:
     sizes = results.sizes
     shown = [k for k in SHOWN if k in sizes]
     rows = [_identified_row(results, k, family) for k in sizes for family in _asked(results, k)]
-    for make in (_unseen_row, _described_row, _functions_row, _stability_row, _continuum_row):
+    for make in (_described_row, _functions_row, _stability_row, _continuum_row):
         rows += [make(results, k) for k in shown]
     rows += [_keys_row(results, k) for k in shown]
     rows += [_prototypes_row(results), _replaced_row(results)]
@@ -204,27 +205,11 @@ def _identified_row(results: Results, k: int, family: str) -> list[str]:
     name = "" if family == ALL_FAMILIES else f", {family}"
     paper = "; the paper: over 90 % of ConvNeXt's, 95 % of ConvNeXt V2's" if k == 7 else ""
     null = f"chance {percents(chance)}; same covariance {_share_of(shares, COVARIANCE)}"
-    return [f"Identified, {square(k)}{name}{paper}", _trained(shares, TRAINED)[1], null, answer]
-
-
-def _unseen_row(results: Results, k: int) -> list[str]:
-    shares = results(f"nulls_k{k}")
-    noise = shares[(shares["rule"] == "identified") & (shares["set"] == COVARIANCE)]
-    noise = noise.set_index("family")["share"]
-    found = [
-        (family, _pooled(_networks_of(results, k, family), "share_identified_crossfit"))
-        for family in noise.index
-        if family != ALL_FAMILIES
-    ]
-    beyond = [family for family, share in found if share - noise[family] > MUCH]
-    return [
-        f"The same at {square(k)} on curves that have not seen the network",
-        ", ".join(f"{family} {percent(share)}" for family, share in found),
-        "same covariance " + ", ".join(percent(noise[family]) for family, _ in found),
-        f"well beyond second-order statistics: {', '.join(beyond)}"
-        if beyond
-        else "little beyond second-order statistics",
-    ]
+    if COVARIANCE in shares.index:
+        null += f", excess in points: {_points(shares.loc[COVARIANCE])}"
+    trained = shares.loc[TRAINED]
+    found = f"{_with_interval(trained)}; in sample {percent(trained['share_in_sample'])}"
+    return [f"Identified, {square(k)}{name}{paper}", found, null, answer]
 
 
 def _described_row(results: Results, k: int) -> list[str]:
@@ -234,7 +219,7 @@ def _described_row(results: Results, k: int) -> list[str]:
     chance = percents(shares.loc[name, "share"] for name in CHANCE if name in shares.index)
     return [
         f"Described by an analytic function (R² ≥ {threshold:g}), {square(k)}",
-        _trained(shares, TRAINED)[1],
+        _with_interval(shares.loc[TRAINED]),
         f"chance {chance}; same covariance {_share_of(shares, COVARIANCE)}",
         f"beyond both nulls, but {few}",
     ]
@@ -368,91 +353,87 @@ def _accuracy_row(results: Results) -> list[str]:
 
 
 def identified(results: Results) -> str:
-    """Shares identified by size and family, beside chance and by curves that saw other networks."""
-    return _shares(results, "identified", crossfit=True)
+    """Shares identified by network, by curves that have not seen it, beside chance."""
+    return _shares(results, "identified")
 
 
 def described(results: Results) -> str:
     """Shares with a good analytic fit, likewise."""
-    return _shares(results, "r2", crossfit=False)
+    return _shares(results, "r2")
 
 
-def _shares(results: Results, rule: str, crossfit: bool) -> str:
+def _shares(results: Results, rule: str) -> str:
     rows = []
     for k in results.sizes:
         shares = results(f"nulls_k{k}")
-        shares = shares[shares["rule"] == rule].set_index(["family", "set"])
-        families = list(dict.fromkeys(shares.index.get_level_values("family")))
-        if len(families) == 2:
-            families.remove(ALL_FAMILIES)  # it is the one family
-        for family in families:
-            row = [square(k), family, *_trained(shares, (family, TRAINED))]
-            if crossfit:
-                networks = _networks_of(results, k, family)
-                row.append(percent(_pooled(networks, "share_identified_crossfit")))
-            for name in SETS:
-                found = shares["share"].get((family, name))
-                row.append(NONE if found is None else percent(found))
-            rows.append(row)
-    head = ["size", "family", "kernels", "trained (95 %)"]
-    head += ["cross-fit"] * crossfit + list(SETS)
-    return markdown(head, rows)
+        for text, own in _networks(shares[shares["rule"] == rule]):
+            trained = own.loc[TRAINED]
+            row = [square(k), text, f"{int(trained['kernels']):,}", f"{int(trained['live']):,}"]
+            row.append(_with_interval(trained))
+            row.append(percent(trained["share_live"]))
+            if rule == "identified":
+                row.append(percent(trained["share_in_sample"]))
+            rows.append([*row, *(_share_of(own, name) for name in SETS)])
+    head = ["size", "network or family", "kernels", "live", "trained (95 %)", "of live ones"]
+    return markdown([*head, *["in sample"] * (rule == "identified"), *SETS], rows)
 
 
-def _trained(shares: pd.DataFrame, key: Any) -> tuple[str, str]:
-    row = shares.loc[key]
-    return f"{int(row['kernels']):,}", percent(row["share"], row["low"], row["high"])
+def _networks(shares: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+    """Return shares by set: of networks, of families of several, and of all if there are more."""
+    found = []
+    groups = shares.groupby(["family", "model"], sort=False)
+    families = shares.loc[shares["model"] != ALL_NETWORKS, ["family", "model"]].drop_duplicates()
+    count = families["family"].value_counts()
+    for (family, model), own in groups:
+        several = count.get(family, 0) > 1 or (family == ALL_FAMILIES and len(count) > 1)
+        if model != ALL_NETWORKS or several:
+            found.append((family if model == ALL_NETWORKS else model, own.set_index("set")))
+    return found
+
+
+def _with_interval(row: pd.Series) -> str:
+    return percent(row["share"], row["low"], row["high"])
 
 
 def _shares_of(results: Results, k: int, family: str, rule: str) -> pd.DataFrame:
     """Return the shares of a family, or of all together, by set."""
     shares = results(f"nulls_k{k}")
     chosen = (shares["family"] == family) & (shares["rule"] == rule)
-    return shares[chosen].set_index("set")
+    return shares[chosen & (shares["model"] == ALL_NETWORKS)].set_index("set")
 
 
 def _share_of(shares: pd.DataFrame, name: str) -> str:
     return percent(shares["share"].get(name, float("nan")))
 
 
-def _networks_of(results: Results, k: int, family: str) -> pd.DataFrame:
-    """Return the rows of single networks in the table of stability."""
-    family_of = results("models").set_index("model")["family"].to_dict()
-    networks = results(f"stability_k{k}").query("kind == 'network'")
-    mine = networks["model"].map(family_of).isin([family]) | (family == ALL_FAMILIES)
-    return networks[mine]
-
-
-def _pooled(networks: pd.DataFrame, column: str) -> float:
-    """Return the share of all kernels; NaN if it is not known of every network."""
-    if networks.empty or networks[column].isna().any():
-        return float("nan")
-    return float((networks[column] * networks["kernels"]).sum() / networks["kernels"].sum())
-
-
 def excess(results: Results) -> str:
-    """Trained shares minus those of noise of the same covariance, by size and family."""
+    """Trained shares minus those of noise of the same covariance, by network."""
     rows = []
     for k in results.sizes:
         shares = results(f"nulls_k{k}")
-        shares = shares[shares["set"] == COVARIANCE].set_index(["family", "rule"])
-        families = list(dict.fromkeys(shares.index.get_level_values("family")))
-        if len(families) == 2:
-            families.remove(ALL_FAMILIES)  # it is the one family
-        for family in families:
-            row = [square(k), family]
-            for rule in ("identified", "r2"):
-                found = shares.loc[(family, rule)]
-                row.append(number(100 * found["excess"], 1))
-                if not pd.isna(found["excess_low"]):
-                    low, high = (number(100 * found[f"excess_{end}"], 1) for end in ("low", "high"))
-                    row[-1] += f" ({low} to {high})"
+        by_rule = (_networks(shares[shares["rule"] == rule]) for rule in ("identified", "r2"))
+        for (text, one), (_, other) in zip(*by_rule, strict=True):
+            if COVARIANCE not in one.index:
+                continue
+            row = [square(k), text]
+            for own, live in ((one, True), (other, False)):
+                found = own.loc[COVARIANCE]
+                row.append(_points(found))
+                row += [number(100 * found["excess_live"], 1)] * live
                 row.append("yes" if found["distinguishable"] else "no")
             rows.append(row)
-    head = ["size", "family"]
-    for rule in ("identified", "described"):
-        head += [f"{rule}: excess in points (95 %)", "distinguishable"]
+    head = ["size", "network or family", "identified: excess in points (95 %)", "of live ones"]
+    head += ["distinguishable", "described: excess in points (95 %)", "distinguishable"]
     return markdown(head, rows)
+
+
+def _points(found: pd.Series) -> str:
+    """Write an excess in points, with its interval if there is one."""
+    text = number(100 * found["excess"], 1)
+    if pd.isna(found["excess_low"]):
+        return text
+    low, high = (number(100 * found[f"excess_{end}"], 1) for end in ("low", "high"))
+    return f"{text} ({low} to {high})"
 
 
 def named(results: Results) -> str:

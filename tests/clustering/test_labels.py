@@ -16,6 +16,7 @@ from kernelatlas.clustering.labels import (
     assign,
     label_kernels,
     label_weights,
+    seed_values,
     threshold,
     vote,
     write_labels,
@@ -187,6 +188,7 @@ def test_labels_belong_to_their_kernels(path, clusters, layers):
         assert row.identified == votes.identified(0.2)[0]
         assert row.identified_one_seed == votes.identified_one_seed(0.2)[0]
         np.testing.assert_array_equal(row.codes, votes.codes[0])
+        np.testing.assert_allclose(row.by_seed, votes.by_seed[0], rtol=1e-5)
         directed = names.shape_of(row.label) in (names.FIRST, names.SECOND)
         assert pd.notna(row.direction) == directed
         if directed:
@@ -228,6 +230,29 @@ def test_the_threshold_itself_is_not_below(path, clusters):
 
 
 MEASURED = ["direction", "template_cosine", "agreement", "dissimilarity", "cluster", "codes"]
+
+
+def test_kernels_are_live_with_one_weight_above_a_ten_thousandth(clusters):
+    weights = np.random.default_rng(0).normal(size=(6, 9)).astype(np.float32)
+    weights *= 1e-4 / np.abs(weights).max(axis=1, keepdims=True)
+    weights[0] *= 0.99
+    weights[1] *= -1.01
+    weights[2] = 1  # degenerate, not dead
+    weights[3] = 0
+    weights[4] *= 1000
+    weights[5] = np.nan
+    table = label_weights(weights, CURVES, clusters, 2, MINIMUM)
+    assert table["live"].tolist() == [False, True, True, False, True, False]
+    assert table["degenerate"].tolist() == [False, False, True, True, False, True]
+    scaled = label_weights(weights[[0, 4]] * 7, CURVES, clusters, 2, MINIMUM)
+    assert scaled["label"].tolist() == table.loc[[0, 4], "label"].tolist()
+
+
+def test_numbers_of_seeds_are_read_back_with_what_is_empty():
+    lists = pa.chunked_array([[[0.5, None]], [None, [0.25, 0.75]]], pa.list_(pa.float32()))
+    nan = np.nan
+    np.testing.assert_array_equal(seed_values(lists), [[0.5, nan], [nan, nan], [0.25, 0.75]])
+    assert seed_values(pa.chunked_array([[None, []]], pa.list_(pa.float32()))).shape == (2, 0)
 
 
 def test_degenerate_kernels_have_no_codes(path, clusters):
@@ -306,7 +331,9 @@ def test_columns_are_the_contract(tmp_path, path, clusters):
             "identified": pa.bool_(),
             "identified_one_seed": pa.bool_(),
             "degenerate": pa.bool_(),
+            "live": pa.bool_(),
             "codes": pa.list_(pa.float32()),
+            "by_seed": pa.list_(pa.float32()),
         }
         metadata = metadata_of(tmp_path / f"{name}.parquet")
-        assert (metadata["schema_version"], metadata["seeds"]) == (2, [3, 5, 8])
+        assert (metadata["schema_version"], metadata["seeds"]) == (3, [3, 5, 8])

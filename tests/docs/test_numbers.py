@@ -17,6 +17,11 @@ numbers = importlib.util.module_from_spec(SPEC)
 SPEC.loader.exec_module(numbers)
 
 DOCUMENT = "before\n<!-- numbers: {} -->\nold\n<!-- end -->\nafter\n"
+GROUPS = [
+    *(("fam", model) for model in ("one", "two", "all networks")),
+    *(("other", model) for model in ("three", "all networks")),
+    ("all families", "all networks"),
+]
 NULLS = {"trained": 0.75, "untrained": 0.0, "shuffled": 0.01, "covariance": 0.5}
 
 
@@ -24,9 +29,13 @@ def nulls_table(trained: float = NULLS["trained"]) -> pd.DataFrame:
     rows = [
         {
             "family": family,
+            "model": model,
             "set": name,
             "rule": rule,
             "kernels": 1200,
+            "live": 1100,
+            "share_live": 0.8,
+            "share_in_sample": 0.875,
             "threshold": {"identified": 0.3, "r2": 0.8}[rule],
             "share": trained if name == "trained" else share,
             "low": share - 0.05,
@@ -35,8 +44,11 @@ def nulls_table(trained: float = NULLS["trained"]) -> pd.DataFrame:
             "trained_share": 0.6,
             "distinguishable": family == "all families",
             "excess": trained - share,
+            "excess_low": trained - share - 0.0625,
+            "excess_high": trained - share + 0.0625,
+            "excess_live": 0.28,
         }
-        for family in ("fam", "other", "all families")
+        for family, model in GROUPS
         for rule in ("identified", "r2")
         for name, share in NULLS.items()
     ]
@@ -102,10 +114,13 @@ def test_shares_stand_between_the_markers_and_nothing_else_is_touched(fill):
     assert lines[:3] == ["before", "<!-- numbers: identified -->", ""]
     assert lines[-3:] == ["", "<!-- end -->", "after"]
     assert "old" not in lines
-    # Of the family's kernels in both networks: (300 · 0.6 + 900 · 0.8) / 1200.
-    row = "| 7×7 | fam | 1,200 | 75.0 % (70.0–80.0) | 75.0 % | 0.0 % | 1.0 % | – | 50.0 % |"
-    assert row in lines
-    assert [line.split(" | ")[1] for line in lines[5:8]] == ["fam", "other", "all families"]
+    row = "| 7×7 | fam | 1,200 | 1,100 | 75.0 % (70.0–80.0) | 80.0 % | 87.5 % | "
+    assert f"{row}0.0 % | 1.0 % | – | 50.0 % |" in lines
+    # A family of one network is that network.
+    names = ["one", "two", "fam", "three", "all families"]
+    assert [line.split(" | ")[1] for line in lines[5:10]] == names
+    described = fill("described")[1]
+    assert "| 7×7 | fam | 1,200 | 1,100 | 75.0 % (70.0–80.0) | 80.0 % | 0.0 % |" in described
 
 
 def test_a_changed_table_changes_the_text_and_the_same_one_does_not(fill, results):
@@ -220,10 +235,14 @@ def test_recorded_results_are_left_as_they_are(fill):
 
 def test_the_excess_over_the_covariance_has_its_interval_and_both_rules(fill, results):
     table = nulls_table().assign(excess=0.25, excess_low=-0.01, excess_high=0.5)
+    table["excess_live"] = 0.26
     table["distinguishable"] = table["rule"] == "r2"
     write_frame(table, results / "tables/nulls_k7.parquet")
     _, text, _ = fill("excess")
-    assert "| 7×7 | other | 25.0 (−1.0 to 50.0) | no | 25.0 (−1.0 to 50.0) | yes |" in text
+    row = "| 7×7 | three | 25.0 (−1.0 to 50.0) | 26.0 | no | 25.0 (−1.0 to 50.0) | yes |"
+    assert row in text
+    write_frame(table.assign(excess_low=np.nan), results / "tables/nulls_k7.parquet")
+    assert "| 7×7 | three | 25.0 | 26.0 | no | 25.0 | yes |" in fill("excess")[1]
 
 
 def test_kernels_with_a_name_are_those_below_the_largest_threshold(fill, results):
@@ -319,8 +338,10 @@ def test_findings_stand_beside_their_nulls(fill, results):
     assert rows[2][3] == "far more than chance; much more than the same covariance"
     found = [row[1:3] for row in rows[2:]]
     assert found == [
-        ["75.0 % (70.0–80.0)", "chance 0.0–1.0 %; same covariance 50.0 %"],
-        ["fam 75.0 %, other 50.0 %", "same covariance 50.0 %, 50.0 %"],
+        [
+            "75.0 % (70.0–80.0); in sample 87.5 %",
+            "chance 0.0–1.0 %; same covariance 50.0 %, excess in points: 25.0 (18.8 to 31.2)",
+        ],
         ["75.0 % (70.0–80.0)", "chance 0.0–1.0 %; same covariance 50.0 %"],
         [
             "DoG 75.0 %, derivatives 25.0 %, Gaussian off the centre 0.0 %; mean R² 0.70",

@@ -3,7 +3,8 @@
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.stats import binomtest
+from scipy.stats import binomtest, sem
+from scipy.stats import t as student
 
 from kernelatlas.evidence import intervals
 from kernelatlas.evidence.intervals import share
@@ -47,6 +48,54 @@ def test_intervals_hold_differences_of_shares(m, p, q):
     first = share(*layers(REPETITIONS, m, p, 0.1))
     second = share(*layers(REPETITIONS, m, q, 0.01, seed=1))
     assert held(first.minus(second), p - q) >= 0.925
+
+
+def voted(m: int, spread: float, level: float, seeds: np.ndarray, majority: bool):
+    """Return hits by vote of three seeds in m layers of 50 kernels, and shares by each seed alone.
+
+    A kernel is identified if its score is positive: the sum of effects of layer, kernel, and seed.
+    """
+    rng = np.random.default_rng([round(100 * abs(level)), m, len(seeds)])
+    score = level + rng.normal(0, 0.3, (len(seeds), m, 1, 1))
+    score = score + rng.normal(0, 1, (len(seeds), m, 50, 1))
+    score = score + rng.normal(0, 0.2, (len(seeds), m, 50, 3)) + spread * seeds[:, None, None]
+    vote = np.median(score, axis=3) if majority else score.mean(axis=3)
+    return (vote > 0).sum(axis=2), (score > 0).mean(axis=(1, 2))
+
+
+@pytest.mark.parametrize("majority", [False, True])
+@pytest.mark.parametrize("m", [5, 40])
+def test_intervals_hold_the_share_by_votes_of_other_seeds(m, majority):
+    rng = np.random.default_rng(4)
+    estimates, truths = [], []
+    for level in (0.2, -0.5):
+        hits, _ = voted(20, 0.1, level, rng.normal(size=(1500, 3)), majority)
+        truths.append(hits.mean() / 50)
+    seeds = rng.normal(size=(300, 3))  # of both shares
+    for level in (0.2, -0.5):
+        hits, alone = voted(m, 0.1, level, seeds, majority)
+        estimates.append((share(hits, np.full_like(hits, 50)), alone))
+    (one, alone), (other, others) = estimates
+    assert held(one.over_seeds(alone), truths[0]) >= 0.925
+    both = one.minus(other).over_seeds(alone - others)
+    assert held(both, truths[0] - truths[1]) >= 0.925
+    if m == 40:  # many layers do not tell how seeds differ
+        assert held(one, truths[0]) < 0.9
+        # Which raise both shares, and so change their difference less.
+        apart = one.over_seeds(alone).minus(other.over_seeds(others))
+        assert (both.high - both.low).mean() < 0.8 * (apart.high - apart.low).mean()
+
+
+def test_half_a_width_of_seeds_is_students():
+    found = share(np.full(8, 30), np.full(8, 100))
+    alone = np.array([0.2, 0.3, 0.35])
+    low, high = student.interval(0.95, 2, loc=0.3, scale=sem(alone))
+    wide = found.over_seeds(alone)
+    assert wide.high - 0.3 == pytest.approx(np.hypot(found.high - 0.3, high - 0.3))
+    assert 0.3 - wide.low == pytest.approx(np.hypot(0.3 - found.low, 0.3 - low))
+    assert wide.within(0, 0.4).high == 0.4
+    for few in ([], [0.2]):
+        assert found.over_seeds(np.array(few)) == found
 
 
 def test_intervals_are_not_much_wider_than_they_must_be():
@@ -120,12 +169,14 @@ def test_the_table_of_nulls_has_such_intervals(m):
             "family": family[of_size].astype(str),
             "model": family[of_size].astype(str),
             "layer_index": layer[of_size],
+            "live": True,
             "dissimilarity": np.where(identified, 0.1, 0.9),
+            "in_sample": 0.1,
             "r2": 0.0,
         }
     )
     kernels = pd.concat([kernels, kernels.assign(set="white")], ignore_index=True)
-    table = null_shares(kernels, 0.3, 0.8, 0.01).query("family != 'all families'")
+    table = null_shares(kernels, 0.3, 0.8, 0.01).query("model != 'all networks'")
     rows = table[(table["rule"] == "identified") & (table["set"] == TRAINED)]
     assert ((rows["low"] <= 0.3) & (rows["high"] >= 0.3)).mean() >= 0.925
     assert (table.loc[table["rule"] == "r2", "high"] > 0).all()

@@ -1,24 +1,19 @@
-"""Seeds against each other, and networks on curves that have not seen them."""
+"""Seeds against each other, and labels in sample against cross-fitted ones."""
 
-import itertools
 from itertools import combinations
 
 import numpy as np
+import pandas as pd
 import pytest
-import torch
-from curves import QUICK, at_random, trained
+from curves import at_random
 
 from kernelatlas import names
-from kernelatlas.clustering.autoencoder import Settings
 from kernelatlas.clustering.labels import vote
 from kernelatlas.clustering.templates import bank
-from kernelatlas.evidence import stability
-from kernelatlas.evidence.stability import COLUMNS, cross_fit, stability_table
+from kernelatlas.evidence.crossfit import CrossFit, crossfit_table, divide
+from kernelatlas.evidence.stability import COLUMNS, stability_table
 from kernelatlas.kernels.normalise import normalise
 
-TINY = Settings(
-    points=32, centroids=4, rounds=4, widths=(8,), fourier=16, decoder_steps=40, steps=10, batch=32
-)
 CURVES = [at_random(seed=seed) for seed in (3, 5, 8)]
 BELOW, MINIMUM = 0.4, 0.75
 OTHER = names.SHAPES.index(names.OTHER)
@@ -28,10 +23,15 @@ def noise(n, k=3, seed=0):
     return normalise(np.random.default_rng(seed).normal(size=(n, k * k)))
 
 
+def without_folds(n):
+    key = pd.DataFrame({"model": ["one"] * n, "layer": "dw", "layer_index": 0, "channel": range(n)})
+    return crossfit_table(key, noise(n), CrossFit(3, divide(key), ()), MINIMUM)
+
+
 @pytest.fixture(scope="module")
 def table():
     models = np.array(["one"] * 300)
-    return stability_table(models, noise(300), CURVES, TINY, BELOW, MINIMUM, "cpu")
+    return stability_table(models, noise(300), CURVES, without_folds(300), BELOW, MINIMUM)
 
 
 def rand_index(one, other):
@@ -83,8 +83,7 @@ def test_the_vote_and_the_columns(table):
     assert table["kind"].tolist() == ["pair"] * 3 + ["seed"] * 3 + ["vote", "network"]
 
 
-def test_of_one_network_there_is_nothing_to_hold_out(table):
-    assert cross_fit(np.array(["a"] * 50), noise(50), TINY, [0], MINIMUM, "cpu") == {}
+def test_without_folds_there_is_nothing_to_compare(table):
     row = table[table["kind"] == "network"].iloc[0]
     assert (row["model"], row["kernels"]) == ("one", 300)
     columns = ["share_identified_crossfit", "mean_dissimilarity_crossfit", "agreement"]
@@ -95,76 +94,33 @@ def test_of_one_network_there_is_nothing_to_hold_out(table):
 
 def test_equal_seeds_agree():
     curves = [CURVES[0], CURVES[0]]
-    table = stability_table(
-        np.array(["one"] * 200), noise(200), curves, TINY, BELOW, MINIMUM, "cpu"
-    )
+    models = np.array(["one"] * 200)
+    table = stability_table(models, noise(200), curves, without_folds(200), BELOW, MINIMUM)
     pair = table[table["kind"] == "pair"].iloc[0]
     assert (pair["agreement"], pair["adjusted_rand_index"]) == (1, 1)
     assert (table["kind"] == "vote").sum() == 1
     assert table.loc[table["kind"] == "vote", "agreement"].item() == 1
 
 
-@pytest.mark.parametrize("networks", [2, 3, 4, 7])
-def test_no_network_is_on_curves_that_have_seen_it(monkeypatch, networks):
-    models = np.repeat([f"net{i}" for i in range(networks)], 10)
-    rng = np.random.default_rng(0)
-    order = rng.permutation(len(models))
-    models, kernels = models[order], noise(len(models))
-    own = {name: {bytes(kernel) for kernel in kernels[models == name]} for name in set(models)}
-    asked = []
-
-    def fit(rest, settings, seed, device):
-        asked.append((seed, {bytes(kernel) for kernel in rest}))
-        return TrainedModel(len(asked)), []
-
-    class TrainedModel:
-        k, concentration = 3, 20.0
-
-        def __init__(self, number):
-            self.number = number
-
-        def curve(self):
-            return torch.from_numpy(at_random(seed=100 + self.number).points)
-
-    monkeypatch.setattr(stability, "fit", fit)
-    found = cross_fit(models, kernels, TINY, [3, 5], MINIMUM, "cpu")
-    assert set(found) == set(models)
-    folds = min(4, networks)
-    assert [seed for seed, _ in asked] == [3, 5] * folds
-    for (_, one), (_, other) in zip(asked[::2], asked[1::2], strict=True):
-        assert one == other  # both seeds
-        assert all(kernels <= one or not kernels & one for kernels in own.values())
-    held_out = [[name for name in own if not own[name] & seen] for _, seen in asked[::2]]
-    assert sorted(itertools.chain.from_iterable(held_out)) == sorted(own)  # each is held out once
-    for fold, names_of_fold in enumerate(held_out):
-        curves = [at_random(seed=100 + 2 * fold + i) for i in (1, 2)]
-        for name in names_of_fold:
-            expected = vote(kernels[models == name], curves, MINIMUM)
-            assert np.array_equal(found[name].dissimilarities, expected.dissimilarities)
-            assert np.array_equal(found[name].names.label, expected.names.label)
-
-
-def test_a_network_with_a_shape_of_its_own_is_not_described_by_the_others():
-    rng = np.random.default_rng(0)
-    templates = bank(5)
-    labels = np.array(templates.labels)
-    common = templates.weights[np.isin(labels, ["on-centre", "first-derivative 0°"])]
-    lonely = templates.weights[labels == "off-cross"]
-    parts = {
-        "a": common[rng.integers(len(common), size=150)],
-        "b": common[rng.integers(len(common), size=150)],
-        "c": lonely[rng.integers(len(lonely), size=150)],
-    }
-    models = np.repeat(list(parts), 150)
-    kernels = np.concatenate(list(parts.values()))
-    kernels = normalise(kernels + rng.normal(0, 0.03, kernels.shape))
-    curves = trained(kernels, QUICK, (0,))
-    table = stability_table(models, kernels, curves, QUICK, 0.2, MINIMUM, "cpu")
+def test_networks_are_compared_with_their_cross_fitted_labels():
+    kernels, models = noise(200), np.repeat(["b", "a"], 100)
+    key = pd.DataFrame({"model": models, "layer": "dw", "layer_index": 0, "channel": 0})
+    other = [at_random(seed=seed) for seed in (13, 15, 18)]
+    unseen = CrossFit(3, divide(key), (CURVES, other))  # a, then b
+    crossfit = crossfit_table(key, kernels, unseen, MINIMUM)
+    table = stability_table(models, kernels, CURVES, crossfit, BELOW, MINIMUM)
     rows = table[table["kind"] == "network"].set_index("model")
-    assert (rows["mean_dissimilarity"] < 0.1).all()
-    assert rows.loc["c", "mean_dissimilarity_crossfit"] > 0.4
-    assert rows.loc["c", "share_identified"] > 0.9
-    assert rows.loc["c", "share_identified_crossfit"] < 0.1
-    assert (rows.loc[["a", "b"], "mean_dissimilarity_crossfit"] < 0.1).all()
-    assert (rows.loc[["a", "b"], "share_identified_crossfit"] > 0.9).all()
-    assert (rows.loc[["a", "b"], "agreement"] > 0.95).all()
+    # The curves of a's fold are the very same.
+    assert rows.loc["a", "agreement"] == 1
+    for after, before in (
+        ("share_identified_crossfit", "share_identified"),
+        ("mean_dissimilarity_crossfit", "mean_dissimilarity"),
+    ):
+        assert rows.loc["a", after] == pytest.approx(rows.loc["a", before])
+    mine = kernels[:100]
+    one, two = (vote(mine, curves, MINIMUM) for curves in (CURVES, other))
+    both = one.identified(BELOW) & two.identified(BELOW)
+    assert both.sum() > 10
+    assert rows.loc["b", "share_identified_crossfit"] == two.identified(BELOW).mean()
+    same = (one.names.shape == two.names.shape)[both]
+    assert rows.loc["b", "agreement"] == pytest.approx(same.mean())

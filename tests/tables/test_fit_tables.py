@@ -54,7 +54,9 @@ def tables(tmp_path_factory):
             dissimilarity=nothing,
             identified=(rows["layer"] == "dw0") & (model == "net"),
             identified_one_seed=False,
+            live=True,
             codes=None,
+            by_seed=None,
         )
         write_labels([rows], folder / f"{model}.labels.parquet", [0, 1])
         labels.append(folder / f"{model}.labels.parquet")

@@ -44,6 +44,8 @@ def write_model(folder, name: str, k: int, x, y, label: str, r2=0.95, stride: in
         identified=True,
         identified_one_seed=True,
         degenerate=False,
+        live=True,
+        by_seed=[[0.1]] * n,
     )
     write_labels([labels[SCHEMA.names]], folder / f"{name}.labels", [0])
     fits = pd.DataFrame(keys).assign(shifted_x=x, shifted_y=y, shifted_r2=r2)

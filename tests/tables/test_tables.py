@@ -61,7 +61,9 @@ def write(path, model, rows):
                 "identified": identified,
                 "identified_one_seed": channel % 2 == 0 and cluster is not None,
                 "degenerate": cluster is None,
+                "live": dissimilarity != 0.3,
                 "codes": None if cluster is None else [0.25, 0.5],
+                "by_seed": None if cluster is None else [dissimilarity, None],
             }
             for layer, channel, k, cluster, label, dissimilarity, identified in rows
         ]
@@ -112,6 +114,22 @@ def test_shares_of_models(labels):
         ("b", 5): [1, 0, 1, 1.0, 0.15],
         ("b.untrained", 3): [2, 0, 0, 0.0, 0.2],
     }
+    # None of these is live whose dissimilarity is 0.3.
+    assert table["live"].to_dict() == {
+        ("a", 3): 1,
+        ("a", 5): 1,
+        ("b", 3): 3,
+        ("b", 5): 1,
+        ("b.untrained", 3): 2,
+    }
+    live = table["share_identified_live"]
+    assert live.to_dict() == {
+        ("a", 3): 1,
+        ("a", 5): 1,
+        ("b", 3): 1 / 3,
+        ("b", 5): 1,
+        ("b.untrained", 3): 0,
+    }
     assert table.loc[("b", 3), "mean_dissimilarity"] == pytest.approx(0.5 / 3)
     # Channels 0 and 2 of the first layer, of which one is degenerate, and 0 of the second.
     assert table.loc[("b", 3), "identified_one_seed"] == 2
@@ -126,8 +144,11 @@ def test_composition(labels):
     table = composition_table(labels, MODELS)
     assert list(table) == [
         *("family", "model", "trained", "k", "layer_index", "layer", "label"),
-        *("kernels", "identified"),
+        *("kernels", "identified", "live", "identified_live"),
     ]
+    live = table.set_index(["model", "k", "layer", "label"])[["live", "identified_live"]]
+    assert live.loc[("b", 3, "b.dw0", "on-centre")].tolist() == [1, 1]
+    assert live.loc[("a", 5, "a.dw0", "off-cross")].tolist() == [1, 1]
     found = {
         (row.model, row.k, row.layer, row.label): (row.kernels, row.identified)
         for row in table.itertuples()

@@ -18,7 +18,7 @@ def inodes(project: Project) -> dict[str, int]:
     results = project.path / "results"
     paths = [
         *(results / "autoencoders").glob("k*"),
-        *(results / "tables").glob("stability_*"),
+        *(results / "crossfit").glob("*"),
         *(results / "tables").glob("baselines_*"),
     ]
     return {path.name: path.stat().st_ino for path in paths}
@@ -49,7 +49,7 @@ def test_a_corpus_of_equal_kernels_trains_nothing(finished):
     (finished.path / "results/corpora/k7.parquet").unlink()
     run = finished.snakemake(*targets)
     assert trained(run) == [("7x7", "0")]  # the job runs
-    for job in ("autoencoders/k7_seed0", "tables/baselines_k7", "tables/stability_k7"):
+    for job in ("autoencoders/k7_seed0", "tables/baselines_k7", "crossfit/k7"):
         assert "kept" in (finished.path / f"results/logs/{job}.log").read_text(), job
     assert inodes(finished) == before
     assert finished.digests() == digests

@@ -26,10 +26,11 @@ FUNCTIONS = (
 )  # fmt: skip
 SMALLEST_FIT = 3  # smallest k with fits: smaller kernels have too few pixels
 
-# Sets of kernels that tables compare (`kernelatlas.evidence.nulls`), and all families together.
+# Sets of kernels that tables compare (`kernelatlas.evidence.nulls`), and all of them together.
 NULLS = ("shuffled", "white", "covariance")
 TRAINED, UNTRAINED = "trained", "untrained"
-ALL_FAMILIES = "all families"
+IN_SAMPLE = "trained, in sample"  # labelled by curves that have seen them
+ALL_FAMILIES, ALL_NETWORKS = "all families", "all networks"
 
 FIRST_DIRECTIONS = tuple(range(0, 360, 45))
 SECOND_DIRECTIONS = tuple(range(0, 180, 45))

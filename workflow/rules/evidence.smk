@@ -41,9 +41,35 @@ use rule short_job as maps with:
         "Finding the maps and the padding of the layers of {wildcards.model}"
 
 
+# Not a short job: on a cluster it may use a GPU, as `autoencoder` does.
+use rule job as crossfit with:
+    input:
+        "results/corpora/k{k}.parquet",
+    output:
+        **kept(
+            labels=result("results/crossfit/k{k}.parquet", of="evidence"),
+            curves=result("results/crossfit/k{k}.safetensors", of="evidence"),
+        ),
+    pathvars:
+        name="crossfit/k{k}",
+    priority: 1
+    resources:
+        mem_mb=memory(1300, 8),
+        runtime=minutes(20 * len(config["seeds"]), 0.1),
+        gpu=GPU,
+    params:
+        **runs("evidence/crossfit"),
+        seeds=config["seeds"],
+        settings=config["autoencoder"],
+        minimum_cosine=config["clusters"]["minimum_cosine"],
+    message:
+        "Labelling {wildcards.k}x{wildcards.k} kernels by curves that have not seen their network"
+
+
 use rule short_job as nulls with:
     input:
         kernels=expand("results/kernels/{model}.parquet", model=TRAINED),
+        crossfit="results/crossfit/k{k}.safetensors",
         autoencoders=expand(
             "results/autoencoders/k{{k}}_seed{seed}.safetensors", seed=config["seeds"]
         ),

@@ -198,24 +198,22 @@ use rule short_job as tables_data with:
         "Sampling the training pictures"
 
 
-# Not a short job: on a cluster it may use a GPU, as `autoencoder` does.
-use rule job as tables_stability with:
+use rule short_job as tables_stability with:
     input:
         corpus="results/corpora/k{k}.parquet",
+        crossfit="results/crossfit/k{k}.parquet",
         autoencoders=expand(
             "results/autoencoders/k{{k}}_seed{seed}.safetensors", seed=config["seeds"]
         ),
     output:
-        **kept(**tables("stability_k{k}", of="evidence")),
+        **tables("stability_k{k}", of="evidence"),
     pathvars:
         name="tables/stability_k{k}",
     resources:
         mem_mb=memory(1300, 8),
-        runtime=minutes(20 * len(config["seeds"]), 0.1),
-        gpu=GPU,
+        runtime=minutes(5, 0.05),
     params:
         **runs("tables/tables_stability"),
-        settings=config["autoencoder"],
         thresholds=config["thresholds"],
         minimum_cosine=config["clusters"]["minimum_cosine"],
     message:
@@ -271,6 +269,7 @@ use rule short_job as tables_nulls with:
     input:
         labels=expand("results/labels/{model}.parquet", model=MODELS),
         fits=expand("results/fits/{model}.parquet", model=MODELS),
+        crossfit="results/crossfit/k{k}.parquet",
         nulls="results/nulls/k{k}.parquet",
     output:
         **tables(
@@ -310,6 +309,7 @@ use rule short_job as tables_baselines with:
         ),
     pathvars:
         name="tables/baselines_k{k}",
+    priority: 1
     resources:
         mem_mb=memory(1500, 8),
         runtime=minutes(60),

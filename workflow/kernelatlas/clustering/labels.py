@@ -17,7 +17,7 @@ from kernelatlas import names
 from kernelatlas.clustering.curve import Curve
 from kernelatlas.clustering.templates import Names, bank
 from kernelatlas.kernels.blocks import at_once
-from kernelatlas.kernels.normalise import degenerate, normalise
+from kernelatlas.kernels.normalise import degenerate, live, normalise
 from kernelatlas.kernels.table import KEY, PLACE, read_square
 from kernelatlas.running.files import write_parquet
 
@@ -38,7 +38,9 @@ SCHEMA = pa.schema(
         "identified": pa.bool_(),
         "identified_one_seed": pa.bool_(),
         "degenerate": pa.bool_(),
+        "live": pa.bool_(),
         "codes": pa.list_(pa.float32()),
+        "by_seed": pa.list_(pa.float32()),
     }
 )
 
@@ -75,18 +77,29 @@ class Votes:
         """Mean over the seeds, (n,), float32."""
         return self.dissimilarities.mean(axis=1)
 
+    @property
+    def by_seed(self) -> np.ndarray:
+        """Dissimilarity where a seed alone gives a name, else NaN, (n, seeds), float32."""
+        named = self.seed_shapes != names.SHAPES.index(names.OTHER)
+        return np.where(named, self.dissimilarities, np.float32(np.nan))
+
     def identified(self, threshold: float) -> np.ndarray:
         """Tell which kernels are identified, (n,).
 
         The mean reconstruction has a name, most seeds agree on its shape, and the dissimilarity is
         below the threshold.
         """
-        named = self.names.label != names.OTHER
-        return named & (self.agreement > 0.5) & (self.dissimilarity < threshold)
+        return named_by_most(self.names.label, self.agreement) & (self.dissimilarity < threshold)
 
     def identified_one_seed(self, threshold: float) -> np.ndarray:
         """Tell which kernels the paper's rule identifies with the first seed alone, (n,)."""
         return self.one_seed_named & (self.dissimilarities[:, 0] < threshold)
+
+
+def named_by_most(label: np.ndarray | pd.Series, agreement: np.ndarray) -> np.ndarray:
+    """Tell which kernels have a name of which most seeds give the shape, (n,) bool."""
+    named = ~pd.Series(label).isin([names.OTHER, names.DEGENERATE]) & ~pd.isna(label)
+    return named.to_numpy() & (agreement > 0.5)
 
 
 def vote(kernels: np.ndarray, curves: Sequence[Curve], minimum_cosine: float) -> Votes:
@@ -210,8 +223,11 @@ def label_weights(
         column[valid] = values
         return column
 
-    codes = pd.Series([None] * len(weights), dtype=object)
-    codes[valid] = pd.Series(list(votes.codes), index=np.flatnonzero(valid), dtype=object)
+    def lists(values: np.ndarray) -> pd.Series:
+        column = pd.Series([None] * len(weights), dtype=object)
+        column[valid] = pd.Series(list(values), index=np.flatnonzero(valid), dtype=object)
+        return column
+
     return pd.DataFrame(
         {
             "k": curves[0].k,
@@ -224,7 +240,9 @@ def label_weights(
             "identified": spread(votes.identified(threshold), False, "bool"),
             "identified_one_seed": spread(votes.identified_one_seed(threshold), False, "bool"),
             "degenerate": ~valid,
-            "codes": codes,
+            "live": live(weights),
+            "codes": lists(votes.codes),
+            "by_seed": lists(votes.by_seed),
         }
     )
 
@@ -252,7 +270,7 @@ def write_labels(parts: list[pd.DataFrame], path: str | Path, seeds: Sequence[in
     Parameters
     ----------
     seeds
-        Of the codes, in their order; kept in the metadata.
+        Of codes and by_seed, in their order; kept in the metadata.
     """
     empty = SCHEMA.empty_table().to_pandas()
     frame = pd.concat(parts) if parts else empty
@@ -275,3 +293,20 @@ def write_labels(parts: list[pd.DataFrame], path: str | Path, seeds: Sequence[in
     ]
     table = pa.table([a.combine_chunks() for a in arrays], schema=SCHEMA)
     write_parquet(table, path, {"seeds": list(seeds)})
+
+
+def seed_values(column: pa.ChunkedArray) -> np.ndarray:
+    """Return a column of lists, one number a seed, as an array.
+
+    Returns
+    -------
+    ndarray of shape (n, seeds), float32
+        NaN where a list or a number is empty.
+    """
+    lists = column.combine_chunks()
+    known = lists.is_valid().to_numpy(zero_copy_only=False)
+    flat = lists.flatten().to_numpy(zero_copy_only=False)
+    seeds = len(flat) // max(int(known.sum()), 1)
+    values = np.full((len(lists), seeds), np.nan, np.float32)
+    values[known] = flat.reshape(int(known.sum()), seeds)
+    return values

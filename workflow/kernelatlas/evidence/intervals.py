@@ -1,4 +1,4 @@
-"""Confidence intervals of shares of kernels, when kernels of one layer are not independent.
+"""Confidence intervals of shares of kernels: of one layer they are alike, and seeds differ.
 
 The sample is of layers, few of them and of unequal sizes; the share is Σ hits / Σ sizes. A
 percentile bootstrap over few layers gives intervals that are too short, of zero width at shares of
@@ -13,8 +13,15 @@ of a layer have the correlation `CORRELATION`. The variance under the model itse
 the interval keeps a width where all layers agree. 0.1 is our choice: in the trained embedded
 networks this correlation is between 0 and 0.12.
 
-Coverage and widths by simulation: `benchmarks/intervals.py`. The interval of a difference is
-computed from those of both shares (Newcombe, Stat. Med. 17, 1998, method 10).
+Labels are by vote of a few seeds of the autoencoder, and others would give another share. The vote
+is taken for a mean over the seeds, so that its variance is that of the shares by single seeds over
+their number, with one degree of freedom less than there are seeds. Half the width of a t-interval
+with it and that over layers are added in quadrature (the method of variance estimates recovery: Zou
+& Donner, Stat. Med. 27, 2008). Likewise the interval of a difference of independent shares is
+computed from those of both (Newcombe, Stat. Med. 17, 1998, method 10, of which it is the general
+form).
+
+Coverage and widths by simulation: `benchmarks/intervals.py`.
 """
 
 from dataclasses import dataclass
@@ -42,11 +49,33 @@ class Estimate:
     high: np.ndarray
 
     def minus(self, other: "Estimate") -> "Estimate":
-        """Return the difference to an independent share."""
+        """Return the difference to a share of independent kernels."""
         value = self.value - other.value
         down = np.hypot(self.value - self.low, other.high - other.value)
         up = np.hypot(self.high - self.value, other.value - other.low)
         return Estimate(value, value - down, value + up)
+
+    def over_seeds(self, alone: np.ndarray) -> "Estimate":
+        """Return the same value with an interval that includes seeds.
+
+        Parameters
+        ----------
+        alone : ndarray of shape (..., seeds)
+            The value by each seed alone. Of a difference these are differences: seeds that raise
+            both shares hardly change it. Of one seed nothing is known of others, and the interval
+            stays as it is.
+        """
+        alone = np.asarray(alone, dtype=float)
+        n = alone.shape[-1]
+        if n < 2:
+            return self
+        reach = stdtrit(n - 1, (1 + LEVEL) / 2) * alone.std(axis=-1, ddof=1) / np.sqrt(n)
+        down, up = np.hypot(self.value - self.low, reach), np.hypot(self.high - self.value, reach)
+        return Estimate(self.value, self.value - down, self.value + up)
+
+    def within(self, least: float, most: float) -> "Estimate":
+        """Return the same with an interval that ends where values do."""
+        return Estimate(self.value, self.low.clip(least, most), self.high.clip(least, most))
 
 
 def share(hits: np.ndarray, sizes: np.ndarray) -> Estimate:

@@ -2,12 +2,15 @@
 
 shuffled    the trained kernels, each with its weights in a random order
 white       independent normal weights
-covariance  normal weights with the second moments E[u uᵀ] of the trained, normalised kernels:
-            what second-order statistics alone explain
+covariance  normal weights that have, once they are normalised, the second moments E[u uᵀ] of their
+            network's normalised kernels: what second-order statistics alone explain
 
-The untrained networks of the zoo are a fourth null.
+Each null is drawn network by network, a null kernel in the place of each trained one, and labelled
+by curves that have not seen that network (`kernelatlas.evidence.crossfit`), like the network
+itself. The untrained networks of the zoo are a fourth null.
 """
 
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,18 +18,30 @@ import numpy as np
 import pandas as pd
 
 from kernelatlas.clustering.curve import Curve
-from kernelatlas.clustering.labels import vote
 from kernelatlas.evidence import fits, jet
-from kernelatlas.kernels.normalise import normalise
+from kernelatlas.evidence.crossfit import ANY, CrossFit, labelled
+from kernelatlas.evidence.noise import matched
+from kernelatlas.kernels.normalise import live, normalise
 from kernelatlas.kernels.sampling import sample_of
 from kernelatlas.kernels.table import KEY, read_square
 from kernelatlas.names import NULLS
 
 LAYER = KEY[:3]
 SEED = 0
+BLOCK = 16_384  # kernels at a time, of those whose moments are summed
+FITTED = ("function", "r2")  # columns of fits that the table has
 
 
-def generate(name: str, weights: np.ndarray, moments: np.ndarray, seed: int = SEED) -> np.ndarray:
+def products(weights: np.ndarray) -> np.ndarray:
+    """Return Σ u uᵀ over the normalised kernels u of (n, k·k) weights, (k·k, k·k), float64."""
+    found = np.zeros((weights.shape[1],) * 2)
+    for begin in range(0, len(weights), BLOCK):
+        units = normalise(weights[begin : begin + BLOCK]).astype(np.float64)
+        found += units.T @ units
+    return found
+
+
+def generate(name: str, weights: np.ndarray, target: np.ndarray, seed: Sequence[int]) -> np.ndarray:
     """Return as many kernels of a null as there are trained ones.
 
     Parameters
@@ -35,35 +50,46 @@ def generate(name: str, weights: np.ndarray, moments: np.ndarray, seed: int = SE
         One of `kernelatlas.names.NULLS`.
     weights : ndarray of shape (n, k·k)
         Trained kernels.
-    moments : ndarray of shape (k·k, k·k)
-        Second moments of the normalised trained kernels.
+    target : ndarray of shape (k·k, k·k)
+        Second moments of normalised trained kernels.
+    seed
+        Numbers of the random numbers.
 
     Returns
     -------
     ndarray of shape (n, k·k), float32
         Not normalised.
     """
-    rng = np.random.default_rng([seed, NULLS.index(name)])
+    rng = np.random.default_rng([*seed, NULLS.index(name)])
     if name == "shuffled":
         return rng.permuted(weights, axis=1)
     noise = rng.standard_normal(weights.shape)
     if name == "covariance":
-        values, vectors = np.linalg.eigh(moments)
-        noise = noise * np.sqrt(np.maximum(values, 0)) @ vectors.T
+        values, vectors = np.linalg.eigh(target)
+        noise = noise * np.sqrt(matched(values)) @ vectors.T
     return noise.astype(np.float32)
 
 
 def null_table(
-    kernels: Sequence[str | Path], curves: Sequence[Curve], minimum_cosine: float, sample: int
+    kernels: Sequence[str | Path],
+    crossfit: CrossFit,
+    curves: Sequence[Curve],
+    minimum_cosine: float,
+    sample: int,
 ) -> pd.DataFrame:
     """Label and fit the kernels of each null like those of networks.
+
+    A network of fewer kernels than a kernel has weights takes the moments of all networks: its own
+    are those of these few kernels alone.
 
     Parameters
     ----------
     kernels
         Kernel tables of the trained models.
+    crossfit
+        The curves that have not seen a fold.
     curves
-        One for each seed.
+        Of all kernels, one for each seed: they label what is in no fold.
     minimum_cosine
         As `kernelatlas.clustering.labels.vote` takes it.
     sample
@@ -72,37 +98,46 @@ def null_table(
     Returns
     -------
     DataFrame
-        A row for each null and kernel: null, the layer of the trained kernel that it replaces, k,
-        label, agreement, dissimilarity, function, r2, and `kernelatlas.evidence.jet.SUMMARY`.
+        A row for each null and kernel: null; the layer of the trained kernel that it replaces, and
+        whether that one is live; k; label, agreement, dissimilarity and by_seed as in the label
+        table; the columns `FITTED` of the fit table, and
+        `kernelatlas.evidence.jet.SUMMARY`.
     """
     k = curves[0].k
-    keys, weights = [], []
+    # Tables are read twice, so that the kernels of one network at a time are in memory.
+    sums, sizes = np.zeros((k * k, k * k)), []
     for path in kernels:
-        rows, values = read_square(path, k)
-        valid = ~rows["degenerate"].to_numpy()
-        keys.append(rows.loc[valid, LAYER].astype({"model": str, "layer": str}))
-        weights.append(values[valid])
-    key, raw = pd.concat(keys, ignore_index=True), np.concatenate(weights)
-    units = normalise(raw)
-    moments = units.T.astype(np.float64) @ units / len(units)
-    chosen = sample_of(np.arange(len(raw)), sample, SEED)
-    key, raw = key.iloc[chosen].reset_index(drop=True), raw[chosen]
+        _, raw = _valid(path, k)
+        sums += products(raw)
+        sizes.append(len(raw))
+    chosen = sample_of(np.arange(sum(sizes)), sample, SEED)
+    keys: list[pd.DataFrame] = []
+    drawn: dict[str, list[np.ndarray]] = {name: [] for name in NULLS}
+    for path, begin, n in zip(kernels, np.cumsum([0, *sizes]), sizes, strict=False):
+        mine = chosen[(chosen >= begin) & (chosen < begin + n)] - begin
+        if not len(mine):
+            continue
+        rows, raw = _valid(path, k)
+        target = products(raw) / n if n >= k * k else sums / sum(sizes)
+        seed = SEED, zlib.crc32(rows["model"].iloc[0].encode())
+        for name in NULLS:
+            drawn[name].append(generate(name, raw[mine], target, seed))
+        keys.append(rows.iloc[mine].assign(live=live(raw[mine]), k=np.int16(k)))
+    key = pd.concat(keys, ignore_index=True)
+    fold = crossfit.fold_of(key)
+    by_fold = {ANY: tuple(curves), **dict(enumerate(crossfit.curves))}
     parts = []
     for name in NULLS:
-        drawn = generate(name, raw, moments)
-        votes = vote(normalise(drawn), curves, minimum_cosine)
-        fitted = fits.fit(drawn)
-        parts.append(
-            key.assign(
-                null=name,
-                k=np.int16(k),
-                label=votes.names.label.astype(str),
-                agreement=votes.agreement,
-                dissimilarity=votes.dissimilarity,
-                function=fitted["function"],
-                r2=fitted["r2"],
-                **jet.fit(drawn)[[*jet.SUMMARY]],
-            )
-        )
-    columns = ["null", *LAYER, "k", "label", "agreement", "dissimilarity", "function", "r2"]
-    return pd.concat(parts, ignore_index=True)[[*columns, *jet.SUMMARY]]
+        noise = np.concatenate(drawn[name])
+        labels = labelled(normalise(noise), fold, by_fold, minimum_cosine)
+        fitted = [fits.fit(noise)[list(FITTED)], jet.fit(noise)[list(jet.SUMMARY)]]
+        parts.append(pd.concat([key.assign(null=name), labels, *fitted], axis=1))
+    columns = ["null", *LAYER, "live", "k", "label", "agreement", "dissimilarity", "by_seed"]
+    return pd.concat(parts, ignore_index=True)[[*columns, *FITTED, *jet.SUMMARY]]
+
+
+def _valid(path: str | Path, k: int) -> tuple[pd.DataFrame, np.ndarray]:
+    """Return layers and weights of the k×k kernels of a table that are not degenerate."""
+    rows, weights = read_square(path, k)
+    valid = ~rows["degenerate"].to_numpy()
+    return rows.loc[valid, LAYER].astype({"model": "str", "layer": "str"}), weights[valid]

@@ -1,6 +1,5 @@
-"""Stability of labels: between seeds, and of networks on curves fitted to other networks."""
+"""Stability of labels: between seeds, and on curves that have not seen the network."""
 
-import logging
 from collections.abc import Sequence
 from itertools import combinations
 from typing import Any
@@ -10,13 +9,11 @@ import pandas as pd
 from sklearn.metrics import adjusted_rand_score
 
 from kernelatlas import names
-from kernelatlas.clustering.autoencoder import Settings, fit
 from kernelatlas.clustering.curve import Curve
-from kernelatlas.clustering.labels import Votes, vote
+from kernelatlas.clustering.labels import named_by_most, vote
+from kernelatlas.evidence.crossfit import ANY
+from kernelatlas.names import shape_of
 
-log = logging.getLogger(__name__)
-
-FOLDS = 4  # of networks, at most: each is labelled by curves of the other folds
 COLUMNS = {
     "kind": "str",
     "seed": "Int64",
@@ -36,12 +33,11 @@ def stability_table(
     models: np.ndarray,
     kernels: np.ndarray,
     curves: Sequence[Curve],
-    settings: Settings,
+    crossfit: pd.DataFrame,
     threshold: float,
     minimum_cosine: float,
-    device: str = "auto",
 ) -> pd.DataFrame:
-    """Compare seeds, and the labels of each network with those by curves fitted to other networks.
+    """Compare seeds, and the labels of each network with those by curves that have not seen it.
 
     Parameters
     ----------
@@ -51,8 +47,8 @@ def stability_table(
         A corpus, normalised.
     curves
         One for each seed, trained on this corpus.
-    settings
-        Those of their training.
+    crossfit
+        Of this corpus, as `kernelatlas.evidence.crossfit.crossfit_table` returns it.
     threshold, minimum_cosine
         As `kernelatlas.clustering.labels.label_weights` takes them.
 
@@ -95,8 +91,11 @@ def stability_table(
             "mean_dissimilarity": votes.dissimilarity.mean(dtype=float),
         }
     )
-    seeds = [curve.seed for curve in curves]
-    held_out = cross_fit(models, kernels, settings, seeds, minimum_cosine, device)
+    held_out = crossfit["fold"].to_numpy() != ANY
+    again = named_by_most(crossfit["label"], crossfit["agreement"].to_numpy())
+    again &= crossfit["dissimilarity"].to_numpy() < threshold
+    shapes = np.array(names.SHAPES)[votes.names.shape]
+    same = crossfit["label"].astype(object).map(shape_of, na_action="ignore") == shapes
     for model in np.unique(models):
         mine = models == model
         row = {
@@ -106,14 +105,12 @@ def stability_table(
             "share_identified": share(identified[mine]),
             "mean_dissimilarity": votes.dissimilarity[mine].mean(dtype=float),
         }
-        if model in held_out:
-            found = held_out[model]
-            again = found.identified(threshold)
-            both = identified[mine] & again
+        if held_out[mine].all():
+            both = mine & identified & again
             row |= {
-                "share_identified_crossfit": share(again),
-                "agreement": share((votes.names.shape[mine] == found.names.shape)[both]),
-                "mean_dissimilarity_crossfit": found.dissimilarity.mean(dtype=float),
+                "share_identified_crossfit": share(again[mine]),
+                "agreement": share(same[both]),
+                "mean_dissimilarity_crossfit": crossfit["dissimilarity"][mine].mean(),
             }
         rows.append(row)
     table = pd.DataFrame(rows).reindex(columns=list(COLUMNS))
@@ -124,42 +121,3 @@ def stability_table(
 def share(chosen: np.ndarray) -> float:
     """Return the share of true values, NaN for none."""
     return float(chosen.mean()) if chosen.size else float("nan")
-
-
-def cross_fit(
-    models: np.ndarray,
-    kernels: np.ndarray,
-    settings: Settings,
-    seeds: Sequence[int],
-    minimum_cosine: float,
-    device: str,
-) -> dict[str, Votes]:
-    """Label each network's kernels with autoencoders trained on those of other networks.
-
-    Networks are assigned to at most `FOLDS` folds in the order of their names. Empty for a single
-    network.
-
-    Parameters
-    ----------
-    models, kernels, settings, minimum_cosine, device
-        As `stability_table` takes them.
-    seeds
-        Of the trainings of each fold.
-    """
-    every = np.unique(models)
-    found: dict[str, Votes] = {}
-    if len(every) < 2:
-        return found
-    folds = min(FOLDS, len(every))
-    for fold in range(folds):
-        mine = every[fold::folds]
-        rest = kernels[~np.isin(models, mine)]
-        curves = []
-        for seed in seeds:
-            log.info("fold %d of %d, seed %d: %d kernels", fold + 1, folds, seed, len(rest))
-            model, _ = fit(rest, settings, seed, device)
-            points = model.curve().cpu().numpy()
-            curves.append(Curve(model.k, seed, points, model.concentration))
-        for name in mine:
-            found[name] = vote(kernels[models == name], curves, minimum_cosine)
-    return found

@@ -69,12 +69,12 @@ def _caption(kinds: dict[str, pd.DataFrame], networks: pd.DataFrame, known: bool
     )
     if not known:
         return text + (
-            "no test on networks that were not used for fitting, as the zoo has kernels of this "
-            "size in one network only."
+            "no test on kernels that were not used for fitting, as all kernels of this size are in "
+            "one layer."
         )
     text += (
         "share of each network’s kernels that is identified by vote, in sample and (cross-fit) "
-        "by curves that were fitted to other networks, without it"
+        "by curves that have not seen it (of a single network: that have not seen the layer)"
     )
     agreement = networks["agreement"].dropna()
     if len(agreement):
@@ -147,7 +147,7 @@ def _pairs(ax: Axes, pairs: pd.DataFrame) -> None:
 def _networks(ax: Axes, networks: pd.DataFrame, names: list[str], known: bool) -> None:
     title = "networks not used for fitting"
     if not known:
-        _nothing(ax, title, "Not available: one network only\nhas kernels of this size.")
+        _nothing(ax, title, "Not available: one layer only\nhas kernels of this size.")
         return
     places = np.arange(len(networks))
     inside = 100 * networks["share_identified"].to_numpy(dtype=float)

@@ -4,6 +4,7 @@ import numpy as np
 
 BLOCK = 512  # kernels
 RELATIVE_FLOOR, ABSOLUTE_FLOOR = 1e-6, 1e-12
+DEAD = 1e-4  # largest absolute weight of a kernel that does next to nothing
 
 
 def degenerate(weights: np.ndarray) -> np.ndarray:
@@ -31,6 +32,23 @@ def _degenerate(weights: np.ndarray) -> np.ndarray:
     centred = np.linalg.norm(values - values.mean(axis=1, keepdims=True), axis=1)
     floor = RELATIVE_FLOOR * np.maximum(np.linalg.norm(values, axis=1), ABSOLUTE_FLOOR)
     return ~finite | (centred <= floor)
+
+
+def live(weights: np.ndarray) -> np.ndarray:
+    """Tell which kernels have some absolute weight above `DEAD`.
+
+    The rule by which the code of arXiv 2509.12746 drops kernels. A dead kernel can have a shape,
+    and a constant one can be live.
+
+    Parameters
+    ----------
+    weights : ndarray of shape (n, k)
+
+    Returns
+    -------
+    ndarray of shape (n,), bool
+    """
+    return np.abs(weights).max(axis=1, initial=0) > DEAD
 
 
 def normalise(weights: np.ndarray) -> np.ndarray:

@@ -74,13 +74,14 @@ extracts them.
 
 **Compare every share with its null.** Untrained networks are one null. The others are made from
 the kernels of the trained networks: kernels with shuffled pixels, white noise, and noise with the
-covariance of the kernels. Where the share of a null is close to that of the trained networks, a
+second moments of each network's kernels. Where the share of a null is close to that of the trained networks, a
 label is weak evidence.
 
 {nulls}
 
-`tables/nulls_k*.csv` has the same by family, with confidence intervals, and thresholds calibrated
-to a rate of false positives under each null.
+`tables/nulls_k*.csv` has the same by network and family, with confidence intervals, and thresholds
+calibrated to a rate of false positives under each null. There trained kernels, like those of nulls,
+are labelled by curves that have not seen their network, for a fair comparison.
 
 ## Networks
 

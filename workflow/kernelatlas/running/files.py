@@ -22,7 +22,7 @@ from kernelatlas.errors import KernelAtlasError
 if TYPE_CHECKING:  # extraction does without pandas: half a second and 40 MiB a process
     import pandas as pd
 
-SCHEMA_VERSION = 2  # of tables; results/README.md describes the columns
+SCHEMA_VERSION = 3  # of tables; results/README.md describes the columns
 FIRST_VERSION = 1  # of those that have not changed since: corpora, the registry, some tables
 # This machine, in the names of partial files: process numbers are only valid on one machine.
 NODE = f"{zlib.crc32(os.uname().nodename.encode()):08x}"

@@ -4,17 +4,19 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
 
-from kernelatlas.clustering.labels import threshold
+from kernelatlas.clustering.labels import SCHEMA, threshold
 
 KNOWN = ("model", "family", "trained", "trained_on")
 MODEL = ["family", "model", "trained", "k"]
+COUNTED = [field.name for field in SCHEMA if not pa.types.is_list(field.type)]
 
 
 def read_labels(
     paths: Sequence[str | Path], models: Sequence[Sequence], columns: Sequence[str] = KNOWN
 ) -> pd.DataFrame:
-    """Return label tables as one, with the properties of each model.
+    """Return label tables as one, without lists, with the properties of each model.
 
     Parameters
     ----------
@@ -24,7 +26,9 @@ def read_labels(
         Names of the entries of these rows, `model` among them.
     """
     known = pd.DataFrame(models, columns=list(columns))
-    labels = pd.concat([pd.read_parquet(path) for path in paths], ignore_index=True)
+    labels = pd.concat(
+        [pd.read_parquet(path, columns=COUNTED) for path in paths], ignore_index=True
+    )
     for column in ("model", "layer", "label"):
         labels[column] = labels[column].astype(str)
     return labels.merge(known, on="model")
@@ -45,15 +49,18 @@ def model_table(
     Returns
     -------
     DataFrame
-        `share_identified` is over all kernels of the size, degenerate ones included.
+        `share_identified` is over all kernels of the size, degenerate ones included;
+        `share_identified_live` over live ones (`kernelatlas.kernels.normalise.live`).
     """
-    labels = read_labels(paths, models)
+    labels = _with_live(read_labels(paths, models))
     table = (
         labels.groupby([*MODEL, "trained_on"], sort=True)
         .agg(
             kernels=("identified", "size"),
             degenerate=("degenerate", "sum"),
+            live=("live", "sum"),
             identified=("identified", "sum"),
+            identified_live=("identified_live", "sum"),
             mean_dissimilarity=("dissimilarity", "mean"),
             identified_one_seed=("identified_one_seed", "sum"),
             mean_agreement=("agreement", "mean"),
@@ -61,6 +68,9 @@ def model_table(
         .reset_index()
     )
     table["share_identified"] = table["identified"] / table["kernels"]
+    table["share_identified_live"] = table["identified_live"] / table["live"].where(
+        table["live"] > 0
+    )
     table["share_identified_one_seed"] = table["identified_one_seed"] / table["kernels"]
     table["threshold"] = [threshold(int(k), thresholds) for k in table["k"]]
     return table
@@ -69,8 +79,17 @@ def model_table(
 def composition_table(paths: Sequence[str | Path], models: Sequence[Sequence]) -> pd.DataFrame:
     """Count kernels by model, size, layer and label."""
     return (
-        read_labels(paths, models)
+        _with_live(read_labels(paths, models))
         .groupby([*MODEL, "layer_index", "layer", "label"], sort=True)
-        .agg(kernels=("identified", "size"), identified=("identified", "sum"))
+        .agg(
+            kernels=("identified", "size"),
+            identified=("identified", "sum"),
+            live=("live", "sum"),
+            identified_live=("identified_live", "sum"),
+        )
         .reset_index()
     )
+
+
+def _with_live(labels: pd.DataFrame) -> pd.DataFrame:
+    return labels.assign(identified_live=labels["identified"] & labels["live"])
