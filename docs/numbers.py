@@ -849,12 +849,14 @@ def _paper_values(results: Results) -> dict[str, str]:
         "kmeans_3": number(lost[3]["k-means 20"]),
         "curve_3": number(lost[3]["autoencoder 1-D"]),
         "labels": str(sums["label"].isin(set(LABELS) - {OTHER, DEGENERATE}).sum()),
-        "identified": _trained(shares["identified"], TRAINED)[1],
-        "identified_9": _trained(_shares_of(results, 9, ALL_FAMILIES, "identified"), TRAINED)[1],
+        "identified": _with_interval(shares["identified"].loc[TRAINED]),
+        "identified_9": _with_interval(
+            _shares_of(results, 9, ALL_FAMILIES, "identified").loc[TRAINED]
+        ),
         "untrained": _share_of(shares["identified"], UNTRAINED),
         "covariance": _share_of(shares["identified"], COVARIANCE),
         "calibrated": number(shares["identified"].loc[COVARIANCE, "calibrated_threshold"]),
-        "described": _trained(shares["r2"], TRAINED)[1],
+        "described": _with_interval(shares["r2"].loc[TRAINED]),
         "described_null": _share_of(shares["r2"], COVARIANCE),
         "dog": percent(_share(functions, functions["function"].isin(("dog", "elongated")))),
         "discrete": percent(_share(functions, functions["form"] == "discrete")),
