@@ -76,6 +76,10 @@ SHOWN = (5, 7)  # kernel sizes of findings that are not given for all
 MUCH = 0.2  # difference of shares, or a share, that is called much
 LARGE = 5  # size of kernels with room to move
 NEAR_HALF = 0.25  # pixels: medians of moves above it are nearer to a half than to none
+SETTINGS = {  # of commands in docs/paper.yaml
+    "zoo": "zoo=workflow/zoos/paper.yaml",
+    "images": "images=path/to/imagenet",
+}
 DRIFT = ("cosine", "same_shape", "moved")
 PARTS = (0.02, 0.05, 0.1, 0.2, 0.35, 1.0)  # shares of a training's steps
 
@@ -811,9 +815,10 @@ def paper(results: Results) -> str:
     for part in yaml.safe_load((ROOT / "docs/paper.yaml").read_text(encoding="utf-8")):
         rows.append([f"**{part['source']}**", "", "", "", "", ""])
         for row in part["rows"]:
-            zoo = "--config zoo=workflow/zoos/paper.yaml -- " if row.get("zoo") == "paper" else ""
             ours = row["ours"].format(**values)
-            command = f"`snakemake --cores 8 {zoo}{row['make']}`"
+            settings = [text for key, text in SETTINGS.items() if row.get(key)]
+            config = " ".join(["--config", *settings, "-- "]) if settings else ""
+            command = f"`snakemake --cores 8 {config}{row['make']}`"
             cells = [row["statement"], row["published"], ours, command]
             rows.append([*cells, row["differs"], row["needs"]])
     head = ["statement or figure", "published", "ours", "command"]

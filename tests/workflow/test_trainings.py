@@ -146,7 +146,7 @@ def test_trainings_are_followed(trained):
         "leaves",
         "two pictures",
     }
-    for name in ("emergence", "seeds", "data"):
+    for name in ("emergence", "drift", "seeds", "data"):
         assert (project.path / f"results/figures/{name}.png").stat().st_size > 10_000
     # Checkpoints of trainings are in no corpus, and `all` does not know of them.
     corpus = pd.read_parquet(project.path / "results/corpora/k7.parquet", columns=["model"])
@@ -169,8 +169,12 @@ def test_trainings_of_others_are_followed(fresh):
     assert table["step"].to_list() == [1, 9]
     assert set(table["trained_on"]) == {"theirs"}
     assert table["initial_energy"].isna().all()
+    drift = pd.read_parquet(fresh.path / "results/tables/drift.parquet")
+    assert drift[["step", "last_step", "kernels"]].to_numpy().tolist() == [[1, 9, 120]]
+    # The kernels of both files are planted independently of each other.
+    assert drift["cosine"].iloc[0] == pytest.approx(drift["cosine_null"].iloc[0], abs=0.2)
     assert not (fresh.path / "results/tables/networks.parquet").exists()
-    for name in ("emergence", "seeds", "data"):
+    for name in ("emergence", "drift", "seeds", "data"):
         assert (fresh.path / f"results/figures/{name}.pdf").stat().st_size > 10_000
 
 
