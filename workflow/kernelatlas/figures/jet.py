@@ -43,7 +43,7 @@ def draw(table: pd.DataFrame, k: int) -> Figure:
 
 
 def _caption(every: pd.DataFrame, k: int) -> str:
-    trained = every.loc[TRAINED]
+    trained = every.loc[TRAINED].to_dict()
     orders = [
         f"{order} for {trained[f'share_order_{order}']:.0%}"
         for order in ORDERS
@@ -76,7 +76,7 @@ def _parts(ax: Axes, every: pd.DataFrame) -> None:
     for name, (word, colour) in PARTS.items():
         shares = 100 * every[f"share_{name}"].to_numpy(float)
         ax.barh(places, shares, left=begin, color=colour, height=0.7, label=word)
-        for place, start, share in zip(places, begin, shares, strict=True):
+        for place, (start, share) in enumerate(zip(begin, shares, strict=True)):
             if share >= 5:
                 ax.text(
                     start + share / 2, place, f"{share:.0f}", ha="center", va="center_baseline",
