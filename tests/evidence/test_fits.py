@@ -382,9 +382,7 @@ def test_without_noise_the_fit_is_exact(k: int) -> None:
     truth = pd.concat([draw(name, form, 8) for name, form in cases], ignore_index=True)
     weights = plant(truth, k)
     found = fits.fit(weights)
-    # On nine pixels the search may end at another maximum.
-    assert (found["r2"] > 0.999).mean() > 0.98
-    assert found["r2"].min() > (0.9 if k == 3 else 0.999)
+    assert found["r2"].min() > 0.999
     close = np.linalg.norm(fits.render(found, k) - weights, axis=1)
     scale = np.linalg.norm(weights - weights.mean(axis=1, keepdims=True), axis=1)
     np.testing.assert_allclose(1 - (close / scale) ** 2, found["r2"], atol=1e-4)
@@ -452,6 +450,11 @@ def test_too_small_kernels_are_refused() -> None:
 def test_white_noise_is_not_identified() -> None:
     noise = np.random.default_rng(5).standard_normal((300, 49))
     assert (fits.fit(noise)["r2"] >= 0.8).sum() == 0
+
+
+def test_little_white_noise_on_nine_pixels_is_described() -> None:
+    noise = np.random.default_rng(6).standard_normal((300, 9))
+    assert (fits.fit(noise)["r2"] >= 0.8).mean() < 0.3
 
 
 def test_the_smaller_of_two_nested_functions_is_preferred() -> None:

@@ -1,16 +1,20 @@
 """R² of local jets by order, and what the jet of order 2 consists of: trained kernels and nulls."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from kernelatlas.figures import style
 from kernelatlas.figures.nulls import LOOKS, WORDS
 from kernelatlas.names import ALL_FAMILIES, TRAINED
 
 ORDERS = (0, 1, 2, 3)
+FAMILY: dict[str, Any] = {**LOOKS[TRAINED], "linewidth": 0.7, "alpha": 0.5}
 PARTS = {
     "gaussian": ("Gaussian", "#4D4D4D"),
     "laplacian": ("Laplacian", "#A6A6A6"),
@@ -36,7 +40,9 @@ def draw(table: pd.DataFrame, k: int) -> Figure:
     left, right = figure.subplots(1, 2)
     _by_order(left, every.loc[present], whole[whole["family"] != ALL_FAMILIES])
     _parts(right, every.loc[present])
-    handles = left.get_legend_handles_labels()[0] + right.get_legend_handles_labels()[0]
+    handles = left.get_legend_handles_labels()[0]
+    handles.append(Line2D([], [], label="trained, one family", **FAMILY))
+    handles += right.get_legend_handles_labels()[0]
     style.legend(figure, handles)
     style.caption(figure, _caption(every, k))
     return figure
@@ -61,8 +67,7 @@ def _caption(every: pd.DataFrame, k: int) -> str:
 def _by_order(ax: Axes, every: pd.DataFrame, families: pd.DataFrame) -> None:
     columns = [f"mean_r2_{order}" for order in ORDERS]
     for _, row in families[families["set"] == TRAINED].iterrows():
-        look = {**LOOKS[TRAINED], "linewidth": 0.7, "alpha": 0.5}
-        ax.plot(ORDERS, row[columns].astype(float), **look)
+        ax.plot(ORDERS, row[columns].astype(float), **FAMILY)
     for name, row in every.iterrows():
         look, word = LOOKS[str(name)], WORDS[str(name)]
         ax.plot(ORDERS, row[columns].astype(float), marker="o", label=word, **look)
