@@ -246,8 +246,8 @@ def _functions_row(results: Results, k: int) -> list[str]:
     table = results(f"functions_k{k}")
     table = table[table["function"] != DEGENERATE]
     groups = {
-        "DoG": ("dog", "elongated"),
-        "derivatives": ("first", "second"),
+        "DoG": ("dog", "elongated", "shifted dog"),
+        "derivatives": ("first", "second", "shifted first", "shifted second"),
         "Gaussian off the centre": ("shifted",),
     }
     texts = []
@@ -608,6 +608,41 @@ def functions(results: Results) -> str:
             [square(k), *(percent(_share(table, table["function"] == name)) for name in FUNCTIONS)]
         )
     return markdown(["size", *FUNCTIONS], rows)
+
+
+def jets(results: Results) -> str:
+    """How well jets of each order describe kernels, and which order the criterion selects."""
+    rows = []
+    for k in results.sizes:
+        table = results(f"jet_k{k}")
+        table = table[(table["family"] == ALL_FAMILIES) & (table["model"] == "")]
+        for _, row in table.iterrows():
+            r2 = [number(row[f"mean_r2_{order}"]) for order in range(4)]
+            selected = [percent(row[f"share_order_{order}"]) for order in range(4)]
+            both = [number(row["mean_seven_r2"]), number(row["mean_ten_r2"])]
+            rows.append([square(k), row["set"], *r2, *both, *selected])
+    head = ["size", "kernels", *(f"mean R², order {order}" for order in range(4))]
+    head += ["best of seven numbers", "best of ten"]
+    return markdown([*head, *(f"order {order} selected" for order in range(4))], rows)
+
+
+def jet_parts(results: Results) -> str:
+    """What the jet of order 2 of trained kernels consists of, by family, beside the nulls."""
+    rows = []
+    for k in results.sizes:
+        table = results(f"jet_k{k}")
+        table = table[table["model"] == ""]
+        trained = table[table["set"] == TRAINED]
+        families = trained[trained["family"] != ALL_FAMILIES]
+        chance = table[(table["family"] == ALL_FAMILIES) & (table["set"] != TRAINED)]
+        for _, row in pd.concat([families, chance]).iterrows():
+            name = row["family"] if row["set"] == TRAINED else row["set"]
+            names = ("gaussian", "laplacian", "first", "oriented")
+            parts = [row[f"share_{part}"] for part in names]
+            shares = [parts[0] + parts[1], *parts]
+            rows.append([square(k), name, number(row["mean_r2_2"]), *map(percent, shares)])
+    head = ["size", "kernels", "mean R², order 2", "isotropic", "Gaussian", "Laplacian"]
+    return markdown([*head, "first derivatives", "oriented second derivatives"], rows)
 
 
 def functions_of(results: Results, k: int) -> str:
@@ -1004,9 +1039,9 @@ TABLES: dict[str, Callable[[Results], str]] = {
     table.__name__: table
     for table in (
         *(findings, identified, described, excess, named, calibrated, stability, crossfit),
-        *(dissimilarity, unnamed, prototypes, functions, masterkeys, scales, replacements),
-        *(distances, offsets, strides, accuracy, paper, drift, networks, emergence, seeds, shapes),
-        spectra,
+        *(dissimilarity, unnamed, prototypes, functions, jets, jet_parts, masterkeys, scales),
+        *(replacements, distances, offsets, strides, accuracy, paper, drift, networks, emergence),
+        *(seeds, shapes, spectra),
     )
 }
 BY_SIZE: dict[str, Callable[[Results, int], str]] = {

@@ -34,6 +34,7 @@ from kernelatlas.kernels.layer import side
 from kernelatlas.kernels.normalise import degenerate
 from kernelatlas.names import FUNCTIONS
 
+RESOLVED = 1e-4  # of 1 − R²: searches end before they can tell less
 BATCH = 32_768  # kernels at once, or fewer if they are large
 FIRSTS = [FUNCTIONS.index(name) for name in ("first", "shifted first")]  # turned by sign
 
@@ -126,7 +127,7 @@ def _fit_batch(
     r2 = cosine**2
     p = torch.tensor([len(known[name].parameters) for name, _ in pairs], device=device)
     n = k * k
-    criterion = n * (1 - r2).clamp_min(1e-9).log() + math.log(n) * p[:, None]
+    criterion = n * (1 - r2).clamp_min(RESOLVED).log() + math.log(n) * p[:, None]
     best = criterion.argmin(dim=0)
     # Neither form of the selected function can be the runner-up.
     own = torch.tensor([FUNCTIONS.index(name) for name, _ in pairs], device=device)

@@ -324,43 +324,46 @@ def functions(k: int) -> dict[str, Function]:
         "shifted": Function(
             ("sigma", "x", "y"), (sigma, shift, shift), (few, shifts, shifts), evaluate=_shifted
         ),
-        "shifted dog": Function(
-            ("sigma", "surround", "x", "y"),
-            ((0.2, widest / 2), SURROUND, shift, shift),
-            (_geometric(0.4, widest / 2, 6), (0.4, 0.8, 1.1, 1.5), coarse, coarse),
-            (0.4, math.inf),
-            (("sigma", 0.7),),
-            evaluate=_shifted_dog,
-        ),
-        "shifted first": Function(
-            ("sigma", "angle", "x", "y"),
-            (sigma, any_angle, shift, shift),
-            (broad, _turns(12, math.pi), places, places),
-            (0.4, math.inf),
-            (("sigma", 0.7),),
-            terms=products(1),
-            mix=_first,
-            evaluate=partial(_moved, order=1),
-        ),
-        "shifted second": Function(
-            ("sigma", "angle", "x", "y"),
-            (sigma, any_angle, shift, shift),
-            (broad, _turns(12, math.pi), places, places),
-            (0.4, math.inf),
-            (("sigma", 0.7),),
-            terms=products(2),
-            mix=_second,
-            evaluate=partial(_moved, order=2),
-        ),
-        "gabor": Function(
-            ("sigma", "frequency", "angle", "phase"),
-            (sigma, (0.3, math.pi), any_angle, any_angle),
-            (few, _geometric(0.5, 3.0, 8), _turns(16, math.pi), (0.0,)),
-            terms=((0, 0), (1, 1), (1, 0), (0, 1)),
-            mix=_waves,
-            evaluate=_gabor,
-        ),
     }
+    if k > SMALLEST_FIT:  # on nine pixels they describe four of five kernels of white noise
+        every |= {
+            "shifted dog": Function(
+                ("sigma", "surround", "x", "y"),
+                ((0.2, widest / 2), SURROUND, shift, shift),
+                (_geometric(0.4, widest / 2, 6), (0.4, 0.8, 1.1, 1.5), coarse, coarse),
+                (0.4, math.inf),
+                (("sigma", 0.7),),
+                evaluate=_shifted_dog,
+            ),
+            "shifted first": Function(
+                ("sigma", "angle", "x", "y"),
+                (sigma, any_angle, shift, shift),
+                (broad, _turns(12, math.pi), places, places),
+                (0.4, math.inf),
+                (("sigma", 0.7),),
+                terms=products(1),
+                mix=_first,
+                evaluate=partial(_moved, order=1),
+            ),
+            "shifted second": Function(
+                ("sigma", "angle", "x", "y"),
+                (sigma, any_angle, shift, shift),
+                (broad, _turns(12, math.pi), places, places),
+                (0.5, math.inf),
+                (("sigma", 0.8),),
+                terms=products(2),
+                mix=_second,
+                evaluate=partial(_moved, order=2),
+            ),
+            "gabor": Function(
+                ("sigma", "frequency", "angle", "phase"),
+                (sigma, (0.3, math.pi), any_angle, any_angle),
+                (few, _geometric(0.5, 3.0, 8), _turns(16, math.pi), (0.0,)),
+                terms=((0, 0), (1, 1), (1, 0), (0, 1)),
+                mix=_waves,
+                evaluate=_gabor,
+            ),
+        }
     return {
         name: function
         for name, function in every.items()

@@ -32,6 +32,7 @@ from torch import Tensor
 
 from kernelatlas.evidence.derivatives import Sum, count, images
 from kernelatlas.evidence.dictionary import best_entry, orthonormal
+from kernelatlas.evidence.fits import RESOLVED
 from kernelatlas.evidence.functions import along, check_size, unit
 from kernelatlas.evidence.grid import Grid
 from kernelatlas.evidence.newton import refine
@@ -193,7 +194,7 @@ def _fit_batch(raw: Tensor, k: int) -> pd.DataFrame:
     found, r2 = {}, {}
     for name, function in sums(k).items():
         place, _ = refine(kernels, function, grid, begin(kernels, k, name))
-        coefficients, _ = _project(units, images(function, grid, place.T))
+        coefficients = _coefficients(units, images(function, grid, place.T))
         stored = torch.cat([place, coefficients], 1).float()
         # Of what is stored: a sum may consist of large parts that nearly cancel.
         r2[name] = 1 - (units - _image(stored.double(), function, grid)).square().sum(1)
@@ -216,13 +217,12 @@ def _fit_batch(raw: Tensor, k: int) -> pd.DataFrame:
     return pd.DataFrame(columns).assign(**lists).reindex(columns=list(SCHEMA))
 
 
-def _project(units: Tensor, parts: Tensor) -> tuple[Tensor, Tensor]:
-    """Return coefficients of components, (n, q), and what each adds to the earlier ones, (n, q)."""
+def _coefficients(units: Tensor, parts: Tensor) -> Tensor:
+    """Return the best coefficients of parts, (n, q)."""
     centred = parts - parts.mean(2, keepdim=True)
-    square = (centred @ centred.mT).permute(1, 2, 0)
-    factor = cholesky(square)
-    added = forward(factor, (centred @ units[:, :, None])[:, :, 0].T)
-    return torch.stack(backward(factor, added), 1), torch.stack(added, 1)
+    factor = cholesky((centred @ centred.mT).permute(1, 2, 0))
+    shares = forward(factor, (centred @ units[:, :, None])[:, :, 0].T)
+    return torch.stack(backward(factor, shares), 1)
 
 
 def _select(r2: list[Tensor], k: int) -> Tensor:
@@ -230,7 +230,7 @@ def _select(r2: list[Tensor], k: int) -> Tensor:
     n = k * k
     counts = [count(order) + 4 for order in range(len(r2))]
     criteria = [
-        n * (1 - values).clamp_min(1e-9).log() + count * math.log(n)
+        n * (1 - values).clamp_min(RESOLVED).log() + count * math.log(n)
         for values, count in zip(r2, counts, strict=True)
         if n - count >= LEFT
     ]
@@ -240,8 +240,8 @@ def _select(r2: list[Tensor], k: int) -> Tensor:
 def _describe(units: Tensor, grid: Grid, jet: Tensor) -> dict[str, Tensor]:
     """Return energies and angles of jets of order 2."""
     g, gx, gy, gxx, gxy, gyy = images(sums(grid.k)["jet2"], grid, jet[:, :3].T).unbind(1)
-    _, parts = _project(units, torch.stack([g, gxx + gyy, gx, gy, gxx - gyy, gxy], 1))
-    energy = parts.square()
+    bases = orthonormal(torch.stack([g, gxx + gyy, gx, gy, gxx - gyy, gxy], 1))
+    energy = (bases * units).sum(2).square().T
     shares = (energy[:, 0], energy[:, 1], energy[:, 2:4].sum(1), energy[:, 4:].sum(1))
     _, cx, cy, cxx, cxy, cyy = jet[:, 3:].T
     return dict(zip(ENERGIES, shares, strict=True)) | {

@@ -1,16 +1,20 @@
 """R² of local jets by order, and what the jet of order 2 consists of: trained kernels and nulls."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from kernelatlas.figures import style
 from kernelatlas.figures.nulls import LOOKS, WORDS
 from kernelatlas.names import ALL_FAMILIES, TRAINED
 
 ORDERS = (0, 1, 2, 3)
+FAMILY: dict[str, Any] = {**LOOKS[TRAINED], "linewidth": 0.7, "alpha": 0.5}
 PARTS = {
     "gaussian": ("Gaussian", "#4D4D4D"),
     "laplacian": ("Laplacian", "#A6A6A6"),
@@ -36,14 +40,16 @@ def draw(table: pd.DataFrame, k: int) -> Figure:
     left, right = figure.subplots(1, 2)
     _by_order(left, every.loc[present], whole[whole["family"] != ALL_FAMILIES])
     _parts(right, every.loc[present])
-    handles = left.get_legend_handles_labels()[0] + right.get_legend_handles_labels()[0]
+    handles = left.get_legend_handles_labels()[0]
+    handles.append(Line2D([], [], label="trained, one family", **FAMILY))
+    handles += right.get_legend_handles_labels()[0]
     style.legend(figure, handles)
     style.caption(figure, _caption(every, k))
     return figure
 
 
 def _caption(every: pd.DataFrame, k: int) -> str:
-    trained = every.loc[TRAINED]
+    trained = every.loc[TRAINED].to_dict()
     orders = [
         f"{order} for {trained[f'share_order_{order}']:.0%}"
         for order in ORDERS
@@ -61,8 +67,7 @@ def _caption(every: pd.DataFrame, k: int) -> str:
 def _by_order(ax: Axes, every: pd.DataFrame, families: pd.DataFrame) -> None:
     columns = [f"mean_r2_{order}" for order in ORDERS]
     for _, row in families[families["set"] == TRAINED].iterrows():
-        look = {**LOOKS[TRAINED], "linewidth": 0.7, "alpha": 0.5}
-        ax.plot(ORDERS, row[columns].astype(float), **look)
+        ax.plot(ORDERS, row[columns].astype(float), **FAMILY)
     for name, row in every.iterrows():
         look, word = LOOKS[str(name)], WORDS[str(name)]
         ax.plot(ORDERS, row[columns].astype(float), marker="o", label=word, **look)
@@ -76,7 +81,7 @@ def _parts(ax: Axes, every: pd.DataFrame) -> None:
     for name, (word, colour) in PARTS.items():
         shares = 100 * every[f"share_{name}"].to_numpy(float)
         ax.barh(places, shares, left=begin, color=colour, height=0.7, label=word)
-        for place, start, share in zip(places, begin, shares, strict=True):
+        for place, (start, share) in enumerate(zip(begin, shares, strict=True)):
             if share >= 5:
                 ax.text(
                     start + share / 2, place, f"{share:.0f}", ha="center", va="center_baseline",
