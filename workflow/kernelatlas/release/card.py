@@ -74,8 +74,8 @@ extracts them.
 
 **Compare every share with its null.** Untrained networks are one null. The others are made from
 the kernels of the trained networks: kernels with shuffled pixels, white noise, and noise with the
-second moments of each network's kernels. Where the share of a null is close to that of the
-trained networks, a label is weak evidence.
+second moments of each network's kernels. Where the share of a null is close to that of the trained
+networks, a label is weak evidence.
 
 {nulls}
 
