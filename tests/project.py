@@ -54,7 +54,9 @@ CONFIG = {
         "resamples": 50,
         "codes": 20,
         "keys": 8,
+        "pictures": 30,
     },
+    "search": {"pictures": 8, "candidates": 2},
 }
 
 

@@ -94,3 +94,40 @@ use rule job as replacements with:
         resume="results/replacements/{model}.resume",
     message:
         "Testing {wildcards.model} with its kernels replaced; its progress is in {log}"
+
+
+rule search:
+    input:
+        lambda wildcards: TARGETS.files("search"),
+
+
+use rule job as accuracy_search with:
+    input:
+        network=checkpoint_of,
+        kernels="results/kernels/{model}.parquet",
+        autoencoders=of_model(
+            f"results/autoencoders/k{{k}}_seed{FIRST_SEED}.safetensors"
+        ),
+    output:
+        result(
+            "results/accuracy_search/{model}.parquet",
+            of="search",
+            over={"model": evaluated},
+        ),
+    pathvars:
+        name="accuracy_search/{model}",
+    resources:
+        mem_mb=memory(memory_of_test),
+        runtime=minutes(480),
+        gpu=GPU,
+    params:
+        **runs("evidence/accuracy_search"),
+        **tests(),
+        settings={
+            "codes": config["evidence"]["codes"],
+            "keys": config["evidence"]["keys"],
+            **config["search"],
+        },
+        resume="results/accuracy_search/{model}",
+    message:
+        "Searching master keys by the accuracy of {wildcards.model}; its progress is in {log}"

@@ -35,6 +35,18 @@ AROUND = (-0.4, -0.2, 0.2, 0.4)  # where, in distances between the first samples
 SEEDS = (0, 1, 2)  # of filters chosen at random
 ACCURACY, R2, RANDOM, UNTOUCHED = "accuracy", "R²", "random choice", "untouched"
 
+SCHEMA = {
+    "k": "Int16",
+    "criterion": "object",
+    **dict.fromkeys(("stage", "seed", "filters"), "Int16"),
+    "codes": "object",
+    **dict.fromkeys(("mean_r2", "accuracy_search", "accuracy", "low", "high"), "float64"),
+    "measure": "object",
+    **dict.fromkeys(("pictures_search", "pictures"), "Int64"),
+    "chance": "float64",
+    "skipped": "object",
+}
+
 log = logging.getLogger(__name__)
 
 
@@ -207,15 +219,25 @@ def search(
             **_estimate(trial.answers({}, groups=others)["accuracy"]),
         }
     saved.remove()
-    frame = pd.DataFrame([{"criterion": UNTOUCHED, "mean_r2": 1.0, **own}, *rows])
-    frame = frame.astype({"stage": "Int16", "seed": "Int16", "filters": "Int16"})
-    return frame.assign(
-        k=curve.k,
-        measure=trial.measure,
-        pictures_search=len(chosen) * trial.members,
-        pictures=len(others) * trial.members,
-        chance=trial.chance,
-    )
+    known = {
+        "k": curve.k,
+        "measure": trial.measure,
+        "pictures_search": len(chosen) * trial.members,
+        "pictures": len(others) * trial.members,
+        "chance": trial.chance,
+    }
+    rows = [{"criterion": UNTOUCHED, "mean_r2": 1.0, **own}, *rows]
+    return _table([{**known, **row} for row in rows])
+
+
+def skipped(reason: str) -> pd.DataFrame:
+    """Return the table of a network that cannot be tested: one row, empty but for the reason."""
+    return _table([{"criterion": UNTOUCHED, "skipped": reason}])
+
+
+def _table(rows: list[dict[str, Any]]) -> pd.DataFrame:
+    frame = pd.DataFrame([{"skipped": "", **row} for row in rows])
+    return frame.reindex(columns=list(SCHEMA)).astype(SCHEMA)
 
 
 def _rows(
