@@ -87,6 +87,7 @@ use rule job as replacements with:
         mem_mb=memory(memory_of_test),
         runtime=minutes(240),
         gpu=GPU,
+        downloads=downloads_of_test,
     params:
         **runs("evidence/replacements"),
         **tests(),
@@ -120,6 +121,7 @@ use rule job as accuracy_search with:
         mem_mb=memory(memory_of_test),
         runtime=minutes(480),
         gpu=GPU,
+        downloads=downloads_of_test,
     params:
         **runs("evidence/accuracy_search"),
         **tests(),

@@ -140,6 +140,11 @@ def memory_of_test(wildcards):
     return (3000 if wildcards.model in ON_PICTURES else 2000) + 3 * weights / 1e6
 
 
+def downloads_of_test(wildcards):
+    """Whether a job that tests {model} downloads its checkpoint, as a resource."""
+    return 1 if model_of(wildcards).remote else 0
+
+
 def digest_of_pictures(wildcards):
     """Digest of the pictures that {model} is tested on; None if it has a test of its own."""
     limit = limit_of_pictures(wildcards)
