@@ -157,7 +157,7 @@ def test_a_killed_test_resumes(tested: Project) -> None:
     run.wait()
     assert resume.exists()
     assert tested.snakemake("--unlock").code == 0
-    run = tested.snakemake(TABLE)
+    run = tested.snakemake("results/replacements/net.parquet", TABLE)
     assert run.code == 0, run.text
     log = (tested.path / "results/logs/replacements/net.log").read_text()
     assert "resuming after " in log
@@ -166,10 +166,13 @@ def test_a_killed_test_resumes(tested: Project) -> None:
 
 
 def test_master_keys_are_searched_by_accuracy(tested: Project) -> None:
-    run = tested.snakemake("search")
+    files = [f"results/accuracy_search/{model}.parquet" for model in ("net", "twelve")]
+    run = tested.snakemake(*files)
     assert run.code == 0, run.text
-    table = pd.read_parquet(tested.path / "results/tables/accuracy_search.parquet")
-    found = table[(table["model"] == "net") & (table["criterion"] == "accuracy")]
+    table, skipped = (pd.read_parquet(tested.path / file) for file in files)
+    found = table[table["criterion"] == "accuracy"]
     assert found.loc[found["stage"] == 2, "filters"].min() == 8
-    assert (table.loc[table["skipped"] == "", "pictures"] == PICTURES - 8).all()
-    assert nothing_to_do(tested.snakemake("search"))
+    assert (table["pictures"] == PICTURES - 8).all()
+    assert (table["k"] == 5).all()
+    assert "12 classes" in skipped["skipped"].item()
+    assert tested.snakemake("search", "--dry-run").counts["accuracy_search"] == 1  # the hub's
