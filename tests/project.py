@@ -57,6 +57,7 @@ CONFIG = {
         "published": None,
         "pictures": 30,
     },
+    "search": {"pictures": 8, "candidates": 2},
 }
 
 

@@ -49,7 +49,8 @@ def test_every_rule_says_what_it_needs(rules):
         assert rule["environment"], name
         assert {"mem_mb", "runtime"} <= set(rule["resources"]) or not rule["script"], name
     with_gpu = sorted(name for name, rule in rules.items() if "gpu" in rule["resources"])
-    gpu = ["autoencoder", "crossfit", "frozen_training", "network", "parity", "replacements"]
+    tests = ["parity", "replacements"]
+    gpu = ["accuracy_search", "autoencoder", "crossfit", "frozen_training", "network", *tests]
     assert with_gpu == gpu
     # A group adds up the GPUs of its jobs.
     assert not any(rules[name]["group"] for name in with_gpu)

@@ -6,23 +6,15 @@ from kernelatlas.evidence.parity import no_tests, on_pictures
 from kernelatlas.running.device import resolve
 from kernelatlas.running.files import write_frame
 from kernelatlas.running.job import logged
-from kernelatlas.sources.packages import Packaged
 from kernelatlas.training.pretrained import UnsuitedError, load
 
 with logged(snakemake.log[0]):
     torch.set_num_threads(snakemake.threads)
     inputs, params, config = snakemake.input, snakemake.params, snakemake.config
-    packaged = json.loads(params.packaged)
+    file = next(iter(inputs.network), None)
+    checkpoint = {**json.loads(params.checkpoint), "file": file}
     try:
-        network = load(
-            snakemake.wildcards.model,
-            kernels=inputs.kernels,
-            file=next(iter(inputs.network), None),
-            remote=json.loads(params.remote),
-            packaged=Packaged(**packaged) if packaged else None,
-            architecture=params.architecture,
-            key=params.key,
-        )
+        network = load(snakemake.wildcards.model, inputs.kernels, **checkpoint)
         device = resolve(config["device"])
         table = on_pictures(network, config["images"], params.limit, device)
     except UnsuitedError as reason:
