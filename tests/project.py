@@ -56,6 +56,7 @@ CONFIG = {
         "keys": 8,
         "pictures": 30,
     },
+    "search": {"pictures": 8, "candidates": 2},
 }
 
 

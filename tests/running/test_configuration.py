@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from kernelatlas.errors import KernelAtlasError
-from kernelatlas.running.configuration import checked, refuse_unwritable
+from kernelatlas.running.configuration import checked, refuse_missing, refuse_unwritable
 
 ROOT = Path(__file__).parents[2]
 
@@ -33,6 +33,8 @@ def test_sizes_as_keys_become_texts(config):
         ("thresholds", [0.3], ["thresholds", "a mapping from kernel sizes"]),
         ("thresholds", {"x": 0.3}, ["thresholds", "a kernel size"]),
         ("clusters", {"price": 1}, ["clusters.price", "remove it"]),
+        ("images", 3, ["images", "the path of a folder of ImageNet pictures, or null"]),
+        ("search", {"pictures": 0, "candidates": 1}, ["search.pictures", "at least 1"]),
     ],
 )
 def test_a_wrong_key_or_value_is_named(config, key, value, parts):
@@ -47,11 +49,23 @@ def test_a_folder_that_is_not_there_yet_can_be_made(tmp_path):
     refuse_unwritable(tmp_path / "new")
 
 
+def test_a_folder_that_is_named_must_be_there(tmp_path):
+    refuse_missing("images", None)
+    refuse_missing("images", str(tmp_path))
+    (tmp_path / "file").touch()
+    for name in ("none", "file"):
+        with pytest.raises(
+            KernelAtlasError, match=rf"config: images: there is no folder '.*{name}'"
+        ):
+            refuse_missing("images", str(tmp_path / name))
+
+
 # What `--config key=value` gives: texts of what Snakemake does not read as a number.
 @pytest.mark.parametrize(
     ("key", "given", "meant"),
     [
         ("dynamics", "null", None),
+        ("images", "null", None),
         ("dynamics", "~", None),
         ("container", "null", None),
         ("container", "docker://example/image:1", "docker://example/image:1"),

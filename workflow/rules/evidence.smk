@@ -108,6 +108,7 @@ use rule job as replacements with:
         mem_mb=memory(memory_of_test),
         runtime=minutes(240),
         gpu=GPU,
+        downloads=downloads_of_test,
     params:
         **runs("evidence/replacements"),
         **tests(),
@@ -134,9 +135,48 @@ use rule job as parity with:
         mem_mb=memory(memory_of_test),
         runtime=minutes(240),
         gpu=GPU,
+        downloads=downloads_of_test,
     params:
         **runs("evidence/parity"),
         # Kernels of all sizes stay as they are.
         **{key: value for key, value in tests().items() if key != "sizes"},
     message:
         "Testing {wildcards.model} on pictures of other sizes and with moved paddings"
+
+
+rule search:
+    input:
+        lambda wildcards: TARGETS.files("search"),
+
+
+use rule job as accuracy_search with:
+    input:
+        network=checkpoint_of,
+        kernels="results/kernels/{model}.parquet",
+        autoencoders=of_model(
+            f"results/autoencoders/k{{k}}_seed{FIRST_SEED}.safetensors"
+        ),
+    output:
+        result(
+            "results/accuracy_search/{model}.parquet",
+            of="search",
+            over={"model": evaluated},
+        ),
+    pathvars:
+        name="accuracy_search/{model}",
+    resources:
+        mem_mb=memory(memory_of_test),
+        runtime=minutes(480),
+        gpu=GPU,
+        downloads=downloads_of_test,
+    params:
+        **runs("evidence/accuracy_search"),
+        **tests(),
+        settings={
+            "codes": config["evidence"]["codes"],
+            "keys": config["evidence"]["keys"],
+            **config["search"],
+        },
+        resume="results/accuracy_search/{model}",
+    message:
+        "Searching master keys by the accuracy of {wildcards.model}; its progress is in {log}"

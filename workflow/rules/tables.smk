@@ -350,6 +350,25 @@ use rule short_job as tables_replacements with:
         "Gathering the accuracies of networks with replaced kernels"
 
 
+use rule short_job as tables_accuracy_search with:
+    input:
+        lambda wildcards: expand(
+            "results/accuracy_search/{model}.parquet", model=evaluated()
+        ),
+    output:
+        **tables("accuracy_search", of="search", when=evaluated),
+    pathvars:
+        name="tables/accuracy_search",
+    resources:
+        mem_mb=memory(300),
+        runtime=minutes(1),
+    params:
+        **runs("tables/tables_accuracy_search"),
+        models=EXPERIMENT.describe(TRAINED),
+    message:
+        "Gathering the searches by accuracy"
+
+
 use rule short_job as tables_distances with:
     input:
         corpus="results/corpora/k{k}.parquet",

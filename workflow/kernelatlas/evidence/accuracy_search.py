@@ -14,6 +14,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -34,6 +35,18 @@ BEST = 10  # filters around which the curve is sampled anew
 AROUND = (-0.4, -0.2, 0.2, 0.4)  # where, in distances between the first samples
 SEEDS = (0, 1, 2)  # of filters chosen at random
 ACCURACY, R2, RANDOM, UNTOUCHED = "accuracy", "R²", "random choice", "untouched"
+
+SCHEMA = {
+    "k": "Int16",
+    "criterion": "object",
+    **dict.fromkeys(("stage", "seed", "filters"), "Int16"),
+    "codes": "object",
+    **dict.fromkeys(("mean_r2", "accuracy_search", "accuracy", "low", "high"), "float64"),
+    "measure": "object",
+    **dict.fromkeys(("pictures_search", "pictures"), "Int64"),
+    "chance": "float64",
+    "skipped": "object",
+}
 
 log = logging.getLogger(__name__)
 
@@ -150,115 +163,122 @@ def search(
     Raises
     ------
     KernelAtlasError
-        If fewer filters than the search ends with would be left to try, or too few pictures are
-        left to test on.
+        If the pictures that filters are chosen by leave none to test on.
     """
-    layers = {name: w for name, w in trial.kernels.items() if side(w) == curve.k}
-    groups = trial.pictures // trial.members
-    chosen = _equidistant(groups, max(settings.pictures // trial.members, 1))
-    others = np.setdiff1d(np.arange(groups), chosen)
-    if not len(others):
-        raise KernelAtlasError(
-            f"search.pictures: {settings.pictures} of {trial.pictures} pictures to choose filters "
-            "by leave none to test them on: lower it"
-        )
-    kernels = np.concatenate([normalise(w[~degenerate(w)]) for w in layers.values()])
-    stages = {ACCURACY: list[tuple[np.ndarray, list[int]]](), R2: []}
-    saved = _Saved(resume, [trial.identity, code, curve.k, vars(settings), _digest(curve.points)])
-    bar: Any = tqdm(file=terminal, disable=None if terminal else True, unit="network", leave=False)
-
-    def tested(places: np.ndarray, which: np.ndarray) -> np.ndarray:
-        bar.update()
-        filters = curve.points[places]
-        found = {name: by_filters(weights, filters) for name, weights in layers.items()}
-        return trial.answers(found, groups=which)["accuracy"]
-
-    with bar:
-        for criterion, found in stages.items():
-            places = np.linspace(0, len(curve.points) - 1, settings.codes).round().astype(int)
+    identity = [trial.identity, code, curve.k, vars(settings), _digest(curve.points)]
+    saved = _Saved(resume, identity)
+    first = np.linspace(0, len(curve.points) - 1, settings.codes).round().astype(int)
+    distance = (len(curve.points) - 1) / max(settings.codes - 1, 1)
+    with tqdm(
+        file=terminal, disable=None if terminal else True, unit="network", leave=False
+    ) as bar:
+        network = _Network(trial, curve, settings.pictures, bar.update)
+        stages = []
+        for criterion, tried in ((ACCURACY, settings.candidates), (R2, 1)):
+            places = first
             for stage, least in ((1, max(BEST, settings.keys)), (2, settings.keys)):
-                r2 = (kernels @ curve.points[places].T) ** 2
-                began = time.monotonic()
-
-                def measure(left: np.ndarray, at: np.ndarray = places) -> float:
-                    return float(tested(at[left], chosen).mean())
-
-                def on_step(
-                    gone: list[int],
-                    key: str = f"{criterion} {stage}",
-                    m: int = len(places),
-                    begin: float = began,
-                ) -> None:
-                    saved.put(key, gone)
-                    if key.startswith(ACCURACY):
-                        pace = (time.monotonic() - begin) / len(gone)
-                        log.info("%s: %d filters, %.1f s a step", key, m - len(gone), pace)
-
-                few = settings.candidates if criterion == ACCURACY else 1
-                done = saved.get(f"{criterion} {stage}")
-                gone = greedy(r2, least, few, measure, done, on_step)
-                found.append((places, gone))
-                left = np.setdiff1d(np.arange(len(places)), gone)
-                distance = (len(curve.points) - 1) / max(settings.codes - 1, 1)
-                places = around(places[left], distance, len(curve.points))
-        rows = _rows(stages, settings, kernels, curve, tested, chosen, others)
-        own = {
-            "accuracy_search": trial.answers({}, groups=chosen)["accuracy"].mean(),
-            **_estimate(trial.answers({}, groups=others)["accuracy"]),
-        }
+                step = _Step(saved, f"{criterion} {stage}", len(places))
+                gone = greedy(
+                    network.r2(places),
+                    least,
+                    tried,
+                    partial(network.accuracy, places),
+                    saved.removed.get(step.key, []),
+                    step,
+                )
+                stages.append((criterion, stage, places, gone))
+                places = around(np.delete(places, gone), distance, len(curve.points))
+        rows = _rows(network, stages, settings.keys)
     saved.remove()
-    frame = pd.DataFrame([{"criterion": UNTOUCHED, "mean_r2": 1.0, **own}, *rows])
-    frame = frame.astype({"stage": "Int16", "seed": "Int16", "filters": "Int16"})
-    return frame.assign(
-        k=curve.k,
-        measure=trial.measure,
-        pictures_search=len(chosen) * trial.members,
-        pictures=len(others) * trial.members,
-        chance=trial.chance,
-    )
+    return _table(rows)
+
+
+class _Network:
+    """A network whose k×k kernels are replaced by the best a·f + b of points of a curve."""
+
+    def __init__(
+        self, trial: Trial, curve: Curve, pictures: int, progress: Callable[[], object]
+    ) -> None:
+        self.trial, self.curve, self.progress = trial, curve, progress
+        self.layers = {name: w for name, w in trial.kernels.items() if side(w) == curve.k}
+        raw = np.concatenate(list(self.layers.values()))
+        self.kernels = normalise(raw[~degenerate(raw)])
+        groups = trial.pictures // trial.members
+        wanted = min(max(pictures // trial.members, 1), groups)
+        self.chosen = np.unique(np.linspace(0, groups - 1, wanted).round().astype(int))
+        self.others = np.setdiff1d(np.arange(groups), self.chosen)
+        if not len(self.others):
+            raise KernelAtlasError(
+                f"search.pictures: {pictures} of {trial.pictures} pictures to choose filters by "
+                "leave none to test them on: lower it"
+            )
+
+    def r2(self, places: np.ndarray) -> np.ndarray:
+        return (self.kernels @ self.curve.points[places].T) ** 2
+
+    def accuracy(self, places: np.ndarray, left: np.ndarray) -> float:
+        """Return the accuracy with some of the points, on the pictures to choose by."""
+        return float(self._right(self._replaced(places[left]), self.chosen).mean())
+
+    def row(self, places: np.ndarray | None, **known: Any) -> dict[str, Any]:
+        """Return a row of the table: of some points of the curve, or of the network's own."""
+        of_filters: dict[str, Any] = {"mean_r2": 1.0}
+        replaced: dict[str, np.ndarray] = {}
+        if places is not None:
+            r2 = self.r2(places).max(axis=1).mean(dtype=np.float64)
+            of_filters = {"filters": len(places), "codes": self.curve.codes[places], "mean_r2": r2}
+            replaced = self._replaced(places)
+        right = self._right(replaced, self.others)
+        estimate = share(right.sum(axis=1), np.full(len(right), right.shape[1]))
+        return {
+            "k": self.curve.k,
+            **known,
+            **of_filters,
+            "accuracy_search": self._right(replaced, self.chosen).mean(),
+            "accuracy": estimate.value,
+            "low": estimate.low,
+            "high": estimate.high,
+            "measure": self.trial.measure,
+            "pictures_search": len(self.chosen) * self.trial.members,
+            "pictures": len(self.others) * self.trial.members,
+            "chance": self.trial.chance,
+        }
+
+    def _replaced(self, places: np.ndarray) -> dict[str, np.ndarray]:
+        filters = self.curve.points[places]
+        return {name: by_filters(weights, filters) for name, weights in self.layers.items()}
+
+    def _right(self, replaced: dict[str, np.ndarray], which: np.ndarray) -> np.ndarray:
+        self.progress()
+        return self.trial.answers(replaced, groups=which)["accuracy"]
 
 
 def _rows(
-    stages: dict[str, list[tuple[np.ndarray, list[int]]]],
-    settings: Settings,
-    kernels: np.ndarray,
-    curve: Curve,
-    tested: Callable[[np.ndarray, np.ndarray], np.ndarray],
-    chosen: np.ndarray,
-    others: np.ndarray,
+    network: _Network,
+    stages: Sequence[tuple[str, int, np.ndarray, list[int]]],
+    keys: int,
 ) -> list[dict[str, Any]]:
-    def row(places: np.ndarray, **known: Any) -> dict[str, Any]:
-        r2 = ((kernels @ curve.points[places].T) ** 2).max(axis=1)
-        return {
-            **known,
-            "filters": len(places),
-            "codes": curve.codes[places],
-            "mean_r2": float(r2.mean(dtype=np.float64)),
-            "accuracy_search": float(tested(places, chosen).mean()),
-            **_estimate(tested(places, others)),
-        }
-
-    rows = []
-    for criterion, found in stages.items():
-        for stage, (places, gone) in enumerate(found, 1):
-            for n in range(len(places), len(places) - len(gone) - 1, -1):
-                if n % 5 == 0 or n <= BEST:
-                    left = np.setdiff1d(np.arange(len(places)), gone[: len(places) - n])
-                    rows.append(row(places[left], criterion=criterion, stage=stage))
-    first = stages[ACCURACY][0][0]
+    rows = [network.row(None, criterion=UNTOUCHED)]
+    for criterion, stage, places, gone in stages:
+        for n in range(len(places), len(places) - len(gone) - 1, -1):
+            if n % 5 == 0 or n <= BEST:
+                left = np.delete(places, gone[: len(places) - n])
+                rows.append(network.row(left, criterion=criterion, stage=stage))
+    first = stages[0][2]
     for seed in SEEDS:
-        some = np.random.default_rng(seed).choice(first, settings.keys, replace=False)
-        rows.append(row(np.sort(some), criterion=RANDOM, seed=seed))
+        some = np.random.default_rng(seed).choice(first, keys, replace=False)
+        rows.append(network.row(np.sort(some), criterion=RANDOM, seed=seed))
     return rows
 
 
-def _equidistant(n: int, wanted: int) -> np.ndarray:
-    return np.unique(np.linspace(0, n - 1, min(wanted, n)).round().astype(int))
+def skipped(reason: str) -> pd.DataFrame:
+    """Return the table of a network that cannot be tested: one row, empty but for the reason."""
+    return _table([{"criterion": UNTOUCHED, "skipped": reason}])
 
 
-def _estimate(right: np.ndarray) -> dict[str, float]:
-    found = share(right.sum(axis=1), np.full(len(right), right.shape[1]))
-    return {"accuracy": float(found.value), "low": float(found.low), "high": float(found.high)}
+def _table(rows: list[dict[str, Any]]) -> pd.DataFrame:
+    frame = pd.DataFrame([{"skipped": "", **row} for row in rows])
+    return frame.reindex(columns=list(SCHEMA)).astype(SCHEMA)
 
 
 def _digest(values: np.ndarray) -> str:
@@ -279,9 +299,6 @@ class _Saved:
         except (OSError, ValueError, LookupError, TypeError):
             pass  # none, a damaged file, or another search's: it begins anew
 
-    def get(self, key: str) -> list[int]:
-        return self.removed.get(key, [])
-
     def put(self, key: str, removed: list[int]) -> None:
         self.removed[key] = removed
         with whole(self.path) as partial:
@@ -289,3 +306,17 @@ class _Saved:
 
     def remove(self) -> None:
         self.path.unlink(missing_ok=True)
+
+
+class _Step:
+    """Saves the removed filters of one stage after each step, and logs them."""
+
+    def __init__(self, saved: _Saved, key: str, filters: int) -> None:
+        self.saved, self.key, self.filters = saved, key, filters
+        self.began, self.steps = time.monotonic(), 0
+
+    def __call__(self, removed: list[int]) -> None:
+        self.saved.put(self.key, removed)
+        self.steps += 1
+        pace = (time.monotonic() - self.began) / self.steps
+        log.info("%s: %d filters left, %.1f s a step", self.key, self.filters - len(removed), pace)

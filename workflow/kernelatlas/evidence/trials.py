@@ -125,7 +125,7 @@ def opened(
     if images is None or limit is None:
         yield on_crops(checkpoint["file"], sizes, device)
         return
-    network = load(model, kernels=table, **checkpoint)
+    network = load(model, table, **checkpoint)
     paths, labels = sample(images, limit)
     with Prepared(network, paths) as pictures:
         yield on_pictures(network, table, sizes, pictures, labels, device)

@@ -63,6 +63,21 @@ def _read(text: str, number: bool) -> Any:
         return text
 
 
+def refuse_missing(key: str, folder: str | None) -> None:
+    """Stop if a folder that the config names under a key does not exist.
+
+    Raises
+    ------
+    KernelAtlasError
+        Naming the key and the folder.
+    """
+    if folder is not None and not Path(folder).is_dir():
+        raise KernelAtlasError(
+            f"config: {key}: there is no folder '{folder}' (seen from the working folder): correct "
+            "the path, or write null"
+        )
+
+
 def refuse_unwritable(folder: str | os.PathLike[str]) -> None:
     """Stop if a folder exists but cannot be written.
 

@@ -9,6 +9,7 @@ import torch
 
 from kernelatlas.errors import KernelAtlasError
 from kernelatlas.sources.checkpoints import NoStateDictError
+from kernelatlas.sources.packages import Packaged
 from kernelatlas.sources.source import Tensors
 from kernelatlas.sources.weights import plain_name
 from kernelatlas.sources.whole import read_weights
@@ -20,15 +21,25 @@ class UnsuitedError(KernelAtlasError):
     """A network that cannot be tested on ImageNet pictures; the text says why."""
 
 
-def load(model: str, architecture: str, kernels: str | Path, **checkpoint: Any) -> torch.nn.Module:
+def load(
+    model: str,
+    kernels: str | Path,
+    architecture: str,
+    file: str | Path | None = None,
+    remote: dict[str, Any] | None = None,
+    packaged: dict[str, Any] | None = None,
+    key: str | None = None,
+) -> torch.nn.Module:
     """Return a network of timm with the weights of a model of the zoo, in evaluation mode.
 
     Parameters
     ----------
     model, architecture
         As for `build`.
-    kernels, checkpoint
+    kernels, file, remote, key
         As for `kernelatlas.sources.whole.read_weights`.
+    packaged
+        The attributes of a `kernelatlas.sources.packages.Packaged`.
 
     Raises
     ------
@@ -37,8 +48,9 @@ def load(model: str, architecture: str, kernels: str | Path, **checkpoint: Any) 
     UnsuitedError
         As `build`, or if the checkpoint has no state dict of PyTorch.
     """
+    package = Packaged(**packaged) if packaged else None
     try:
-        tensors = read_weights(model, kernels, **checkpoint)
+        tensors = read_weights(model, kernels, file, remote, package, key)
     except NoStateDictError as error:
         raise UnsuitedError(str(error)) from error
     return build(model, architecture, tensors)

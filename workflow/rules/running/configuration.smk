@@ -18,7 +18,11 @@ os.environ.update(
 )
 
 from kernelatlas.errors import KernelAtlasError
-from kernelatlas.running.configuration import checked, refuse_unwritable
+from kernelatlas.running.configuration import (
+    checked,
+    refuse_missing,
+    refuse_unwritable,
+)
 from kernelatlas.running.upgrade import outdated
 from kernelatlas.running.slurm import errors_in, refuse_orphans
 from kernelatlas.sources.experiment import Experiment
@@ -36,6 +40,7 @@ try:
     EXPERIMENT = Experiment.load(
         config["zoo"], config["dynamics"], every_tag=config["tags"] == "all"
     )
+    refuse_missing("images", config["images"])
     refuse_unwritable("results")
 except KernelAtlasError as error:
     stop(error)

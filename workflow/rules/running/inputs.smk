@@ -159,10 +159,31 @@ def memory_of_test(wildcards):
     return (3000 if wildcards.model in ON_PICTURES else 2000) + 3 * weights / 1e6
 
 
+def downloads_of_test(wildcards):
+    """Whether a job that tests {model} downloads its checkpoint, as a resource."""
+    return 1 if model_of(wildcards).remote else 0
+
+
+def digest_of_pictures(wildcards):
+    """Digest of the pictures that {model} is tested on; None if it has a test of its own."""
+    limit = limit_of_pictures(wildcards)
+    return limit and digest_of_at_most(limit)
+
+
 @functools.cache
-def digest_of_pictures(limit):
-    """Digest of the pictures that networks are tested on."""
+def digest_of_at_most(limit):
+    """Digest of the pictures of the config, at most so many."""
     try:
-        return images.digest(images.chosen(images.list_pictures(config["images"]), limit))
+        return images.digest(
+            images.chosen(images.list_pictures(config["images"]), limit)
+        )
     except KernelAtlasError as error:
         stop(error)
+
+
+def described_checkpoint(wildcards):
+    """Where the weights of {model} are, if not in a file, and what timm calls the network."""
+    model = model_of(wildcards)
+    packaged = asdict(model.packaged) if model.packaged else None
+    known = {"remote": model.remote, "packaged": packaged, "key": model.key}
+    return as_json({**known, "architecture": model.architecture})

@@ -15,15 +15,10 @@ def tests():
     """Params of a rule that tests {model}: where its weights are, and on what it is tested."""
     return {
         "sizes": lambda wildcards: fitted_sizes([wildcards.model]),
-        "remote": lambda wildcards: as_json(model_of(wildcards).remote),
-        "packaged": lambda wildcards: as_json(model_of(wildcards).packaged),
-        "architecture": lambda wildcards: model_of(wildcards).architecture,
-        "key": lambda wildcards: model_of(wildcards).key,
+        "checkpoint": described_checkpoint,
         "sha256": digest_of_checkpoint,
         "limit": limit_of_pictures,
-        "pictures": lambda wildcards: (
-            digest_of_pictures(limit) if (limit := limit_of_pictures(wildcards)) else None
-        ),
+        "pictures": digest_of_pictures,
     }
 
 
@@ -38,5 +33,5 @@ def draws(figure):
 def no_target(wildcards):
     """Input function of rules that only others inherit from."""
     stop(
-        "rules of workflow/rules/base.smk are no targets: ask for all, dynamics, evidence, release or a file"
+        "rules of workflow/rules/base.smk are no targets: ask for all, dynamics, evidence, search, release or a file"
     )

@@ -11,6 +11,7 @@ TARGETS = Targets(
     {
         "all": OF_ZOO,
         "evidence": OF_ZOO,
+        "search": OF_ZOO,
         "release": OF_ZOO,
         "dynamics": {"model": lambda: DYNAMICS},
     }
