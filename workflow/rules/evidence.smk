@@ -122,6 +122,7 @@ use rule job as replacements with:
         clusters=of_model("results/clusters/k{k}.parquet"),
         baselines=of_model("results/tables/baseline_prototypes_k{k}.parquet"),
         fits="results/fits/{model}.parquet",
+        published=published_filters,
     output:
         result(
             "results/replacements/{model}.parquet",

@@ -17,7 +17,6 @@ import numpy as np
 import pandas as pd
 
 from kernelatlas.errors import KernelAtlasError
-from kernelatlas.evidence.idealised import idealised as idealised  # for evidence.replacements
 from kernelatlas.kernels.blocks import at_once
 from kernelatlas.kernels.normalise import normalise
 from kernelatlas.running.tensors import read_tensors, write_tensors

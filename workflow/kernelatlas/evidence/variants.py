@@ -12,9 +12,11 @@ import numpy as np
 import pandas as pd
 
 from kernelatlas.errors import KernelAtlasError
-from kernelatlas.evidence import fits
+from kernelatlas.evidence import fits, jet
 from kernelatlas.evidence.functions import functions
-from kernelatlas.evidence.masterkeys import best_filter, idealised, load, random_filters
+from kernelatlas.evidence.idealised import idealised
+from kernelatlas.evidence.masterkeys import best_filter, load, random_filters
+from kernelatlas.evidence.published import read_published
 from kernelatlas.kernels.layer import side
 from kernelatlas.kernels.normalise import degenerate, normalise
 
@@ -22,9 +24,12 @@ UNTOUCHED, MEAN = "untouched", "mean"
 SEEDS = (0, 1, 2)  # of random filters
 CENTROIDS = (50, 20, 8)  # of k-means
 COMPONENTS = (3, 6, 9)  # principal components of the network's own kernels
+SUMS = {"seven": 7, "ten": 10}  # numbers of the best sums of derivatives
 
 Kernels = Mapping[str, np.ndarray]  # raw, (n, k·k), by layer
 Filters = Mapping[int, np.ndarray]  # normalised, (m, k·k), by k
+Render = Callable[[pd.DataFrame, int], np.ndarray]  # kernels of rows of a table of fits, and k
+Numbers = Callable[[pd.DataFrame, int], np.ndarray]  # how many numbers they are kept as
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,8 +61,12 @@ class Material:
         clusters: Sequence[str | Path],
         baselines: Sequence[str | Path],
         table: str | Path,
+        published: str | Path | None = None,
     ) -> "Material":
-        """Read master keys, clusters and prototypes of the baselines, a file a size, and fits."""
+        """Read master keys, clusters and prototypes of the baselines, a file a size, and fits.
+
+        Published filters are those of the user's file, if there is one.
+        """
         prototypes, centroids = {}, dict[int, dict[int, np.ndarray]]()
         by_size = {
             filters.shape[1]: filters.reshape(len(filters), -1) for filters in map(load, keys)
@@ -72,7 +81,8 @@ class Material:
                 if len(rows):
                     stack = np.stack(list(rows))
                     centroids.setdefault(n, {})[side(stack)] = stack
-        return cls(by_size, prototypes, pd.read_parquet(table), centroids)
+        theirs = {7: read_published(published)} if published else {}
+        return cls(by_size, prototypes, pd.read_parquet(table), centroids, theirs)
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,9 +136,20 @@ def variants(kernels: Kernels, material: Material) -> list[Variant]:
     def filters(name: str, by_size: Filters, seed: int | None = None) -> Variant:
         return Variant(name, partial(_by_filters, by_size), seed, sorted(sizes & by_size.keys()))
 
+    def from_table(name: str, render: Render, numbers: Numbers) -> Variant:
+        return Variant(name, partial(_from_table, material.table, render, numbers))
+
     found = [
         Variant(UNTOUCHED, _untouched),
-        Variant("fits", partial(_from_table, material.table, fits.render, _parameters)),
+        from_table("fits", fits.render, _parameters),
+        *(
+            from_table(f"jet {order}", partial(jet.render_jet, order=order), _constant(n))
+            for order, n in zip(jet.KEPT, (5, 7, 10), strict=True)
+        ),
+        *(
+            from_table(f"{name} numbers", partial(jet.render_best, name=name), _constant(n))
+            for name, n in SUMS.items()
+        ),
         *(
             Variant(f"components {n}", partial(_by_components, _components(kernels, n)))
             for n in COMPONENTS
@@ -250,17 +271,17 @@ def _by_components(directions: Filters, _: str, weights: np.ndarray) -> Replaced
 
 
 def _from_table(
-    table: pd.DataFrame,
-    render: Callable[[pd.DataFrame, int], np.ndarray],
-    numbers: Callable[[pd.DataFrame, int], np.ndarray],
-    name: str,
-    weights: np.ndarray,
+    table: pd.DataFrame, render: Render, numbers: Numbers, name: str, weights: np.ndarray
 ) -> Replaced:
     """Replace kernels by what a table has fitted to them; degenerate ones stay as they are."""
     k = side(weights)
     rows = of_layer(table, name, weights)
     unfit = rows["degenerate"].to_numpy()[:, None]
     return Replaced(np.where(unfit, weights, render(rows, k)), numbers(rows, k))
+
+
+def _constant(n: int) -> Numbers:
+    return lambda rows, k: np.full(len(rows), n)
 
 
 def _parameters(rows: pd.DataFrame, k: int) -> np.ndarray:

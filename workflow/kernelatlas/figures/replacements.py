@@ -20,7 +20,14 @@ REFERENCES: dict[str, dict[str, Any]] = {
     "random": style.control_style(),
     "mean": style.control_style(),
 }
-NAMES = {"fits": "analytic fits", "random": "random filters", "mean": "mean only"}
+NAMES = {
+    "fits": "analytic fits",
+    **{f"jet {order}": f"jet of order {order}" for order in range(3)},
+    "seven numbers": "best sum of 7 numbers",
+    "ten numbers": "best sum of 10 numbers",
+    "random": "random filters",
+    "mean": "mean only",
+}
 AXES = {"subject": "held-out crops, %", "top-1": "pictures, %"}
 CHANCE: dict[str, Any] = {"color": style.INK, "linewidth": 0.8, "linestyle": (0, (4, 3))}
 WHISKER: dict[str, Any] = {"color": "#D55E00", "linewidth": 1.0}

@@ -182,9 +182,13 @@ def digest_of_at_most(limit):
 
 
 def published_filters(wildcards):
-    """The user's file of the published master key filters, which are of 7x7."""
+    """The user's file of the published filters, where kernels of {k} or {model} are 7x7 as they."""
     path = config["evidence"]["published"]
-    if path is None or wildcards.k != "7":
+    if path is None:
+        return []
+    of_model = "model" in wildcards.keys()
+    sizes = fitted_sizes([wildcards.model]) if of_model else [size_of(wildcards)]
+    if 7 not in sizes:
         return []
     if not Path(path).is_file():
         stop(

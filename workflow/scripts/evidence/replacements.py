@@ -16,7 +16,9 @@ with logged(snakemake.log[0]) as terminal:
     file = next(iter(inputs.network), None)
     checkpoint = {**json.loads(params.checkpoint), "file": file}
     place = inputs.kernels, params.sizes, config["images"], params.limit, config["device"]
-    material = Material.read(inputs.masterkeys, inputs.clusters, inputs.baselines, inputs.fits)
+    published = next(iter(inputs.published), None)
+    files = inputs.masterkeys, inputs.clusters, inputs.baselines, inputs.fits, published
+    material = Material.read(*files)
     code = f"{params.code} {params.pictures}"
     try:
         with opened(model, checkpoint, *place) as trial:
