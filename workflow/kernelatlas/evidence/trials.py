@@ -27,6 +27,7 @@ from kernelatlas.training.pictures import ROTATIONS, Crops, n_subjects
 from kernelatlas.training.pretrained import CLASSES, load
 
 TOP = 5
+BATCH = 32  # crops tested at once: a quarter faster than twice as many, for a processor's caches
 SUBJECT, TOP1 = "subject", "top-1"
 Progress = Callable[[int], object]  # is told how many pictures more have been seen
 
@@ -180,8 +181,7 @@ def on_crops(path: str | Path, sizes: Sequence[int], device: str = "auto") -> Tr
             members = groups[:, None] * ROTATIONS + np.arange(ROTATIONS)
             chosen = torch.from_numpy(members.ravel()).to(target)
             pairs = images[chosen], shown[chosen]
-        # Small batches suit the caches of a processor: a quarter faster than twice as many.
-        found = answers(network, *pairs, batch=32).cpu().numpy()
+        found = answers(network, *pairs, BATCH).cpu().numpy()
         progress(len(found))
         subject, rotation = found.reshape(-1, ROTATIONS, 2).transpose(2, 0, 1)
         return {

@@ -12,7 +12,7 @@ def runs(script, *modules):
 
 
 def tests():
-    """Params of a rule that tests {model}: where its weights are, and on what it is tested."""
+    """Params of rules that test {model}, which say where its weights are and what the test is."""
     return {
         "sizes": lambda wildcards: fitted_sizes([wildcards.model]),
         "checkpoint": described_checkpoint,
