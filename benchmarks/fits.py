@@ -213,7 +213,8 @@ def main() -> None:
     torch.set_num_threads(1)
     _, corpus = read_corpus(f"results/corpora/k{k}.parquet")
     chosen = np.random.default_rng(0).choice(len(corpus), N, replace=False)
-    everything = torch.from_numpy(np.resize(corpus, (AT_ONCE, k * k)))
+    everything = np.resize(np.concatenate([corpus[chosen], corpus]), (AT_ONCE, k * k))
+    everything = torch.from_numpy(everything)
     sample = torch.from_numpy(corpus[chosen])
     kernels = sample.double().numpy()
     rows = []
@@ -229,7 +230,7 @@ def main() -> None:
         began = time.process_time()
         parameters, cosines = newton.refine(everything, function, grid, starts)
         ours = (time.process_time() - began + beginning) / len(everything)
-        start, r2 = starts[chosen], (cosines[chosen] ** 2).numpy()
+        start, r2 = starts[:N], (cosines[:N] ** 2).numpy()
         starts = parameters
         plain = Plain(k, form == "discrete")
         low, high = np.array(function.limits).T
