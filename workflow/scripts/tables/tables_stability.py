@@ -7,6 +7,8 @@ from kernelatlas.kernels.corpus import read_corpus
 from kernelatlas.running.files import write_frame
 from kernelatlas.running.job import logged
 
+COLUMNS = ["fold", "label", "agreement", "dissimilarity"]  # of the cross-fitted labels
+
 with logged(snakemake.log[0]):
     inputs, params = snakemake.input, snakemake.params
     key, kernels = read_corpus(inputs.corpus)
@@ -15,7 +17,7 @@ with logged(snakemake.log[0]):
         key["model"].astype(str).to_numpy(),
         kernels,
         curves,
-        pd.read_parquet(inputs.crossfit),
+        pd.read_parquet(inputs.crossfit, columns=COLUMNS),
         threshold(curves[0].k, params.thresholds),
         params.minimum_cosine,
     )
