@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from sklearn.decomposition import TruncatedSVD
 
 from kernelatlas.errors import KernelAtlasError
-from kernelatlas.evidence import fits
+from kernelatlas.evidence import fits, jet
 from kernelatlas.evidence.masterkeys import random_filters
 from kernelatlas.evidence.replacements import SCHEMA, evaluate, explained, skipped
 from kernelatlas.evidence.trials import Trial, layers, load_network, on_crops, put
@@ -68,7 +68,9 @@ def kernels(network: Path) -> dict[str, np.ndarray]:
 def table(kernels: dict[str, np.ndarray]) -> pd.DataFrame:
     """Return the network's table of fits, its rows out of order."""
     parts = [
-        fits.fit(weights).assign(layer=name, channel=np.arange(len(weights)))
+        pd.concat([fits.fit(weights), jet.fit(weights)], axis=1).assign(
+            layer=name, channel=np.arange(len(weights))
+        )
         for name, weights in kernels.items()
     ]
     table = pd.concat(parts, ignore_index=True).sample(frac=1, random_state=0)
@@ -158,7 +160,8 @@ def test_fits_go_to_their_kernels(kernels: dict[str, np.ndarray], table: pd.Data
         np.testing.assert_array_equal(replaced[flat], weights[flat])
         r2, _ = explained(weights, replaced)
         np.testing.assert_allclose(r2, rows["r2"].dropna(), atol=1e-4)
-        known = rows[["sigma", "ratio", "surround", "aspect", "angle", "width", "x", "y"]]
+        searched = ["sigma", "ratio", "surround", "aspect", "angle", "width", "x", "y"]
+        known = rows[[*searched, "frequency", "phase"]]
         np.testing.assert_array_equal(
             found[name].numbers[~flat], 2 + known.notna().sum(axis=1)[~flat]
         )
@@ -188,8 +191,9 @@ def test_evaluation(
 ) -> None:
     found = evaluate(trial, variants(kernels, material), tmp_path / "resume")
     assert list(dict.fromkeys(found["variant"])) == [
-        *(UNTOUCHED, "fits", "components 3", "components 6", "components 9", "prototypes"),
-        *("k-means 20", "k-means 8", "master keys", "idealised", "random", MEAN),
+        *(UNTOUCHED, "fits", "jet 0", "jet 1", "jet 2", "seven numbers", "ten numbers"),
+        *("components 3", "components 6", "components 9", "prototypes", "k-means 20", "k-means 8"),
+        *("master keys", "idealised", "random", MEAN),
     ]
     assert found.loc[found["variant"] == "random", "seed"].tolist() == list(SEEDS)
     assert (found["kernels"] == 20).all()
@@ -215,16 +219,48 @@ def test_evaluation(
         [1, 1, 0], abs=1e-6
     )
     assert 0 < rows["mean_r2"]["random"] < rows["mean_r2"]["fits"] < 1
+    jets = rows["mean_r2"][["jet 0", "jet 1", "seven numbers", "jet 2", "ten numbers"]]
+    assert jets.is_monotonic_increasing
     assert rows["energy_explained"][UNTOUCHED] == pytest.approx(1)
     numbers = rows["numbers"].drop("fits").to_dict()
     assert numbers == {
         **dict.fromkeys(("prototypes", "k-means 20", "k-means 8", "master keys"), 2),
         **{"components 3": 4, "components 6": 7, "components 9": 10},
+        **{"jet 0": 5, "jet 1": 7, "jet 2": 10, "seven numbers": 7, "ten numbers": 10},
         **{UNTOUCHED: 49, "idealised": 2, "random": 2, MEAN: 1},
     }
     again = evaluate(trial, variants(kernels, material), tmp_path / "resume")
     pd.testing.assert_frame_equal(found, again)
     assert not list(tmp_path.iterdir())
+
+
+def test_published_filters_replace_kernels_of_their_size(
+    material: Material, kernels: dict[str, np.ndarray], tmp_path: Path
+) -> None:
+    theirs = np.random.default_rng(8).normal(size=(8, 7, 7))
+    np.save(tmp_path / "eight.npy", theirs)
+    material.table.to_parquet(tmp_path / "fits.parquet")
+    read = Material.read([], [], [], tmp_path / "fits.parquet", tmp_path / "eight.npy")
+    other = {"small": np.random.default_rng(3).normal(size=(4, 25)).astype(np.float32)}
+    found = {v.name: v for v in variants({**kernels, **other}, read)}["published"].of(
+        {**kernels, **other}
+    )
+    assert set(found) == set(kernels)
+    name, weights = next(iter(kernels.items()))
+    fitted = [
+        min(
+            (
+                np.column_stack([f.ravel(), np.ones(49)])
+                @ np.linalg.lstsq(np.column_stack([f.ravel(), np.ones(49)]), w, rcond=None)[0]
+                for f in theirs
+            ),
+            key=lambda image, w=w: ((image - w) ** 2).sum(),
+        )
+        for w in weights[~degenerate(weights)].astype(float)
+    ]
+    np.testing.assert_allclose(
+        found[name].weights[~degenerate(weights)], fitted, rtol=1e-4, atol=1e-5
+    )
 
 
 def test_filters_of_some_sizes_replace_some_kernels(
