@@ -263,7 +263,7 @@ def functions(k: int) -> dict[str, Function]:
     sigma, ratio = (0.2, widest), (1.1, 4.0)
     any_angle, shift = (-math.inf, math.inf), (-1.5, 1.5)
     fine, sigmas, few = (_geometric(0.25, widest, n) for n in (32, 16, 8))
-    broad = _geometric(0.4, widest, 7)  # narrower ones hardly depend on their place
+    broad = _geometric(0.5, widest, 7)  # narrower ones hardly depend on their place
     ratios, shares = (1.2, 1.5, 2.0, 2.7, 3.7), (0.0, 0.4, 0.7, 0.9, 1.0, 1.1, 1.3, 1.5)
     widths = tuple(np.arange(1.5, min(k - 0.5, 6.5), 0.5).tolist())
     shifts = tuple(np.linspace(-1.5, 1.5, 13).tolist())

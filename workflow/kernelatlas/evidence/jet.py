@@ -109,7 +109,7 @@ def sums(k: int) -> dict[str, Sum]:
     """
     check_size(k)
     reach, far = min(1.5, (k - 1) / 2), k / 2
-    sigmas = tuple(np.geomspace(0.3, far, 7).tolist())
+    sigmas = tuple(np.geomspace(0.5, far, 7).tolist())
     places = tuple(np.linspace(-reach, reach, 5).tolist())
     angles = tuple((np.arange(8) * math.pi / 8).tolist())
     sigma, shift, turn = (0.2, float(k)), (-far, far), (-math.inf, math.inf)

@@ -18,7 +18,7 @@ from kernelatlas.kernels.blocks import at_once
 
 BLOCK = 1024  # kernels evaluated at once, or fewer: few enough for a processor's cache
 STEPS = 30
-GAIN = 1e-5  # of R²/2: the search ends for a kernel whose next step promises less
+GAIN = 2e-6  # of R²/2: the search ends for a kernel whose next step promises less
 LONGEST = 0.4  # largest step, in pixels, radians or logarithms
 MOVE = 0.02  # of finite differences, in the same units
 
