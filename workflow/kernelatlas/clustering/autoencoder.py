@@ -160,6 +160,7 @@ def fit(
     device: str = "auto",
     on_row: Callable[[dict[str, Any]], None] = lambda row: None,
     encoder: bool = True,
+    known_concentration: float | None = None,
 ) -> tuple[Autoencoder, list[dict[str, Any]]]:
     """Train an autoencoder.
 
@@ -172,6 +173,9 @@ def fit(
     encoder
         Whether to train the encoder too. The curve is the same without it, in two thirds of the
         time: no loss depends on both.
+    known_concentration
+        κ, where it has been estimated for these kernels with another seed; the curve does not
+        depend on it.
 
     Returns
     -------
@@ -209,7 +213,9 @@ def fit(
         kernels, settings, seed, on, lambda row: note("curve", next(rounds), row)
     )
     model = Autoencoder(k, settings, len(curve))
-    model.concentration = concentration(kernels, settings, seed, on)
+    if known_concentration is None:
+        known_concentration = concentration(kernels, settings, seed, on)
+    model.concentration = known_concentration
     model.to(on)
     fit_decoder(model, torch.from_numpy(curve).to(on), lambda *row: note("decoder", *row))
     train(model, torch.from_numpy(kernels), seed, lambda *row: note("training", *row), encoder)

@@ -154,10 +154,12 @@ def cross_fit(
     curves = []
     for number in range(found.folds["fold"].nunique()):
         rest = kernels[fold != number]
-        own = []
+        own: list[Curve] = []
         for seed in seeds:
             log.info("fold %d, seed %d: %d kernels", number, seed, len(rest))
-            model, _ = fit(rest, settings, seed, device, encoder=False)
+            # κ hardly depends on the seed, and takes a third of the time.
+            kappa = own[0].concentration if own else None
+            model, _ = fit(rest, settings, seed, device, encoder=False, known_concentration=kappa)
             own.append(Curve(k, seed, model.curve().cpu().numpy(), model.concentration))
         curves.append(tuple(own))
     return CrossFit(k, found.folds, tuple(curves))
