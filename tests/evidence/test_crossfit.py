@@ -1,5 +1,7 @@
 """Curves that have not seen what they label."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -95,8 +97,9 @@ def test_a_fold_is_labelled_by_the_training_without_it(tmp_path):
         curves = trained(kernels[~mine], TINY, (3, 5))
         for curve, own in zip(curves, found.curves["abc".index(model)], strict=True):
             assert own.seed == curve.seed
-            assert own.concentration == curve.concentration
+            assert own.concentration == curves[0].concentration  # of the fold
             assert np.array_equal(own.points, curve.points)
+        curves = [replace(curve, concentration=curves[0].concentration) for curve in curves]
         expected = vote(kernels[mine], curves, MINIMUM)
         rows = table[mine]
         assert (rows["fold"] == "abc".index(model)).all()
