@@ -54,7 +54,8 @@ def paths(tmp_path, threshold):
 
 
 def of_nulls(threshold: float) -> pd.DataFrame:
-    rows = NAMES.assign(family="fam", dissimilarity=0.1, r2=r2(threshold))
+    rows = NAMES.assign(family="fam", dissimilarity=0.1, r2=r2(threshold), live=True)
+    rows = rows.assign(in_sample=0.1, seed0=0.1)
     return pd.concat([rows.assign(set=name) for name in (TRAINED, "white")], ignore_index=True)
 
 

@@ -259,7 +259,7 @@ def test_the_schema_version_of_tables(tmp_path):
     frame = pd.DataFrame({"a": [1, 2], "b": ["x", None]})
     write_frame(frame, tmp_path / "a.parquet", tmp_path / "a.csv")
     write_frame(frame, tmp_path / "b.parquet", tmp_path / "b.csv", schema_version=FIRST_VERSION)
-    assert metadata_of(tmp_path / "a.parquet")["schema_version"] == 2
+    assert metadata_of(tmp_path / "a.parquet")["schema_version"] == 3
     assert metadata_of(tmp_path / "b.parquet")["schema_version"] == 1
     pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "a.parquet"), frame)
     assert (tmp_path / "a.csv").read_bytes() == (tmp_path / "b.csv").read_bytes()

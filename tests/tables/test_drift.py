@@ -31,6 +31,8 @@ def write_state(folder, name: str, weights: dict[str, np.ndarray], label: str = 
                 **dict.fromkeys(("direction", "template_cosine", "agreement"), 0.1),
                 dissimilarity=0.1,
                 codes=[[0.5]] * len(w),
+                by_seed=[[0.1]] * len(w),
+                live=True,
                 cluster=0,
                 label=label,
                 identified=True,
