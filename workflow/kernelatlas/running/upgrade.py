@@ -35,8 +35,13 @@ def outdated(results: str | PathLike[str]) -> str | None:
     tables = sorted((folder / "labels").glob("*.parquet"))[:1]
     if not any(metadata_of(path).get("schema_version", 1) < SCHEMA_VERSION for path in tables):
         return None
-    return (
-        f"{folder}: results of an earlier version of Kernel Atlas: checkpoints will be read again "
-        "(kernel tables have a new column) and all that follows made again. Clusters by seed "
-        f"({folder}/clusters/k*_seed*.parquet) are no longer used: delete them"
+    told = (
+        f"{folder}: results of an earlier version of Kernel Atlas, whose tables lack columns: "
+        "checkpoints will be read again and all that follows made again"
     )
+    if any((folder / "clusters").glob("k*_seed*.parquet")):
+        told += (
+            f". Clusters by seed ({folder}/clusters/k*_seed*.parquet) are no longer used: delete "
+            "them"
+        )
+    return told
