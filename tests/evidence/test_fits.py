@@ -12,7 +12,7 @@ from scipy.special import erf, ive
 
 from kernelatlas.clustering import templates
 from kernelatlas.errors import KernelAtlasError
-from kernelatlas.evidence import fits, functions, newton
+from kernelatlas.evidence import fits, formulas, functions, newton
 from kernelatlas.evidence.grid import DENSE, RATIO, Grid
 from kernelatlas.kernels.normalise import normalise
 from kernelatlas.names import FUNCTIONS
@@ -185,7 +185,7 @@ def _box(axis: np.ndarray, centre: float, width: float, sigma: float) -> np.ndar
 
 
 def draw(name: str, form: str, n: int, seed: int = 0) -> pd.DataFrame:
-    rng = np.random.default_rng([seed, FUNCTIONS.index(name), functions.FORMS.index(form)])
+    rng = np.random.default_rng([seed, FUNCTIONS.index(name), formulas.FORMS.index(form)])
     ranges = PLANTED[name]
     truth = pd.DataFrame({key: rng.uniform(*limits, n) for key, limits in ranges.items()})
     sign = 1 if name in UNSIGNED else np.where(rng.random(n) < 0.5, -1, 1)
@@ -207,7 +207,7 @@ def plant(truth: pd.DataFrame, k: int, r2: float = 1.0, seed: int = 0) -> np.nda
     return clean + deviation.to_numpy()[:, None] * rng.standard_normal(clean.shape)
 
 
-CASES = [*itertools.product(FUNCTIONS, functions.FORMS)]
+CASES = [*itertools.product(FUNCTIONS, formulas.FORMS)]
 
 
 WITH_FORMULA = [  # discrete ellipses are tested below
@@ -469,7 +469,7 @@ def test_the_smaller_of_two_nested_functions_is_preferred() -> None:
 def test_scipy_finds_nothing_better(name: str) -> None:
     kernels = torch.from_numpy(normalise(plant(draw(name, "continuous", 20, 7), 7, 0.85)))
     function = functions.functions(7)[name]
-    grid = functions.grid_of(7, name, "continuous", kernels.device)
+    grid = formulas.grid_of(7, name, "continuous", kernels.device)
     start = fits.begin(kernels, 7, name)
     _, cosine = newton.refine(kernels, function, grid, start)
     low, high = np.array(function.limits).T

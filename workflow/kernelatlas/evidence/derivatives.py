@@ -16,7 +16,7 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from kernelatlas.evidence.functions import Search, products
+from kernelatlas.evidence.formulas import Search, products
 from kernelatlas.evidence.grid import Grid
 from kernelatlas.evidence.projection import backward, cholesky, forward
 

@@ -17,16 +17,16 @@ import torch
 from torch import Tensor
 
 from kernelatlas.evidence.dictionary import best_entry, orthonormal
-from kernelatlas.evidence.functions import (
+from kernelatlas.evidence.formulas import (
     FORMS,
     PARAMETERS,
     Function,
     components,
     evaluate,
-    functions,
     grid_of,
     unit,
 )
+from kernelatlas.evidence.functions import functions
 from kernelatlas.evidence.grid import Grid
 from kernelatlas.evidence.newton import refine
 from kernelatlas.kernels.blocks import at_once
@@ -36,7 +36,7 @@ from kernelatlas.names import FUNCTIONS
 
 RESOLVED = 1e-4  # of 1 − R²: searches end before they can tell less
 BATCH = 32_768  # kernels at once, or fewer if they are large
-FIRSTS = [FUNCTIONS.index(name) for name in ("first", "shifted first")]  # turned by sign
+FIRSTS = [FUNCTIONS.index(name) for name in ("first", "shifted first")]  # of whole turns
 
 SCHEMA = {
     **dict.fromkeys(("function", "form"), "object"),
@@ -55,7 +55,7 @@ def _dictionary(k: int, name: str, device: torch.device) -> tuple[Tensor, Tensor
     function, grid = functions(k)[name], grid_of(k, name, "continuous", device)
     starts = torch.tensor(list(itertools.product(*function.starts)), device=device)
     parameters = starts.to(grid.dtype)
-    if "phase" not in function.parameters:
+    if function.closed not in ("angle", "phase"):
         return starts, evaluate(function, grid, parameters)[None].float()
     return starts, orthonormal(components(function, grid, parameters)).float()
 
@@ -144,13 +144,11 @@ def _fit_batch(
         columns_of = [PARAMETERS.index(name) for name in known[pair[0]].parameters]
         values[rows.nonzero(), torch.tensor(columns_of, device=device)] = fitted[pair][0][rows]
     first = torch.isin(own[best], torch.tensor(FIRSTS, device=device))
-    turned = first & (amplitude < 0)
     angle, phase = (values[:, PARAMETERS.index(name)] for name in ("angle", "phase"))
     half_turns = (angle / math.pi).floor()
     values[:, PARAMETERS.index("phase")] = phase * (1 - 2 * (half_turns % 2)) % (2 * math.pi)
     whole = torch.where(first, 2 * math.pi, math.pi)
-    values[:, PARAMETERS.index("angle")] = (angle + math.pi * turned) % whole
-    amplitude = torch.where(turned, -amplitude, amplitude)
+    values[:, PARAMETERS.index("angle")] = angle % whole
     scale = (raw - raw.mean(dim=1, keepdim=True)).norm(dim=1)
     columns = {
         "r2": r2[best, at],

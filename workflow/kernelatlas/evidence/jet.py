@@ -33,7 +33,8 @@ from torch import Tensor
 from kernelatlas.evidence.derivatives import Sum, count, images
 from kernelatlas.evidence.dictionary import best_entry, orthonormal
 from kernelatlas.evidence.fits import RESOLVED
-from kernelatlas.evidence.functions import along, check_size, unit
+from kernelatlas.evidence.formulas import along, unit
+from kernelatlas.evidence.functions import check_size
 from kernelatlas.evidence.grid import Grid
 from kernelatlas.evidence.newton import refine
 from kernelatlas.evidence.projection import backward, cholesky, forward
@@ -109,21 +110,28 @@ def sums(k: int) -> dict[str, Sum]:
     """
     check_size(k)
     reach, far = min(1.5, (k - 1) / 2), k / 2
-    sigmas = tuple(np.geomspace(0.5, far, 7).tolist())
-    places = tuple(np.linspace(-reach, reach, 5).tolist())
+    # Pixels tell no narrower ones apart, nor their derivatives.
+    narrowest = {0: 0.3, 1: 0.3, 2: 0.4, 3: 0.5}
+    places, few = (tuple(np.linspace(-reach, reach, n).tolist()) for n in (11, 7))
     angles = tuple((np.arange(8) * math.pi / 8).tolist())
-    sigma, shift, turn = (0.2, float(k)), (-far, far), (-math.inf, math.inf)
+    shift, turn = (-far, far), (-math.inf, math.inf)
+
+    def scales(order: int) -> tuple[tuple[float, float], tuple[float, ...]]:
+        low = narrowest[order]
+        return (low, float(k)), tuple(np.geomspace(1.15 * low, far, 7).tolist())
 
     def straight(order: int, least: int = 0) -> Sum:
+        sigma, sigmas = scales(order)
         return Sum(
             PLACE, (sigma, shift, shift), (sigmas, places, places),
             order=order, parts=partial(_all, order, least),
         )  # fmt: skip
 
     def turned(order: int, parts: Callable[[Tensor], Tensor]) -> Sum:
+        sigma, sigmas = scales(order)
         return Sum(
             ("sigma", "angle", "x", "y"), (sigma, turn, shift, shift),
-            (sigmas, angles, places, places), order=order, parts=parts,
+            (sigmas, angles, few, few), order=order, parts=parts,
         )  # fmt: skip
 
     jets = {f"jet{order}": straight(order) for order in ORDERS if count(order) < k * k}
