@@ -178,7 +178,13 @@ class Search:
         values[[i for i in range(len(values)) if i not in self.shape]] = closed
         values[self.shape] = self.natural(searched)
         low, high = torch.tensor(self.limits).to(values).T
-        return torch.clamp(values.T, low, high)
+        values = torch.clamp(values.T, low, high)
+        if "aspect" in self.parameters:  # along the longer axis, whichever it became
+            at = [self.parameters.index(name) for name in ("sigma", "aspect", "angle")]
+            sigma, aspect, angle = values.T[at]
+            turned = torch.stack([aspect * sigma, 1 / aspect, angle + math.pi / 2], 1)
+            values[:, at] = torch.where((aspect < 1)[:, None], turned, values[:, at])
+        return values
 
 
 @dataclass(frozen=True, kw_only=True)

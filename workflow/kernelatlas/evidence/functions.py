@@ -90,7 +90,7 @@ def functions(k: int) -> dict[str, Function]:
         ),
         "elongated": Function(
             ("sigma", "surround", "aspect", "angle"),
-            ((0.2, widest / 2), SURROUND, (1.0, 4.0), any_angle),
+            ((0.2, widest / 2), SURROUND, (0.25, 4.0), any_angle),
             (
                 _geometric(0.3, widest / 2, 7),
                 shares,
@@ -158,8 +158,8 @@ def functions(k: int) -> dict[str, Function]:
             ),
             "shifted second": Function(
                 ("sigma", "angle", "x", "y"),
-                ((0.4, widest), any_angle, shift, shift),
-                (_geometric(0.45, widest, 7), _turns(12, math.pi), coarse, coarse),
+                (moved, any_angle, shift, shift),
+                (broad, _turns(12, math.pi), coarse, coarse),
                 terms=products(2),
                 mix=formulas.second,
                 evaluate=partial(formulas.moved, order=2),

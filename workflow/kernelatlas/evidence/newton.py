@@ -137,7 +137,7 @@ def _expand(
 def _expand_block(
     kernels: Tensor, function: Function, grid: Grid, parameters: Tensor
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    fine = grid.dtype == torch.float64 and function.closed != "surround"
+    fine = grid.dtype == torch.float64 and "ratio" not in function.parameters
     h = MOVE if fine else WIDE
     moves = h * _stencil(len(parameters)).to(parameters)
     moved = parameters[:, None] + moves.T[:, :, None]
@@ -217,7 +217,7 @@ def _expand_ellipse(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Do the same for ellipses, by a quadratic in the matrix, in which the exponent is linear."""
     stencil = _stencil(3).to(parameters)
-    h = 0.1 if grid.discrete else 0.01  # pixels² or their inverse
+    h = 0.03 if grid.discrete else 0.01  # pixels² or their inverse
     fine = 1e-3
     moved = parameters[:, None] + fine * stencil.T[:, :, None]
     matrix = covariance(grid, *function.natural(moved))
