@@ -320,9 +320,9 @@ def recovered(request: pytest.FixtureRequest) -> tuple[int, pd.DataFrame, pd.Dat
 def test_planted_function_is_selected(recovered, name: str) -> None:
     k, truth, found = recovered
     rows = (truth["function"] == name).to_numpy()
-    # On 25 pixels more functions are alike. A DoG of another ratio about a centre that moved a
-    # little takes as few numbers.
-    least = {7: 0.7, 5: 0.4} if name == "dog" else {7: 0.8, 5: 0.6}
+    # On 25 pixels more functions are alike: a DoG that is narrow beside the kernel is a Gaussian on
+    # an offset, one of any ratio nearly one of the ratio 1.6 about a centre that moved a little.
+    least = {7: 0.8, 5: 0.5} if name == "dog" else {7: 0.9, 5: 0.85}
     assert (found["function"][rows] == name).mean() >= least[k]
 
 
@@ -337,7 +337,7 @@ def test_planted_parameters_are_found(recovered, name: str) -> None:
     length = "width" if name == "square" else "sigma"
     # The width of a cross is told by the few pixels beside its bars, that of one function of two
     # widths less well than that of one.
-    bounds = {"cross": (0.08, 0.25), "dog": (0.06, 0.2), "elongated": (0.06, 0.2)}
+    bounds = {"cross": (0.1, 0.3), "dog": (0.06, 0.2), "elongated": (0.06, 0.2)}
     _within((found[length] / truth[length] - 1).abs(), *bounds.get(name, (0.06, 0.1)))
     for axis in ("x", "y"):
         if axis in PLANTED[name]:
@@ -460,7 +460,7 @@ def test_little_white_noise_on_nine_pixels_is_described() -> None:
 def test_the_smaller_of_two_nested_functions_is_preferred() -> None:
     # Others hold the Gaussian, and fit its noise a little better.
     found = fits.fit(plant(draw("gaussian", "discrete", 100), 7, 0.9))
-    assert found["function"].eq("gaussian").mean() > 0.8
+    assert found["function"].eq("gaussian").mean() > 0.9
     chosen = found[found["function"].eq("gaussian")]
     assert (chosen["runner_up_r2"] >= chosen["r2"]).mean() > 0.5
 
@@ -480,12 +480,18 @@ def test_scipy_finds_nothing_better(name: str) -> None:
         shape = (shape - shape.mean()) / np.linalg.norm(shape - shape.mean())
         return kernel - (kernel @ shape) * shape
 
+    # Our search solves an angle or a phase before it begins.
+    begun = start.double().numpy()
+    if function.closed in ("angle", "phase"):
+        at = function.parameters.index(function.closed)
+        for kernel, p in zip(kernels.double().numpy(), begun, strict=True):
+            values = np.arange(-8, 8) * np.pi / 8
+            tried = np.where(np.arange(len(p)) == at, values[:, None], p)
+            p[at] = values[np.argmin([np.linalg.norm(residuals(q, kernel)) for q in tried])]
     theirs = [
         1 - 2 * least_squares(residuals, p, bounds=(low, high), args=(kernel,)).cost
         for kernel, p in zip(
-            kernels.double().numpy(),
-            start.double().numpy().clip(low + 1e-9, high - 1e-9),
-            strict=True,
+            kernels.double().numpy(), begun.clip(low + 1e-9, high - 1e-9), strict=True
         )
     ]
     worse = np.array(theirs) - cosine.numpy() ** 2

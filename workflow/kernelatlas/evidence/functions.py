@@ -74,7 +74,7 @@ def functions(k: int) -> dict[str, Function]:
     ratios, shares = (1.2, 1.5, 2.0, 2.7, 3.7), (0.0, 0.4, 0.7, 0.9, 1.0, 1.1, 1.3, 1.5)
     widths = tuple(np.arange(1.5, min(k - 0.5, 6.5), 0.5).tolist())
     shifts = tuple(np.linspace(-1.5, 1.5, 13).tolist())
-    coarse = tuple(np.linspace(-1.5, 1.5, 9).tolist())
+    coarse, places = (tuple(np.linspace(-1.5, 1.5, n).tolist()) for n in (9, 7))
     every = {
         "gaussian": Function(
             ("sigma",), (sigma,), (_geometric(0.2, widest, 100),), evaluate=formulas.gaussian
@@ -159,7 +159,7 @@ def functions(k: int) -> dict[str, Function]:
             "shifted second": Function(
                 ("sigma", "angle", "x", "y"),
                 (moved, any_angle, shift, shift),
-                (broad, _turns(12, math.pi), coarse, coarse),
+                (broad, _turns(10, math.pi), places, places),
                 terms=products(2),
                 mix=formulas.second,
                 evaluate=partial(formulas.moved, order=2),

@@ -18,7 +18,7 @@ from kernelatlas.kernels.blocks import at_once
 
 BLOCK = 1024  # kernels evaluated at once, or fewer: few enough for a processor's cache
 STEPS = 30
-GAIN = 1e-5  # of 1 − R²: the search ends where R²/2 would grow by less in the next step
+GAIN = 2e-5  # of 1 − R²: the search ends where R²/2 would grow by less in the next step
 LONGEST = 0.4  # largest step, in pixels, radians or logarithms
 LEAST = 0.02  # eigenvalue, of matrices scaled to a diagonal of one
 MOVE = 1e-3  # of finite differences, in the same units
@@ -75,7 +75,9 @@ def _climb(
     damping = torch.full_like(cosine, 1e-3)
     for _ in range(STEPS):
         trial, promised = _step(here, gradient, curvature, damping, low, high)
-        going = (promised * (1 + damping) > GAIN * (1 - cosine**2)) & (damping < 100)
+        going = (promised * (1 + damping) > GAIN * (1 - cosine**2).clamp_min(1e-6)) & (
+            damping < 100
+        )
         if not going.all():
             rows, kernels, here, trial, damping, cosine, gradient, curvature = (
                 t[..., going]
