@@ -1,9 +1,10 @@
 """Analytic functions that kernels are fitted by, and where their parameters are searched.
 
 A kernel w is modelled as a·f(θ) + b, where f is centred and has unit norm. For any
-shape parameters θ the best a = ⟨w, f⟩ and b = mean(w) are known, and so is the weight γ of a
-surround, so that only the others are searched (variable projection: Golub & Pereyra, SIAM J. Numer.
-Anal. 10, 1973), and R² = cos²(w − mean(w), f).
+shape parameters θ the best a = ⟨w, f⟩ and b = mean(w) are known, and so are the weight γ of a
+surround, the angle of a first derivative and the phase of a wave, so that only the others are
+searched (variable projection: Golub & Pereyra, SIAM J. Numer. Anal. 10, 1973), and
+R² = cos²(w − mean(w), f).
 
 x runs to the right and y upwards, in pixels from the kernel's centre; angles are in
 radians, anticlockwise from x. With the Gaussian g of standard deviation σ the functions are
@@ -17,6 +18,8 @@ second     the second derivative of g along θ
 cross      max(g(x; σ)·g(y; ρσ), g(x; ρσ)·g(y; σ)), the union of two bars, as of templates
 square     a box of some width about (x, y), smoothed by g(σ)
 shifted    g(σ) about (x, y)
+gabor      g(σ)·cos(ω·(x cos θ + y sin θ) − φ)
+shifted dog, shifted first, shifted second   the same about (x, y), the DoG with ρ = 1.6
 
 each in two forms. The continuous one is sampled at the pixels' centres. The discrete one is
 built from the discrete Gaussian T(n; σ) = exp(−σ²) I_n(σ²) (Lindeberg, PAMI 12, 1990) with

@@ -111,7 +111,7 @@ def sums(k: int) -> dict[str, Sum]:
     check_size(k)
     reach, far = min(1.5, (k - 1) / 2), k / 2
     # Pixels tell no narrower ones apart, nor their derivatives.
-    narrowest = {0: 0.3, 1: 0.3, 2: 0.4, 3: 0.5}
+    narrowest = {0: 0.3, 1: 0.3, 2: 0.3, 3: 0.4}
     places, few = (tuple(np.linspace(-reach, reach, n).tolist()) for n in (11, 7))
     angles = tuple((np.arange(8) * math.pi / 8).tolist())
     shift, turn = (-far, far), (-math.inf, math.inf)

@@ -75,7 +75,7 @@ def _climb(
     damping = torch.full_like(cosine, 1e-3)
     for _ in range(STEPS):
         trial, promised = _step(here, gradient, curvature, damping, low, high)
-        going = (promised * (1 + damping) > GAIN * (1 - cosine**2).clamp_min(1e-6)) & (
+        going = (promised * (1 + damping) > GAIN * (1 - cosine**2).clamp_min(0.01)) & (
             damping < 100
         )
         if not going.all():
