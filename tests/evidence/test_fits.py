@@ -500,6 +500,38 @@ def test_scipy_finds_nothing_better(name: str) -> None:
     assert worse.max() < 1e-2
 
 
+def test_steps_are_those_of_newton_where_a_maximum_is_near() -> None:
+    rng = np.random.default_rng(8)
+    roots = rng.standard_normal((50, 3, 3)) * (1, 10, 1000)  # parameters known unequally well
+    curvature, gradient = roots.transpose(0, 2, 1) @ roots, rng.standard_normal((50, 3))
+    step = newton._solve(
+        torch.from_numpy(curvature).permute(1, 2, 0),
+        torch.from_numpy(gradient.T.copy()),
+        torch.full((50,), 1e-12, dtype=torch.float64),
+    )
+    certain = np.linalg.cond(curvature) < 1e8
+    assert certain.mean() > 0.5
+    expected = np.linalg.solve(curvature, gradient[:, :, None])[:, :, 0]
+    np.testing.assert_allclose(step.numpy().T[certain], expected[certain], rtol=1e-2, atol=1e-6)
+
+
+@pytest.mark.parametrize("damping", [1e-6, 0.1, 10.0])
+def test_steps_lead_upwards_from_saddles(damping: float) -> None:
+    rng = np.random.default_rng(9)
+    matrices = rng.standard_normal((200, 4, 4))
+    matrices = torch.from_numpy(matrices + matrices.transpose(0, 2, 1)).permute(1, 2, 0)
+    gradient = torch.from_numpy(rng.standard_normal((4, 200)))
+    step = newton._solve(matrices, gradient, torch.full((200,), damping, dtype=torch.float64))
+    assert ((step * gradient).sum(0) > 0).all()
+
+
+def test_ellipses_are_described_along_their_longer_axis() -> None:
+    found = fits.fit(plant(draw("elongated", "continuous", 60, 4), 7, 0.9))
+    found = found[found["function"] == "elongated"]
+    assert len(found) > 40
+    assert found["aspect"].min() >= 1
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 def test_a_gpu_finds_the_same(mixed: np.ndarray) -> None:
     here, there = fits.fit(mixed), fits.fit(mixed, "cuda")

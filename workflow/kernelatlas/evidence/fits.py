@@ -37,6 +37,7 @@ from kernelatlas.names import FUNCTIONS
 
 RESOLVED = 1e-6  # of 1 − R²: what single precision tells
 BATCH = 32_768  # kernels at once, or fewer if they are large
+PART = 1024  # entries of a dictionary made at once, or fewer if kernels are large
 FIRSTS = [FUNCTIONS.index(name) for name in ("first", "shifted first")]  # of whole turns
 
 SCHEMA = {
@@ -55,10 +56,14 @@ SCHEMA = {
 def _dictionary(k: int, name: str, device: torch.device) -> tuple[Tensor, Tensor]:
     function, grid = functions(k)[name], grid_of(k, name, "continuous", device)
     starts = torch.tensor(list(itertools.product(*function.starts)), device=device)
-    parameters = starts.to(grid.dtype)
-    if function.closed not in ("angle", "phase"):
-        return starts, evaluate(function, grid, parameters)[None].float()
-    return starts, orthonormal(components(function, grid, parameters)).float()
+
+    def bases(parameters: Tensor) -> Tensor:
+        if function.closed in ("angle", "phase"):
+            return orthonormal(components(function, grid, parameters))
+        return evaluate(function, grid, parameters)[None]
+
+    parts = starts.to(grid.dtype).split(at_once(k * k, PART))
+    return starts, torch.cat([bases(part).float() for part in parts], 1)
 
 
 def begin(kernels: Tensor, k: int, name: str) -> Tensor:

@@ -51,6 +51,7 @@ BEST = {"seven": SEVEN, "ten": TEN}  # sets of sums of as many numbers
 SUMS = tuple(f"{name}_sum" for name in BEST)
 LEFT = 1  # degrees of freedom that the selected order leaves, at least
 BATCH = 8192  # kernels at once, or fewer if they are large
+PART = 1024  # entries of a dictionary made at once, or fewer if kernels are large
 
 R2 = tuple(f"jet_r2_{order}" for order in ORDERS)
 ENERGIES = tuple(f"jet_energy_{part}" for part in ("gaussian", "laplacian", "first", "oriented"))
@@ -110,14 +111,12 @@ def sums(k: int) -> dict[str, Sum]:
     """
     check_size(k)
     reach, far = min(1.5, (k - 1) / 2), k / 2
-    # Pixels tell no narrower ones apart, nor their derivatives.
-    narrowest = {0: 0.3, 1: 0.3, 2: 0.3, 3: 0.4}
     places, few = (tuple(np.linspace(-reach, reach, n).tolist()) for n in (11, 7))
     angles = tuple((np.arange(8) * math.pi / 8).tolist())
     shift, turn = (-far, far), (-math.inf, math.inf)
 
     def scales(order: int) -> tuple[tuple[float, float], tuple[float, ...]]:
-        low = narrowest[order]
+        low = 0.3 if order < 3 else 0.4  # pixels tell no narrower ones apart
         return (low, float(k)), tuple(np.geomspace(1.15 * low, far, 7).tolist())
 
     def straight(order: int, least: int = 0) -> Sum:
@@ -154,7 +153,10 @@ def _dictionary(k: int, name: str, device: torch.device) -> tuple[Tensor, Tensor
     starts = torch.tensor(
         list(itertools.product(*function.starts)), device=device, dtype=torch.float64
     )
-    return starts, orthonormal(images(function, grid, starts.T)).float()
+    parts = starts.split(at_once(k * k, PART))
+    return starts, torch.cat(
+        [orthonormal(images(function, grid, part.T)).float() for part in parts], 1
+    )
 
 
 def begin(kernels: Tensor, k: int, name: str) -> Tensor:
