@@ -4,7 +4,8 @@
 function in both forms and every sum of derivatives is fitted to 1,000 kernels, by both on one core
 (seconds of the processor); our rate is that of 8,192 kernels at once. scipy's residuals are written
 in NumPy for one kernel, from formulas of their own (Bessel functions for the discrete Gaussian),
-with the amplitude in closed form as well, the same limits, and scipy's defaults else.
+with the amplitude in closed form as well, the same limits, and scipy's defaults else. What ours
+solves before it begins, an angle or a phase, begins at the best of 32 values.
 """
 
 import functools
