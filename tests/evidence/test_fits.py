@@ -12,7 +12,7 @@ from scipy.special import erf, ive
 
 from kernelatlas.clustering import templates
 from kernelatlas.errors import KernelAtlasError
-from kernelatlas.evidence import fits, functions, newton
+from kernelatlas.evidence import fits, formulas, functions, newton
 from kernelatlas.evidence.grid import DENSE, RATIO, Grid
 from kernelatlas.kernels.normalise import normalise
 from kernelatlas.names import FUNCTIONS
@@ -185,7 +185,7 @@ def _box(axis: np.ndarray, centre: float, width: float, sigma: float) -> np.ndar
 
 
 def draw(name: str, form: str, n: int, seed: int = 0) -> pd.DataFrame:
-    rng = np.random.default_rng([seed, FUNCTIONS.index(name), functions.FORMS.index(form)])
+    rng = np.random.default_rng([seed, FUNCTIONS.index(name), formulas.FORMS.index(form)])
     ranges = PLANTED[name]
     truth = pd.DataFrame({key: rng.uniform(*limits, n) for key, limits in ranges.items()})
     sign = 1 if name in UNSIGNED else np.where(rng.random(n) < 0.5, -1, 1)
@@ -207,7 +207,7 @@ def plant(truth: pd.DataFrame, k: int, r2: float = 1.0, seed: int = 0) -> np.nda
     return clean + deviation.to_numpy()[:, None] * rng.standard_normal(clean.shape)
 
 
-CASES = [*itertools.product(FUNCTIONS, functions.FORMS)]
+CASES = [*itertools.product(FUNCTIONS, formulas.FORMS)]
 
 
 WITH_FORMULA = [  # discrete ellipses are tested below
@@ -320,9 +320,9 @@ def recovered(request: pytest.FixtureRequest) -> tuple[int, pd.DataFrame, pd.Dat
 def test_planted_function_is_selected(recovered, name: str) -> None:
     k, truth, found = recovered
     rows = (truth["function"] == name).to_numpy()
-    # On 25 pixels more functions are alike. A DoG of another ratio about a centre that moved a
-    # little takes as few numbers.
-    least = {7: 0.7, 5: 0.4} if name == "dog" else {7: 0.8, 5: 0.6}
+    # On 25 pixels more functions are alike: a DoG that is narrow beside the kernel is a Gaussian on
+    # an offset, one of any ratio nearly one of the ratio 1.6 about a centre that moved a little.
+    least = {7: 0.8, 5: 0.5} if name == "dog" else {7: 0.9, 5: 0.85}
     assert (found["function"][rows] == name).mean() >= least[k]
 
 
@@ -337,7 +337,7 @@ def test_planted_parameters_are_found(recovered, name: str) -> None:
     length = "width" if name == "square" else "sigma"
     # The width of a cross is told by the few pixels beside its bars, that of one function of two
     # widths less well than that of one.
-    bounds = {"cross": (0.08, 0.25), "dog": (0.06, 0.2), "elongated": (0.06, 0.2)}
+    bounds = {"cross": (0.1, 0.3), "dog": (0.06, 0.2), "elongated": (0.06, 0.2)}
     _within((found[length] / truth[length] - 1).abs(), *bounds.get(name, (0.06, 0.1)))
     for axis in ("x", "y"):
         if axis in PLANTED[name]:
@@ -460,7 +460,7 @@ def test_little_white_noise_on_nine_pixels_is_described() -> None:
 def test_the_smaller_of_two_nested_functions_is_preferred() -> None:
     # Others hold the Gaussian, and fit its noise a little better.
     found = fits.fit(plant(draw("gaussian", "discrete", 100), 7, 0.9))
-    assert found["function"].eq("gaussian").mean() > 0.8
+    assert found["function"].eq("gaussian").mean() > 0.9
     chosen = found[found["function"].eq("gaussian")]
     assert (chosen["runner_up_r2"] >= chosen["r2"]).mean() > 0.5
 
@@ -469,7 +469,7 @@ def test_the_smaller_of_two_nested_functions_is_preferred() -> None:
 def test_scipy_finds_nothing_better(name: str) -> None:
     kernels = torch.from_numpy(normalise(plant(draw(name, "continuous", 20, 7), 7, 0.85)))
     function = functions.functions(7)[name]
-    grid = functions.grid_of(7, name, "continuous", kernels.device)
+    grid = formulas.grid_of(7, name, "continuous", kernels.device)
     start = fits.begin(kernels, 7, name)
     _, cosine = newton.refine(kernels, function, grid, start)
     low, high = np.array(function.limits).T
@@ -480,18 +480,56 @@ def test_scipy_finds_nothing_better(name: str) -> None:
         shape = (shape - shape.mean()) / np.linalg.norm(shape - shape.mean())
         return kernel - (kernel @ shape) * shape
 
+    # Our search solves an angle or a phase before it begins.
+    begun = start.double().numpy()
+    if function.closed in ("angle", "phase"):
+        at = function.parameters.index(function.closed)
+        for kernel, p in zip(kernels.double().numpy(), begun, strict=True):
+            values = np.arange(-8, 8) * np.pi / 8
+            tried = np.where(np.arange(len(p)) == at, values[:, None], p)
+            p[at] = values[np.argmin([np.linalg.norm(residuals(q, kernel)) for q in tried])]
     theirs = [
         1 - 2 * least_squares(residuals, p, bounds=(low, high), args=(kernel,)).cost
         for kernel, p in zip(
-            kernels.double().numpy(),
-            start.double().numpy().clip(low + 1e-9, high - 1e-9),
-            strict=True,
+            kernels.double().numpy(), begun.clip(low + 1e-9, high - 1e-9), strict=True
         )
     ]
     worse = np.array(theirs) - cosine.numpy() ** 2
     # R² of a square has more than one maximum.
     assert (worse > 1e-3).sum() <= (2 if name == "square" else 0)
     assert worse.max() < 1e-2
+
+
+def test_steps_are_those_of_newton_where_a_maximum_is_near() -> None:
+    rng = np.random.default_rng(8)
+    roots = rng.standard_normal((50, 3, 3)) * (1, 10, 1000)  # parameters known unequally well
+    curvature, gradient = roots.transpose(0, 2, 1) @ roots, rng.standard_normal((50, 3))
+    step = newton._solve(
+        torch.from_numpy(curvature).permute(1, 2, 0),
+        torch.from_numpy(gradient.T.copy()),
+        torch.full((50,), 1e-12, dtype=torch.float64),
+    )
+    certain = np.linalg.cond(curvature) < 1e8
+    assert certain.mean() > 0.5
+    expected = np.linalg.solve(curvature, gradient[:, :, None])[:, :, 0]
+    np.testing.assert_allclose(step.numpy().T[certain], expected[certain], rtol=1e-2, atol=1e-6)
+
+
+@pytest.mark.parametrize("damping", [1e-6, 0.1, 10.0])
+def test_steps_lead_upwards_from_saddles(damping: float) -> None:
+    rng = np.random.default_rng(9)
+    matrices = rng.standard_normal((200, 4, 4))
+    matrices = torch.from_numpy(matrices + matrices.transpose(0, 2, 1)).permute(1, 2, 0)
+    gradient = torch.from_numpy(rng.standard_normal((4, 200)))
+    step = newton._solve(matrices, gradient, torch.full((200,), damping, dtype=torch.float64))
+    assert ((step * gradient).sum(0) > 0).all()
+
+
+def test_ellipses_are_described_along_their_longer_axis() -> None:
+    found = fits.fit(plant(draw("elongated", "continuous", 60, 4), 7, 0.9))
+    found = found[found["function"] == "elongated"]
+    assert len(found) > 40
+    assert found["aspect"].min() >= 1
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")

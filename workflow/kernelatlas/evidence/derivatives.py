@@ -16,11 +16,11 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from kernelatlas.evidence.functions import Search, products
+from kernelatlas.evidence.formulas import Search, products
 from kernelatlas.evidence.grid import Grid
 from kernelatlas.evidence.projection import backward, cholesky, forward
 
-ROWS = 256  # kernels at once: few enough for a processor's cache
+ROWS = 512  # kernels at once: few enough for a processor's cache
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -32,7 +32,15 @@ def best_entry(kernels: Tensor, starts: Tensor, bases: Tensor) -> Tensor:
     q, m, pixels = bases.shape
     flat = bases.reshape(q * m, pixels).T.contiguous()
     best = [
-        (block @ flat).square_().view(len(block), q, m).sum(1).argmax(dim=1)
+        _energy((block @ flat).square_().view(len(block), q, m)).argmax(dim=1)
         for block in kernels.split(ROWS)
     ]
     return starts[torch.cat(best)]
+
+
+def _energy(shares: Tensor) -> Tensor:
+    """Add shares, (n, q, m), without a copy of them."""
+    energy = shares[:, 0]
+    for share in shares.unbind(1)[1:]:
+        energy += share
+    return energy

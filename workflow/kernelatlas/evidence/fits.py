@@ -1,10 +1,11 @@
 """Analytic functions fitted to kernels: which, with what parameters, and how well.
 
 Each fit begins at the best entry of a dictionary, that of the discrete form where the continuous
-one ended, and goes on by damped Newton steps on R²
-(`kernelatlas.evidence.newton`). Of the functions that leave at least `FREE`
-degrees of freedom the one with the least Bayesian information criterion n·ln(1 − R²) + p·ln(n)
-is selected (Schwarz, Ann. Stat. 6, 1978): n pixels, p the number of shape parameters.
+one ended, and goes on by damped Newton steps on R² (`kernelatlas.evidence.newton`). Of the
+functions that leave at least `FREE` degrees of freedom the one with the least extended Bayesian
+information criterion n·ln(1 − R²) + p·ln(n) + 2·ln(m) is selected (Chen & Chen, Biometrika 95,
+2008): n pixels, p the number of shape parameters, m the number of functions with as many. The
+last term answers for the choice: of six functions that hold the true one, one fits its noise well.
 """
 
 import itertools
@@ -17,16 +18,16 @@ import torch
 from torch import Tensor
 
 from kernelatlas.evidence.dictionary import best_entry, orthonormal
-from kernelatlas.evidence.functions import (
+from kernelatlas.evidence.formulas import (
     FORMS,
     PARAMETERS,
     Function,
     components,
     evaluate,
-    functions,
     grid_of,
     unit,
 )
+from kernelatlas.evidence.functions import functions
 from kernelatlas.evidence.grid import Grid
 from kernelatlas.evidence.newton import refine
 from kernelatlas.kernels.blocks import at_once
@@ -34,9 +35,10 @@ from kernelatlas.kernels.layer import side
 from kernelatlas.kernels.normalise import degenerate
 from kernelatlas.names import FUNCTIONS
 
-RESOLVED = 1e-4  # of 1 − R²: searches end before they can tell less
+RESOLVED = 1e-6  # of 1 − R²: what single precision tells
 BATCH = 32_768  # kernels at once, or fewer if they are large
-FIRSTS = [FUNCTIONS.index(name) for name in ("first", "shifted first")]  # turned by sign
+PART = 1024  # entries of a dictionary made at once, or fewer if kernels are large
+FIRSTS = [FUNCTIONS.index(name) for name in ("first", "shifted first")]  # of whole turns
 
 SCHEMA = {
     **dict.fromkeys(("function", "form"), "object"),
@@ -54,10 +56,14 @@ SCHEMA = {
 def _dictionary(k: int, name: str, device: torch.device) -> tuple[Tensor, Tensor]:
     function, grid = functions(k)[name], grid_of(k, name, "continuous", device)
     starts = torch.tensor(list(itertools.product(*function.starts)), device=device)
-    parameters = starts.to(grid.dtype)
-    if "phase" not in function.parameters:
-        return starts, evaluate(function, grid, parameters)[None].float()
-    return starts, orthonormal(components(function, grid, parameters)).float()
+
+    def bases(parameters: Tensor) -> Tensor:
+        if function.closed in ("angle", "phase"):
+            return orthonormal(components(function, grid, parameters))
+        return evaluate(function, grid, parameters)[None]
+
+    parts = starts.to(grid.dtype).split(at_once(k * k, PART))
+    return starts, torch.cat([bases(part).float() for part in parts], 1)
 
 
 def begin(kernels: Tensor, k: int, name: str) -> Tensor:
@@ -111,6 +117,13 @@ def fit(weights: np.ndarray, device: str | torch.device = "cpu") -> pd.DataFrame
     )
 
 
+def charge(known: dict[str, Function], name: str, n: int) -> float:
+    """Return what the criterion charges for a function's parameters on n pixels."""
+    p = len(known[name].parameters)
+    alike = sum(len(other.parameters) == p for other in known.values())
+    return p * math.log(n) + 2 * math.log(alike)
+
+
 def _fit_batch(
     weights: Tensor, k: int, known: dict[str, Function], device: torch.device
 ) -> pd.DataFrame:
@@ -125,9 +138,10 @@ def _fit_batch(
     pairs = list(fitted)
     cosine = torch.stack([fitted[pair][1] for pair in pairs])  # (pairs, n)
     r2 = cosine**2
-    p = torch.tensor([len(known[name].parameters) for name, _ in pairs], device=device)
     n = k * k
-    criterion = n * (1 - r2).clamp_min(RESOLVED).log() + math.log(n) * p[:, None]
+    charges = [charge(known, name, n) for name, _ in pairs]
+    charged = torch.tensor(charges, device=device, dtype=r2.dtype)
+    criterion = n * (1 - r2).clamp_min(RESOLVED).log() + charged[:, None]
     best = criterion.argmin(dim=0)
     # Neither form of the selected function can be the runner-up.
     own = torch.tensor([FUNCTIONS.index(name) for name, _ in pairs], device=device)
@@ -144,13 +158,11 @@ def _fit_batch(
         columns_of = [PARAMETERS.index(name) for name in known[pair[0]].parameters]
         values[rows.nonzero(), torch.tensor(columns_of, device=device)] = fitted[pair][0][rows]
     first = torch.isin(own[best], torch.tensor(FIRSTS, device=device))
-    turned = first & (amplitude < 0)
     angle, phase = (values[:, PARAMETERS.index(name)] for name in ("angle", "phase"))
     half_turns = (angle / math.pi).floor()
     values[:, PARAMETERS.index("phase")] = phase * (1 - 2 * (half_turns % 2)) % (2 * math.pi)
     whole = torch.where(first, 2 * math.pi, math.pi)
-    values[:, PARAMETERS.index("angle")] = (angle + math.pi * turned) % whole
-    amplitude = torch.where(turned, -amplitude, amplitude)
+    values[:, PARAMETERS.index("angle")] = angle % whole
     scale = (raw - raw.mean(dim=1, keepdim=True)).norm(dim=1)
     columns = {
         "r2": r2[best, at],

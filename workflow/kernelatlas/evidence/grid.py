@@ -141,8 +141,8 @@ class Grid:
             return self._large_ellipse(matrix, moves)
         linear, waves = self._plane
         scale = RATIO**2 if self.discrete else RATIO**-2
-        exponent, moved = -linear @ matrix, -linear @ moves.T
-        inner, outer = exponent.exp(), (scale * exponent).exp()
+        exponent, moved = (-linear @ matrix).clamp_min(LEAST), -linear @ moves.T
+        inner, outer = exponent.exp(), (scale * exponent).clamp_min(LEAST).exp()
         if self.discrete:
             series = [waves[:, None] * factor.exp().T for factor in (moved, scale * moved)]
             both = [

@@ -33,7 +33,8 @@ from torch import Tensor
 from kernelatlas.evidence.derivatives import Sum, count, images
 from kernelatlas.evidence.dictionary import best_entry, orthonormal
 from kernelatlas.evidence.fits import RESOLVED
-from kernelatlas.evidence.functions import along, check_size, unit
+from kernelatlas.evidence.formulas import along, unit
+from kernelatlas.evidence.functions import check_size
 from kernelatlas.evidence.grid import Grid
 from kernelatlas.evidence.newton import refine
 from kernelatlas.evidence.projection import backward, cholesky, forward
@@ -50,6 +51,7 @@ BEST = {"seven": SEVEN, "ten": TEN}  # sets of sums of as many numbers
 SUMS = tuple(f"{name}_sum" for name in BEST)
 LEFT = 1  # degrees of freedom that the selected order leaves, at least
 BATCH = 8192  # kernels at once, or fewer if they are large
+PART = 1024  # entries of a dictionary made at once, or fewer if kernels are large
 
 R2 = tuple(f"jet_r2_{order}" for order in ORDERS)
 ENERGIES = tuple(f"jet_energy_{part}" for part in ("gaussian", "laplacian", "first", "oriented"))
@@ -109,21 +111,26 @@ def sums(k: int) -> dict[str, Sum]:
     """
     check_size(k)
     reach, far = min(1.5, (k - 1) / 2), k / 2
-    sigmas = tuple(np.geomspace(0.5, far, 7).tolist())
-    places = tuple(np.linspace(-reach, reach, 5).tolist())
+    places, few = (tuple(np.linspace(-reach, reach, n).tolist()) for n in (11, 7))
     angles = tuple((np.arange(8) * math.pi / 8).tolist())
-    sigma, shift, turn = (0.2, float(k)), (-far, far), (-math.inf, math.inf)
+    shift, turn = (-far, far), (-math.inf, math.inf)
+
+    def scales(order: int) -> tuple[tuple[float, float], tuple[float, ...]]:
+        low = 0.3 if order < 3 else 0.4  # pixels tell no narrower ones apart
+        return (low, float(k)), tuple(np.geomspace(1.15 * low, far, 7).tolist())
 
     def straight(order: int, least: int = 0) -> Sum:
+        sigma, sigmas = scales(order)
         return Sum(
             PLACE, (sigma, shift, shift), (sigmas, places, places),
             order=order, parts=partial(_all, order, least),
         )  # fmt: skip
 
     def turned(order: int, parts: Callable[[Tensor], Tensor]) -> Sum:
+        sigma, sigmas = scales(order)
         return Sum(
             ("sigma", "angle", "x", "y"), (sigma, turn, shift, shift),
-            (sigmas, angles, places, places), order=order, parts=parts,
+            (sigmas, angles, few, few), order=order, parts=parts,
         )  # fmt: skip
 
     jets = {f"jet{order}": straight(order) for order in ORDERS if count(order) < k * k}
@@ -146,7 +153,10 @@ def _dictionary(k: int, name: str, device: torch.device) -> tuple[Tensor, Tensor
     starts = torch.tensor(
         list(itertools.product(*function.starts)), device=device, dtype=torch.float64
     )
-    return starts, orthonormal(images(function, grid, starts.T)).float()
+    parts = starts.split(at_once(k * k, PART))
+    return starts, torch.cat(
+        [orthonormal(images(function, grid, part.T)).float() for part in parts], 1
+    )
 
 
 def begin(kernels: Tensor, k: int, name: str) -> Tensor:

@@ -11,16 +11,18 @@ import torch
 from torch import Tensor
 
 from kernelatlas.evidence.derivatives import Sum, expand
-from kernelatlas.evidence.functions import Function, covariance, elongated
+from kernelatlas.evidence.formulas import Function, covariance, elongated
 from kernelatlas.evidence.grid import Grid
-from kernelatlas.evidence.projection import combine
+from kernelatlas.evidence.projection import backward, combine, forward
 from kernelatlas.kernels.blocks import at_once
 
 BLOCK = 1024  # kernels evaluated at once, or fewer: few enough for a processor's cache
 STEPS = 30
-GAIN = 2e-6  # of R²/2: the search ends for a kernel whose next step promises less
+GAIN = 2e-5  # of 1 − R²: the search ends where R²/2 would grow by less in the next step
 LONGEST = 0.4  # largest step, in pixels, radians or logarithms
-MOVE = 0.02  # of finite differences, in the same units
+LEAST = 0.02  # eigenvalue, of matrices scaled to a diagonal of one
+MOVE = 1e-3  # of finite differences, in the same units
+WIDE = 0.02  # the same of discrete forms, some of which have kinks
 
 
 def refine(
@@ -49,7 +51,7 @@ def refine(
             again[:, function.parameters.index(name)] = value
         # Well within the limits, at some of which a search would stay.
         least, most = torch.tensor(function.limits).to(again).T
-        margin = (most - least) / 10
+        margin = torch.nan_to_num((most - least) / 10, posinf=0.0)  # angles have no limits
         again = torch.clamp(again, least + margin, most - margin)
         other, found = _climb(kernels[rows], function, grid, again)
         better = found**2 > cosine[rows] ** 2
@@ -73,7 +75,9 @@ def _climb(
     damping = torch.full_like(cosine, 1e-3)
     for _ in range(STEPS):
         trial, promised = _step(here, gradient, curvature, damping, low, high)
-        going = (promised * (1 + damping) > GAIN) & (damping < 100)
+        going = (promised * (1 + damping) > GAIN * (1 - cosine**2).clamp_min(0.01)) & (
+            damping < 100
+        )
         if not going.all():
             rows, kernels, here, trial, damping, cosine, gradient, curvature = (
                 t[..., going]
@@ -135,7 +139,9 @@ def _expand(
 def _expand_block(
     kernels: Tensor, function: Function, grid: Grid, parameters: Tensor
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    moves = MOVE * _stencil(len(parameters)).to(parameters)
+    fine = grid.dtype == torch.float64 and "ratio" not in function.parameters
+    h = MOVE if fine else WIDE
+    moves = h * _stencil(len(parameters)).to(parameters)
     moved = parameters[:, None] + moves.T[:, :, None]
     m, n = moved.shape[1:]
     shape = function.natural(moved.flatten(1)).to(grid.dtype)
@@ -148,7 +154,7 @@ def _expand_block(
     if function.mix:
         sums = _mixed(function.mix(*shape).unflatten(2, (m, n)), *sums)
     cosine, closed = combine(function, *sums, grid.k**2)
-    gradient, curvature = _differentiate(cosine.double() ** 2 / 2, MOVE)
+    gradient, curvature = _differentiate(cosine.double() ** 2 / 2, h)
     return cosine[0].double(), closed[0].double(), gradient, curvature
 
 
@@ -213,7 +219,7 @@ def _expand_ellipse(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Do the same for ellipses, by a quadratic in the matrix, in which the exponent is linear."""
     stencil = _stencil(3).to(parameters)
-    h = 0.1 if grid.discrete else 0.01  # pixels² or their inverse
+    h = 0.03 if grid.discrete else 0.01  # pixels² or their inverse
     fine = 1e-3
     moved = parameters[:, None] + fine * stencil.T[:, :, None]
     matrix = covariance(grid, *function.natural(moved))
@@ -242,37 +248,47 @@ def _differentiate(f: Tensor, h: float) -> tuple[Tensor, Tensor]:
     hessian = torch.diag_embed((2 * f[0] - up - down).T).permute(1, 2, 0).contiguous()
     for index, (i, j) in enumerate(itertools.combinations(range(p), 2), start=2 * p + 1):
         hessian[i, j] = hessian[j, i] = up[i] + up[j] - f[0] - f[index]
-    return (up - down) / (2 * h), hessian / h**2
+    # In a valley along an axis, a move to either side leads upwards: take the better one.
+    slope = torch.where(
+        up + down > 2 * f[0], torch.where(up > down, up - f[0], f[0] - down).mul(2), up - down
+    )
+    return slope / (2 * h), hessian / h**2
 
 
 def _solve(curvature: Tensor, gradient: Tensor, damping: Tensor) -> Tensor:
     """Solve (H + λ D) step = gradient for many small H at once, by Cholesky's method.
 
-    D is the sum of |H| along its rows and of |gradient|: with a large λ the sum is positive and
-    the step below 1 / λ.
+    H is scaled to a diagonal of about one first, so that a parameter that is known very well does
+    not hold the others back; D is then the sum of |H| along its rows and of |gradient|: with a
+    large λ the sum is positive and the step below 1 / λ.
 
-    With a small λ, pivots that are not positive are replaced by their absolute value, or a tenth of
-    D if that is more, so that steps lead upwards. A library's solver takes matrices one by one on
-    a CPU, which costs more than everything else.
+    Where it is not positive, H's eigenvalues are replaced by their absolute values, so that the
+    step leads upwards and away from a saddle (Dauphin et al., NeurIPS 2014). A library takes
+    matrices one by one on a CPU, which would cost more than everything else for all of them.
     """
     p = len(gradient)
-    h = curvature
+    diagonal = torch.stack([curvature[i, i].abs() for i in range(p)])
+    scale = (diagonal + gradient.abs() + 1e-6).rsqrt()
+    h, gradient = curvature * scale[:, None] * scale, gradient * scale
+    size = h.abs().sum(0) + gradient.abs() + 1e-6
     factor: list[list[Tensor]] = [[] for _ in range(p)]
+    flat = torch.zeros_like(damping, dtype=torch.bool)
     for i in range(p):
-        size = h[i].abs().sum(0) + gradient[i].abs() + 1e-6
         for j in range(i):
             rest = h[i, j] - sum(factor[i][m] * factor[j][m] for m in range(j))
             factor[i].append(rest / factor[j][j])
-        rest = h[i, i] + damping * size - sum(value**2 for value in factor[i])
-        factor[i].append(
-            torch.where(rest > 1e-3 * size, rest, torch.maximum(-rest, 0.1 * size)).sqrt()
-        )
-    forward: list[Tensor] = []
-    for i in range(p):
-        rest = gradient[i] - sum(factor[i][m] * forward[m] for m in range(i))
-        forward.append(rest / factor[i][i])
-    step: list[Tensor] = [torch.empty(0)] * p
-    for i in reversed(range(p)):
-        rest = forward[i] - sum(factor[m][i] * step[m] for m in range(i + 1, p))
-        step[i] = rest / factor[i][i]
-    return torch.stack(step)
+        rest = h[i, i] + damping * size[i] - sum(value**2 for value in factor[i])
+        flat |= rest <= 1e-3 * size[i]
+        factor[i].append(torch.maximum(rest, 1e-3 * size[i]).sqrt())
+    step = torch.stack(backward(factor, forward(factor, gradient)))
+    rows = flat.nonzero()[:, 0]
+    if len(rows):
+        step[:, rows] = _away(h[..., rows], gradient[:, rows], (damping * size)[:, rows])
+    return step * scale
+
+
+def _away(h: Tensor, gradient: Tensor, more: Tensor) -> Tensor:
+    values, vectors = torch.linalg.eigh(h.permute(2, 0, 1))
+    values = values.abs().clamp_min(LEAST) + more.amax(0)[:, None]
+    along = (vectors.mT @ gradient.T[:, :, None])[:, :, 0] / values
+    return (vectors @ along[:, :, None])[:, :, 0].T

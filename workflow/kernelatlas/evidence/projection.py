@@ -6,7 +6,7 @@ For thousands of kernels at once, in closed form.
 import torch
 from torch import Tensor
 
-from kernelatlas.evidence.functions import SURROUND, Function
+from kernelatlas.evidence.formulas import SURROUND, Function
 
 FLOOR = 1e-10  # of the square of a component: what hardly differs from earlier ones counts less
 
@@ -28,16 +28,16 @@ def combine(
     Returns
     -------
     cosine, closed : Tensor of shape (...)
-        The weight of a surround, or the phase of a wave, in radians; else 0.
+        The weight of a surround, or an angle or a phase, in radians; else 0.
     """
     square = square - total[:, None] * total / pixels
-    if "phase" in function.parameters:
+    if function.closed in ("angle", "phase"):
         factor = cholesky(square)
         parts = forward(factor, inner)
         along, across = backward(factor, parts)
         return torch.hypot(*parts), torch.atan2(across, along)
     floor = 1e-60 if square.dtype == torch.float64 else 1e-30
-    if "surround" in function.parameters:
+    if function.closed == "surround":
         return _surround(inner, square, floor)
     norm = square.sum((0, 1)).clamp_min(floor).sqrt()
     return inner.sum(0) / norm, torch.zeros_like(norm)
