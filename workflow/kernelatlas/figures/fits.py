@@ -58,8 +58,8 @@ def _caption(trained: pd.DataFrame, shown: pd.DataFrame, k: int, r2: float) -> s
     discrete = trained.loc[trained["form"] == "discrete", "kernels"].sum() / kernels
     return (
         f"Top: the prototypes of the {style.count(len(shown), 'cluster')} with their "
-        "labels, below each the analytic function selected by the extended Bayesian information criterion, "
-        "and R². Left: identified kernels of trained networks by label and by the function "
+        "labels, below each the analytic function selected by the extended Bayesian information "
+        "criterion, and R². Left: identified kernels of trained networks by label and by the function "
         "selected for the kernel itself, per cent of the label. Right: share of all kernels whose "
         f"selected function has R² of at least {r2:g}, trained and untrained networks by "
         f"function. Of {style.count(kernels, 'trained kernel')} {described / kernels:.1%} are "
