@@ -57,12 +57,13 @@ def _caption(trained: pd.DataFrame, shown: pd.DataFrame, k: int, r2: float) -> s
     kernels, described = int(trained["kernels"].sum()), int(trained["described"].sum())
     discrete = trained.loc[trained["form"] == "discrete", "kernels"].sum() / kernels
     return (
-        f"Top: the prototypes of the {style.count(len(shown), 'cluster')} with their "
-        "labels, below each the analytic function selected by the extended Bayesian information "
-        "criterion, and R². Left: identified kernels of trained networks by label and by the function "
-        "selected for the kernel itself, per cent of the label. Right: share of all kernels whose "
-        f"selected function has R² of at least {r2:g}, trained and untrained networks by "
-        f"function. Of {style.count(kernels, 'trained kernel')} {described / kernels:.1%} are "
+        f"Top: the prototypes of the {style.count(len(shown), 'cluster')} with their labels, "
+        "below each the analytic function that the extended Bayesian information criterion "
+        "selects, and R². Left: identified kernels of trained networks by label and by the "
+        "function selected for the kernel itself, per cent of the label. Right: share of all "
+        f"kernels whose selected function has R² of at least {r2:g}, trained and untrained "
+        f"networks by function. Of {style.count(kernels, 'trained kernel')} "
+        f"{described / kernels:.1%} are "
         f"described; for {discrete:.0%} the discrete form of the function fits better."
     )
 
