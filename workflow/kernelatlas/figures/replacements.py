@@ -104,11 +104,12 @@ def _caption(replacements: pd.DataFrame) -> str:
         "being left as it was trained."
         + (crops if "subject" in counts else "")
         + (top if "top-1" in counts else "")
-        + " Analytic fits: the function selected for the kernel. Jets and best sums: sums of a moved "
-        "Gaussian's derivatives and the mean, up to an order or of so many numbers. Components: "
-        "the mean of the kernel and its projection on so many principal components of the network's own kernels. "
-        "Others: the best a·f + b of the kernel, with f among the clusters' prototypes, so many "
-        "centroids of k-means, the master keys, the idealised filters of arXiv 2509.12746, or as "
+        + " Analytic fits: the function selected for the kernel. Jets and best sums: the mean and "
+        "sums of a moved Gaussian's derivatives, up to an order or of so many numbers. "
+        "Components: the mean of the kernel and its projection on so many principal components "
+        "of the network's own kernels. Others: the best a·f + b of the kernel, with f among the "
+        "clusters' prototypes, so many centroids of k-means, the master keys, the idealised "
+        "filters of arXiv 2509.12746, or as "
         f"many filters of white noise as there are keys (mean of {style.count(int(seeds), 'seed')},"
         " each a dot). Mean only: all weights of a kernel are its mean. Beside the bars: the "
         "accuracy, and the mean R² of the replaced kernels."
