@@ -9,7 +9,6 @@ pictures, and equal accuracies are decided by R². What is chosen is tested on t
 """
 
 import hashlib
-import json
 import logging
 import time
 from collections.abc import Callable, Sequence
@@ -29,7 +28,7 @@ from kernelatlas.evidence.trials import Trial
 from kernelatlas.evidence.variants import by_filters
 from kernelatlas.kernels.layer import side
 from kernelatlas.kernels.normalise import degenerate, normalise
-from kernelatlas.running.files import whole
+from kernelatlas.running.resume import Finished
 
 BEST = 10  # filters around which the curve is sampled anew
 AROUND = (-0.4, -0.2, 0.2, 0.4)  # where, in distances between the first samples
@@ -166,7 +165,7 @@ def search(
         If the pictures that filters are chosen by leave none to test on.
     """
     identity = [trial.identity, code, curve.k, vars(settings), _digest(curve.points)]
-    saved = _Saved(resume, identity)
+    saved = Finished(resume, identity)
     first = np.linspace(0, len(curve.points) - 1, settings.codes).round().astype(int)
     distance = (len(curve.points) - 1) / max(settings.codes - 1, 1)
     with tqdm(
@@ -183,7 +182,7 @@ def search(
                     least,
                     tried,
                     partial(network.accuracy, places),
-                    saved.removed.get(step.key, []),
+                    saved.values.get(step.key, []),
                     step,
                 )
                 stages.append((criterion, stage, places, gone))
@@ -285,38 +284,15 @@ def _digest(values: np.ndarray) -> str:
     return hashlib.sha256(np.ascontiguousarray(values)).hexdigest()
 
 
-class _Saved:
-    """The removed filters of each stage, in a JSON file."""
-
-    def __init__(self, path: str | Path, identity: Sequence[Any]) -> None:
-        self.path, self.identity = Path(path), json.loads(json.dumps(list(identity)))
-        self.removed: dict[str, list[int]] = {}
-        try:
-            content = json.loads(self.path.read_text())
-            if content["identity"] == self.identity:
-                self.removed = content["removed"]
-                log.info("resuming from %s", path)
-        except (OSError, ValueError, LookupError, TypeError):
-            pass  # none, a damaged file, or another search's: it begins anew
-
-    def put(self, key: str, removed: list[int]) -> None:
-        self.removed[key] = removed
-        with whole(self.path) as partial:
-            partial.write_text(json.dumps({"identity": self.identity, "removed": self.removed}))
-
-    def remove(self) -> None:
-        self.path.unlink(missing_ok=True)
-
-
 class _Step:
     """Saves the removed filters of one stage after each step, and logs them."""
 
-    def __init__(self, saved: _Saved, key: str, filters: int) -> None:
+    def __init__(self, saved: Finished, key: str, filters: int) -> None:
         self.saved, self.key, self.filters = saved, key, filters
         self.began, self.steps = time.monotonic(), 0
 
     def __call__(self, removed: list[int]) -> None:
-        self.saved.put(self.key, removed)
+        self.saved.save(self.key, removed)
         self.steps += 1
         pace = (time.monotonic() - self.began) / self.steps
         log.info("%s: %d filters left, %.1f s a step", self.key, self.filters - len(removed), pace)

@@ -17,6 +17,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from kernelatlas.evidence.batches import in_batches
 from kernelatlas.evidence.dictionary import best_entry, orthonormal
 from kernelatlas.evidence.formulas import (
     FORMS,
@@ -97,24 +98,9 @@ def fit(weights: np.ndarray, device: str | torch.device = "cpu") -> pd.DataFrame
     """
     k = side(weights)
     known = functions(k)
-    valid = ~degenerate(weights)
-    on = torch.device(device)
-    if on.type == "mps":  # has no double precision
-        on = torch.device("cpu")
-    parts = [
-        _fit_batch(block, k, known, on)
-        for block in torch.from_numpy(np.asarray(weights[valid], np.float32)).split(
-            at_once(k * k, BATCH)
-        )
-    ]
-    frame = pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in SCHEMA.items()})
-    found = pd.concat(parts, ignore_index=True) if parts else frame.drop(columns="degenerate")
-    return (
-        found.set_index(np.flatnonzero(valid))
-        .reindex(range(len(weights)))
-        .assign(degenerate=~valid)[list(SCHEMA)]
-        .astype(SCHEMA)
-    )
+    fitted = {name: kind for name, kind in SCHEMA.items() if name != "degenerate"}
+    found = in_batches(weights, lambda block: _fit_batch(block, k, known), fitted, BATCH, device)
+    return found.assign(degenerate=degenerate(weights))
 
 
 def charge(known: dict[str, Function], name: str, n: int) -> float:
@@ -124,10 +110,8 @@ def charge(known: dict[str, Function], name: str, n: int) -> float:
     return p * math.log(n) + 2 * math.log(alike)
 
 
-def _fit_batch(
-    weights: Tensor, k: int, known: dict[str, Function], device: torch.device
-) -> pd.DataFrame:
-    raw = weights.to(device)
+def _fit_batch(raw: Tensor, k: int, known: dict[str, Function]) -> pd.DataFrame:
+    device = raw.device
     kernels = unit(raw.double()).float()
     fitted = {}
     for name, function in known.items():

@@ -30,6 +30,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from kernelatlas.evidence.batches import in_batches
 from kernelatlas.evidence.derivatives import Sum, count, images
 from kernelatlas.evidence.dictionary import best_entry, orthonormal
 from kernelatlas.evidence.fits import RESOLVED
@@ -40,7 +41,6 @@ from kernelatlas.evidence.newton import refine
 from kernelatlas.evidence.projection import backward, cholesky, forward
 from kernelatlas.kernels.blocks import at_once
 from kernelatlas.kernels.layer import side
-from kernelatlas.kernels.normalise import degenerate
 
 ORDERS = (0, 1, 2, 3)
 KEPT = ORDERS[:3]  # whose parameters and coefficients are kept
@@ -184,17 +184,7 @@ def fit(weights: np.ndarray, device: str | torch.device = "cpu") -> pd.DataFrame
     """
     k = side(weights)
     sums(k)  # refuses kernels that are too small
-    valid = ~degenerate(weights)
-    on = torch.device("cpu" if torch.device(device).type == "mps" else device)
-    blocks = torch.from_numpy(np.asarray(weights[valid], np.float32)).split(at_once(k * k, BATCH))
-    parts = [_fit_batch(block.to(on), k) for block in blocks]
-    empty = pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in SCHEMA.items()})
-    found = pd.concat(parts, ignore_index=True) if parts else empty
-    return (
-        found.set_index(np.flatnonzero(valid))
-        .reindex(range(len(weights)))[list(SCHEMA)]
-        .astype(SCHEMA)
-    )
+    return in_batches(weights, lambda block: _fit_batch(block, k), SCHEMA, BATCH, device)
 
 
 def _fit_batch(raw: Tensor, k: int) -> pd.DataFrame:

@@ -17,7 +17,7 @@ from kernelatlas.evidence.masterkeys import energies
 from kernelatlas.evidence.trials import Trial
 from kernelatlas.evidence.variants import UNTOUCHED, Replaced, Variant
 from kernelatlas.kernels.normalise import degenerate
-from kernelatlas.running.files import whole
+from kernelatlas.running.resume import Finished
 
 SCHEMA = {
     **dict.fromkeys(("measure", "variant"), "object"),
@@ -73,7 +73,7 @@ def evaluate(
     DataFrame
         A row for each variant and seed, columns as in results/README.md.
     """
-    done, rows = _Done(resume), []
+    done, rows = Finished(resume), []
     total = len(variants) * trial.pictures
     bar: Any = tqdm(
         total=total, file=terminal, disable=None if terminal else True, unit="picture", leave=False
@@ -84,7 +84,7 @@ def evaluate(
             replaced = variant.of(trial.kernels)
             bar.set_description(variant.name)
             key = _key([trial.identity, code, variant.name, variant.seed], replaced)
-            row = done.rows.get(key)
+            row = done.values.get(key)
             if row is None:
                 row = _row(trial, replaced, bar.update)
                 fresh += trial.pictures
@@ -144,25 +144,3 @@ def _key(identity: Sequence[Any], replaced: Mapping[str, Replaced]) -> str:
         digest.update(name.encode())
         digest.update(np.ascontiguousarray(part.weights))
     return digest.hexdigest()
-
-
-class _Done:
-    """Results of finished variants, in a JSON file."""
-
-    def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
-        try:
-            content = json.loads(self.path.read_text())
-        except (OSError, ValueError):
-            content = {}  # none, or a damaged file: all is tested again
-        self.rows: dict[str, dict[str, Any]] = content if isinstance(content, dict) else {}
-        if self.rows:
-            log.info("resuming after %d variants, from %s", len(self.rows), path)
-
-    def save(self, key: str, row: dict[str, Any]) -> None:
-        self.rows[key] = row
-        with whole(self.path) as partial:
-            partial.write_text(json.dumps(self.rows))
-
-    def remove(self) -> None:
-        self.path.unlink(missing_ok=True)

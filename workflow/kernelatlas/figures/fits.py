@@ -75,7 +75,13 @@ def _pair(figure: Figure, row: Any, k: int, left: float, top: float, first: bool
         if first:
             ax.set_ylabel(word, rotation=0, ha="right", va="center")
     lines = [
-        style.shorten(str(row.label).replace("derivative", "der."), CELL + GAP - 0.03, style.SMALL),
+        style.shorten(
+            str(row.label)
+            .replace("first-derivative", "1st der.")
+            .replace("second-derivative", "2nd der."),
+            CELL + GAP - 0.03,
+            style.SMALL,
+        ),
         f"{row.function}{'*' if row.form == 'discrete' else ''}",
         f"R² {row.r2:.2f}",
     ]
