@@ -140,6 +140,9 @@ class Search:
         the range `trusted`: R² may have another maximum there.
     closed
         The parameter whose best value has a closed form, if any.
+    delicate
+        A parameter and the range in which a search goes on in double precision from where it
+        ended.
     """
 
     parameters: tuple[str, ...]
@@ -148,6 +151,7 @@ class Search:
     trusted: tuple[float, float] = (0.0, math.inf)
     again: tuple[tuple[str, float], ...] = ()
     closed: str = ""
+    delicate: tuple[str, float, float] = ("", 0.0, 0.0)
 
     @cached_property
     def shape(self) -> list[int]:
@@ -159,6 +163,14 @@ class Search:
         """Indices, among these, of those that are searched by their logarithms."""
         names = [self.parameters[i] for i in self.shape]
         return [i for i, name in enumerate(names) if name in SCALES]
+
+    def is_delicate(self, parameters: Tensor) -> Tensor:
+        """Return for which parameters, (n, p), a search goes on in double precision, (n,)."""
+        name, low, high = self.delicate
+        if not name:
+            return torch.zeros(len(parameters), dtype=torch.bool, device=parameters.device)
+        values = parameters[:, self.parameters.index(name)]
+        return (low <= values) & (values <= high)
 
     def search(self, parameters: Tensor) -> Tensor:
         """Return the searched parameters, kernels last, of all parameters (n, p)."""
@@ -216,11 +228,8 @@ class Function(Search):
 
 def grid_of(k: int, name: str, form: str, device: torch.device) -> Grid:
     """Return the pixels on which a function is evaluated in one of `FORMS`."""
-    # The difference of two similar Gaussians or waves needs more digits, and so do narrow functions
-    # whose place tells how much of them pixels see.
-    double = name in ("dog", "shifted dog", "gabor") or (
-        form == "continuous" and (name == "elongated" or name.startswith("shifted"))
-    )
+    # The difference of two similar Gaussians needs more digits.
+    double = name == "dog" or (form == "continuous" and name == "elongated")
     dtype = torch.float64 if double else torch.float32
     return Grid(k, form == "discrete", device, dtype)
 

@@ -40,6 +40,7 @@ from kernelatlas.evidence.formulas import SURROUND, Function, products
 from kernelatlas.names import SMALLEST_FIT
 
 FREE = 3  # degrees of freedom that a fit must leave, at least
+NARROW = ("sigma", 0.0, 0.5)  # their place tells how much of them pixels see
 
 
 def _geometric(low: float, high: float, n: int) -> tuple[float, ...]:
@@ -148,6 +149,7 @@ def functions(k: int) -> dict[str, Function]:
                 ((0.3, widest / 2), SURROUND, shift, shift),
                 (_geometric(0.35, widest / 2, 7), (0.4, 0.8, 1.1, 1.5), coarse, coarse),
                 closed="surround",
+                delicate=NARROW,
                 evaluate=formulas.shifted_dog,
             ),
             "shifted first": Function(
@@ -157,6 +159,7 @@ def functions(k: int) -> dict[str, Function]:
                 terms=products(1),
                 closed="angle",
                 mix=formulas.first,
+                delicate=NARROW,
                 evaluate=partial(formulas.moved, order=1),
             ),
             "shifted second": Function(
@@ -165,6 +168,7 @@ def functions(k: int) -> dict[str, Function]:
                 (broad, _turns(10, math.pi), places, places),
                 terms=products(2),
                 mix=formulas.second,
+                delicate=NARROW,
                 evaluate=partial(formulas.moved, order=2),
             ),
             "gabor": Function(
@@ -174,6 +178,7 @@ def functions(k: int) -> dict[str, Function]:
                 terms=((0, 0), (1, 1), (1, 0), (0, 1)),
                 closed="phase",
                 mix=formulas.waves,
+                delicate=("frequency", 2.5, math.pi),  # near one wave in two pixels
                 evaluate=formulas.gabor,
             ),
         }

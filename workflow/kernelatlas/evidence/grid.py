@@ -30,6 +30,11 @@ class Grid:
         self._x, self._y = x.ravel()[: self.half], y.ravel()[: self.half]
 
     @cached_property
+    def double(self) -> "Grid":
+        """The same grid in double precision."""
+        return Grid(self.k, self.discrete, self.device, torch.float64)
+
+    @cached_property
     def _frequencies(self) -> Tensor:
         n = 8 * self.k  # a ring on which hardly anything of a wide Gaussian wraps around
         return torch.arange(n // 2 + 1, device=self.device, dtype=self.dtype) * (2 * math.pi / n)

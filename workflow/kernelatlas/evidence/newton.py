@@ -20,7 +20,7 @@ BLOCK = 1024  # kernels evaluated at once, or fewer: few enough for a processor'
 STEPS = 30
 GAIN = 2e-5  # of 1 − R²: the search ends where R²/2 would grow by less in the next step
 LONGEST = 0.4  # largest step, in pixels, radians or logarithms
-LEAST = 0.02  # eigenvalue, of matrices scaled to a diagonal of one
+LEAST = 0.02  # pivot, as a share of its row, of matrices scaled to a diagonal of one
 MOVE = 1e-3  # of finite differences, in the same units
 WIDE = 0.02  # the same of discrete forms, some of which have kinks
 
@@ -56,6 +56,10 @@ def refine(
         other, found = _climb(kernels[rows], function, grid, again)
         better = found**2 > cosine[rows] ** 2
         parameters[rows[better]], cosine[rows[better]] = other[better], found[better]
+    rows = function.is_delicate(parameters).nonzero()[:, 0]
+    if len(rows) and grid.dtype != torch.float64:
+        other, found = _climb(kernels[rows], function, grid.double, parameters[rows])
+        parameters[rows], cosine[rows] = other.to(parameters), found.to(cosine)
     return parameters, cosine
 
 
@@ -262,9 +266,9 @@ def _solve(curvature: Tensor, gradient: Tensor, damping: Tensor) -> Tensor:
     not hold the others back; D is then the sum of |H| along its rows and of |gradient|: with a
     large λ the sum is positive and the step below 1 / λ.
 
-    Where it is not positive, H's eigenvalues are replaced by their absolute values, so that the
-    step leads upwards and away from a saddle (Dauphin et al., NeurIPS 2014). A library takes
-    matrices one by one on a CPU, which would cost more than everything else for all of them.
+    Where a pivot is not positive, its absolute value is taken, so that the step leads upwards
+    (Gill, Murray & Wright, Practical Optimization, 1981, 4.4.2.2). A library takes matrices one
+    by one on a CPU, which would cost more than everything else for all of them.
     """
     p = len(gradient)
     diagonal = torch.stack([curvature[i, i].abs() for i in range(p)])
@@ -272,23 +276,11 @@ def _solve(curvature: Tensor, gradient: Tensor, damping: Tensor) -> Tensor:
     h, gradient = curvature * scale[:, None] * scale, gradient * scale
     size = h.abs().sum(0) + gradient.abs() + 1e-6
     factor: list[list[Tensor]] = [[] for _ in range(p)]
-    flat = torch.zeros_like(damping, dtype=torch.bool)
     for i in range(p):
         for j in range(i):
             rest = h[i, j] - sum(factor[i][m] * factor[j][m] for m in range(j))
             factor[i].append(rest / factor[j][j])
         rest = h[i, i] + damping * size[i] - sum(value**2 for value in factor[i])
-        flat |= rest <= 1e-3 * size[i]
-        factor[i].append(torch.maximum(rest, 1e-3 * size[i]).sqrt())
-    step = torch.stack(backward(factor, forward(factor, gradient)))
-    rows = flat.nonzero()[:, 0]
-    if len(rows):
-        step[:, rows] = _away(h[..., rows], gradient[:, rows], (damping * size)[:, rows])
-    return step * scale
-
-
-def _away(h: Tensor, gradient: Tensor, more: Tensor) -> Tensor:
-    values, vectors = torch.linalg.eigh(h.permute(2, 0, 1))
-    values = values.abs().clamp_min(LEAST) + more.amax(0)[:, None]
-    along = (vectors.mT @ gradient.T[:, :, None])[:, :, 0] / values
-    return (vectors @ along[:, :, None])[:, :, 0].T
+        steep = torch.maximum(rest.abs(), LEAST * size[i])
+        factor[i].append(torch.where(rest > 1e-3 * size[i], rest, steep).sqrt())
+    return torch.stack(backward(factor, forward(factor, gradient))) * scale
