@@ -336,8 +336,8 @@ def test_planted_parameters_are_found(recovered, name: str) -> None:
     truth, found = _same(truth, found, name)
     length = "width" if name == "square" else "sigma"
     # The width of a cross is told by the few pixels beside its bars, that of one function of two
-    # widths less well than that of one.
-    bounds = {"cross": (0.1, 0.3), "dog": (0.06, 0.2), "elongated": (0.06, 0.2)}
+    # widths less well than that of one: of DoGs on 49 pixels, SciPy's best fit is off by 0.21.
+    bounds = {"cross": (0.1, 0.3), "dog": (0.06, 0.25), "elongated": (0.06, 0.2)}
     _within((found[length] / truth[length] - 1).abs(), *bounds.get(name, (0.06, 0.1)))
     for axis in ("x", "y"):
         if axis in PLANTED[name]:

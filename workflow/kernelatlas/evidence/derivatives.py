@@ -3,8 +3,7 @@
 A sum of derivatives is a polynomial in X = ∂/∂x and Y = ∂/∂y applied to the Gaussian g, and so
 are its own derivatives by the parameters: −X and −Y for a move of the centre, σ²(X² + Y²) for the
 logarithm of the scale (the diffusion equation), and for a turn of the axes the
-map that takes X to Y and Y to −X. All that is needed are scalar products of derivatives with
-the kernel and with each other, which are products of sums along the axes.
+map that takes X to Y and Y to −X.
 
 Polynomials are rows of coefficients of YⁱXʲ by their degree i + j, as `products` lists them.
 """
@@ -19,8 +18,9 @@ from torch import Tensor
 from kernelatlas.evidence.formulas import Search, products
 from kernelatlas.evidence.grid import Grid
 from kernelatlas.evidence.projection import backward, cholesky, forward
+from kernelatlas.kernels.blocks import at_once
 
-ROWS = 512  # kernels at once: few enough for a processor's cache
+ROWS = 512  # kernels at once, or fewer: few enough for a processor's cache
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,7 +97,8 @@ def expand(
     greatest value over c at cos²/2; there F_θ = ⟨r, m_θ⟩, and the Hessian is
     F_θθ − F_θc F_cc⁻¹ F_cθ.
     """
-    blocks = zip(kernels.split(ROWS, 2), parameters.split(ROWS, 1), strict=True)
+    rows = at_once(grid.k**2, ROWS)
+    blocks = zip(kernels.split(rows, 2), parameters.split(rows, 1), strict=True)
     parts = [_expand(block, function, grid, values) for block, values in blocks]
     cosine, gradient, curvature = (torch.cat(t, -1) for t in zip(*parts, strict=True))
     return cosine, torch.zeros_like(cosine), gradient, curvature
@@ -109,14 +110,18 @@ def _expand(
     natural = function.natural(searched)
     polynomials = function.polynomials(natural)
     few, more = count(function.order), count(function.order + 2)
-    inner, square = _products(kernels, grid, natural, function.order)
-    own = square[:, :more, :few] @ polynomials.mT  # of derivatives with the parts
-    factor = cholesky((polynomials @ own[:, :few]).permute(1, 2, 0))
-    shares = forward(factor, (polynomials @ inner[:, :few, None])[:, :, 0].T)
-    coefficients = torch.stack(backward(factor, shares), 1)
-    model = (coefficients[:, None] @ polynomials)[:, 0]
-    rest = inner - (square[:, :, :few] @ model[:, :, None])[:, :, 0]  # ⟨r, derivative⟩
-    model = torch.nn.functional.pad(model, (0, inner.shape[1] - few))
+    centre = torch.stack([natural[-1], natural[-2]])
+    y, x = grid.moved(centre, natural[0], function.order + 4).permute(2, 3, 0, 1).contiguous()
+    down, across = _places(function.order + 4)
+    every = (y[:, down[:more], :, None] * x[:, across[:more], None]).flatten(2)
+    parts = _centred(polynomials @ every[:, :few])
+    images = kernels.permute(2, 0, 1)
+    factor = cholesky((parts @ parts.mT).permute(1, 2, 0))
+    shares = forward(factor, (parts @ images.flatten(1)[:, :, None])[:, :, 0].T)
+    coefficients = torch.stack(backward(factor, shares), 1)[:, None]
+    residual = images - (coefficients @ parts).view_as(images)
+    rest = (y @ residual @ x.mT).flatten(1)[:, down * y.shape[1] + across]  # ⟨r, derivative⟩
+    model = torch.nn.functional.pad((coefficients @ polynomials)[:, 0], (0, len(down) - few))
 
     maps = _maps(function.order + 4)
     names = [name for name in function.parameters if name in maps]
@@ -128,25 +133,13 @@ def _expand(
     second = (raised @ pulled.mT).triu()  # ⟨r, m_θθ⟩: maps commute in this order
     second = second + second.triu(1).mT
     second[:, 0, 0] += 2 * gradient[:, 0]  # the factor σ² too depends on the scale
-    inside = raised[:, :, :more]
-    mixed = pulled[:, :, :few] @ polynomials.mT - inside @ own
+    slopes = _centred(raised[:, :, :more] @ every)  # m_θ, (n, p, k·k)
+    mixed = pulled[:, :, :few] @ polynomials.mT - slopes @ parts.mT
     solved = torch.stack(forward(factor, mixed.permute(2, 1, 0)))  # (q, p, n)
-    curvature = (inside @ square[:, :more] @ inside.mT - second).permute(1, 2, 0)
+    curvature = (slopes @ slopes.mT - second).permute(1, 2, 0)
     curvature = curvature - (solved[:, :, None] * solved[:, None]).sum(0)
     return torch.stack(shares).norm(dim=0), gradient.T, curvature
 
 
-def _products(kernels: Tensor, grid: Grid, natural: Tensor, order: int) -> tuple[Tensor, Tensor]:
-    """Return scalar products of centred derivatives with kernels and with each other.
-
-    Up to four orders more than those of the sum, (n, r), with those of up to two more, (n, r, s).
-    """
-    centre, sigma = torch.stack([natural[-1], natural[-2]]), natural[0]
-    y, x = grid.moved(centre, sigma, order + 4).permute(2, 3, 0, 1).contiguous()  # (n, d, k)
-    down, across = _places(order + 4)
-    width, most = y.shape[1], count(order + 2)
-    inner = (y @ kernels.permute(2, 0, 1) @ x.mT).flatten(1)[:, down * width + across]
-    total = y.sum(2)[:, down] * x.sum(2)[:, across]
-    rows, columns = (index[:, None] * width + index[:most] for index in (down, across))
-    square = (y @ y.mT).flatten(1)[:, rows] * (x @ x.mT).flatten(1)[:, columns]
-    return inner, square - total[:, :, None] * total[:, None, :most] / grid.k**2
+def _centred(values: Tensor) -> Tensor:
+    return values - values.mean(2, keepdim=True)
