@@ -18,7 +18,7 @@ os.environ.update(
 )
 # Bytes of freed memory that the C library keeps for the next array of a job, and the size from
 # which arrays get memory of their own (mallopt(3) of Linux). By default it returns all memory at
-# once, and clearing it again takes a quarter of the time of testing a network.
+# once, and clearing it again takes a fifth of the time of testing a network.
 os.environ.setdefault("MALLOC_TRIM_THRESHOLD_", str(256 * 2**20))
 os.environ.setdefault("MALLOC_MMAP_THRESHOLD_", str(32 * 2**20))
 
