@@ -106,10 +106,18 @@ class Autoencoder(nn.Module):
     def encode(self, kernels: Tensor) -> Tensor:
         return self.codes[self.scores(kernels).argmax(dim=1)]
 
-    def decode(self, codes: Tensor) -> Tensor:
+    def features(self, codes: Tensor) -> Tensor:
+        """Return the Fourier features that the decoder takes, (n, 2 * fourier)."""
         phases = codes[:, None] * self.frequencies
-        values = self.decoder(torch.cat([phases.sin(), phases.cos()], dim=1))
+        return torch.cat([phases.sin(), phases.cos()], dim=1)
+
+    def draw(self, features: Tensor) -> Tensor:
+        """Return the kernels of codes with these features, (n, k * k)."""
+        values = self.decoder(features)
         return F.normalize(values - values.mean(dim=1, keepdim=True), dim=1)
+
+    def decode(self, codes: Tensor) -> Tensor:
+        return self.draw(self.features(codes))
 
     @torch.no_grad()
     def curve(self) -> Tensor:
@@ -229,9 +237,10 @@ def fit_decoder(
     settings = model.settings
     optimiser = torch.optim.Adam(model.decoder.parameters())
     rates = one_cycle(optimiser, settings.learning_rate, settings.decoder_steps)
+    features = model.features(model.codes)
     for step in range(1, settings.decoder_steps + 1):
         rows = torch.randint(len(curve), (POINTS,)).to(curve.device)
-        loss = cosine_loss(model.decode(model.codes[rows]), curve[rows]).mean()
+        loss = cosine_loss(model.draw(features[rows]), curve[rows]).mean()
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         optimiser.step()
@@ -257,15 +266,17 @@ def train(
     generator = torch.Generator().manual_seed(seed)
     optimiser = torch.optim.AdamW(model.parameters(), weight_decay=settings.weight_decay)
     rates = one_cycle(optimiser, settings.learning_rate, settings.steps)
+    features = model.features(model.codes)
     sums, since = torch.zeros(3, device=device), 0
     for step in range(1, settings.steps + 1):
         if (step - 1) % REFRESH == 0:
-            curve = model.curve()
+            with torch.no_grad():
+                curve = model.draw(features)
         rows = torch.randint(len(kernels), (settings.batch,), generator=generator)
         batch = kernels[rows.to(device)]
         cosines = batch @ curve.T
         best = cosines.argmax(dim=1)
-        drawn = cosine_loss(model.decode(model.codes[best]), batch).mean()
+        drawn = cosine_loss(model.draw(features[best]), batch).mean()
         loss, answered, entropy = drawn, torch.zeros_like(drawn), torch.zeros_like(drawn)
         if encoder:
             scores = model.scores(batch)

@@ -69,12 +69,13 @@ def principal_curve(
     centroids = max(2, min(settings.centroids, len(kernels) // KERNELS_PER_CENTROID))
     curve = torch.from_numpy(_path(kernels, points, centroids, seed)).to(device)
     seen = torch.from_numpy(kernels).to(device)
-    squared = torch.arange(points, dtype=torch.float32, device=device)
-    squared = (squared[:, None] - squared) ** 2
+    distance = torch.arange(1 - points, points, dtype=torch.float32, device=device)
     for width in np.geomspace(max(points / (2 * centroids), 1.0), 1.0, settings.rounds):
         point, cosine = nearest(seen, curve)
         sums = torch.zeros_like(curve).index_add_(0, point, seen)
-        sums = torch.exp(squared / (-2 * width**2)) @ sums
+        bell = torch.exp(distance**2 / (-2 * width**2))
+        # Row i of the weights is the bell about i: far fewer exponentials than weights.
+        sums = bell.unfold(0, points, 1).flip(0) @ sums
         # A point with no kernel near it keeps its direction.
         curve = torch.where(sums.any(dim=1, keepdim=True), normalize(sums, dim=1), curve)
         on_round({"width": float(width), "dissimilarity": 1 - cosine.mean().item()})

@@ -25,6 +25,7 @@ from kernelatlas.training.imagenet import Prepared, ranks, sample
 from kernelatlas.training.network import answers
 from kernelatlas.training.pictures import ROTATIONS, Crops, n_subjects
 from kernelatlas.training.pretrained import CLASSES, load
+from kernelatlas.training.response_norm import replace_response_norms
 
 TOP = 5
 BATCH = 32  # crops tested at once: a quarter faster than twice as many, for a processor's caches
@@ -173,6 +174,7 @@ def on_crops(path: str | Path, sizes: Sequence[int], device: str = "auto") -> Tr
     all_kernels = sum(map(len, architectures.depthwise(network).values()))
     identity = _identity(network, json.dumps(recipe, sort_keys=True))
     network.to(target)
+    replace_response_norms(network)
     images, shown = Crops(**recipe["data"], device=target).held_out(recipe["test"]["per_subject"])
 
     def test(progress: Progress, groups: np.ndarray | None) -> dict[str, np.ndarray]:
@@ -236,6 +238,7 @@ def on_pictures(
     text = json.dumps([list(labels), str(pictures.config)])
     identity = _identity(network, text)
     network.to(resolve(device)).to(memory_format=torch.channels_last)
+    replace_response_norms(network)
 
     def test(progress: Progress, groups: np.ndarray | None) -> dict[str, np.ndarray]:
         places = None if groups is None else groups.tolist()

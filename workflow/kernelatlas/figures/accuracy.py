@@ -2,9 +2,9 @@
 
 from typing import Any
 
+import matplotlib
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -33,7 +33,8 @@ def draw(accuracy: pd.DataFrame, correlations: pd.DataFrame) -> Figure:
         return figure
     measures = accuracy["measure"].unique()
     sizes = sorted(accuracy["k"].unique())
-    colours = dict(zip(sizes, sns.color_palette("viridis", len(sizes)), strict=True))
+    along = np.linspace(0, 1, len(sizes) + 2)[1:-1]
+    colours = dict(zip(sizes, matplotlib.colormaps["viridis"](along), strict=True))
     lines = {measure: _lines(correlations, measure) for measure in measures}
     names = {measure: _names(accuracy[accuracy["measure"] == measure]) for measure in measures}
     words = {
@@ -80,7 +81,7 @@ def _panel(ax: Axes, rows: pd.DataFrame, colours: dict[int, tuple], names: list[
     ax.legend(title="kernels", loc="best")
     ax.grid(True, color="#E5E5E5", linewidth=0.5)
     ax.set_axisbelow(True)
-    sns.despine(ax=ax)
+    style.despine(ax)
     if not names:
         return
     low, high = ax.get_ylim()

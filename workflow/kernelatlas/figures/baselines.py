@@ -172,7 +172,7 @@ def _loss_axis(ax: Axes) -> None:
     ax.set_ylim(0, 1)
     ax.yaxis.grid(True, color="#E5E5E5", linewidth=0.5)
     ax.set_axisbelow(True)
-    sns.despine(ax=ax)
+    style.despine(ax)
 
 
 def _agreement(ax: Axes, agreement: pd.DataFrame) -> None:

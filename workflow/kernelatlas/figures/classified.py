@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
@@ -168,7 +167,7 @@ def _layers(
     ax.set_ylim(rows - 0.5, -0.5)
     ax.tick_params(axis="y", length=0, pad=3)
     ax.get_yticklabels()[0].set_fontweight("bold")
-    sns.despine(ax=ax, left=True)
+    style.despine(ax, left=True)
 
 
 def _from_the_end(name: str, width: float) -> str:

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.gridspec import SubplotSpec
@@ -92,7 +91,7 @@ def _samples(figure: Figure, cell: SubplotSpec, samples: pd.DataFrame, kinds: li
             ax.set_title(" ")
             if column == 0:  # a title would widen the first column
                 ax.text(0, 1.06, kind, transform=ax.transAxes, weight="bold", in_layout=False)
-            sns.despine(ax=ax, left=True, bottom=True)
+            style.despine(ax, left=True, bottom=True)
 
 
 def _spectra(ax: Axes, spectra: pd.DataFrame, kinds: list[str]) -> None:
@@ -106,7 +105,7 @@ def _spectra(ax: Axes, spectra: pd.DataFrame, kinds: list[str]) -> None:
     ax.legend(handles=handles, loc="lower left")
     ax.set(title="power spectra", xlabel="frequency, cycles per pixel", ylabel="power")
     ax.grid(True, color="#E5E5E5", linewidth=0.5)
-    sns.despine(ax=ax)
+    style.despine(ax)
 
 
 def _bars(ax: Axes, rows: pd.DataFrame, seeds: pd.DataFrame) -> list[str]:
@@ -134,5 +133,5 @@ def _bars(ax: Axes, rows: pd.DataFrame, seeds: pd.DataFrame) -> list[str]:
     style.percent_axis(ax, "kernels of the network, %")
     ax.xaxis.grid(False)
     ax.tick_params(axis="y", length=0)
-    sns.despine(ax=ax)
+    style.despine(ax)
     return [part for part in style.PARTS if shares[part].any()]

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
@@ -12,7 +13,7 @@ from kernelatlas.figures import style
 
 MOST = 36  # maximal number of sets; of more, only the first of each family is shown
 CELL, BAR, GAP, LEAST = 0.42, 0.16, 0.14, 1.2  # inches
-COLOURS = "mako_r"
+COLOURS = sns.color_palette("mako_r", as_cmap=True)
 
 
 def draw(distances: pd.DataFrame, k: int) -> Figure:

@@ -1,7 +1,6 @@
 """How far the kernels of a network move between its checkpoints."""
 
 import pandas as pd
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -51,7 +50,7 @@ def draw(drift: pd.DataFrame) -> Figure:
             ax.set_ylim(*limits)
             ax.yaxis.grid(True, color="#E5E5E5", linewidth=0.5)
             ax.set_axisbelow(True)
-            sns.despine(ax=ax)
+            style.despine(ax)
     handles = [
         Line2D([], [], color=colours[f], marker="o", markersize=3, label=f) for f in families
     ]

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -121,7 +120,7 @@ def _lines(ax: Axes, states: pd.DataFrame | None, column: str, colours: dict[str
             markersize=2.5,
         )
     ax.yaxis.grid(True, color="#E5E5E5", linewidth=0.5)
-    sns.despine(ax=ax)
+    style.despine(ax)
 
 
 def step_axis(ax: Axes, steps: Sequence[int]) -> None:
@@ -144,5 +143,5 @@ def _shapes(ax: Axes, composition: pd.DataFrame) -> list[str]:
     ax.set_xticks(range(len(shares)), names, rotation=90)
     ax.set(ylim=(0, 100), xlim=(-0.6, len(shares) - 0.4))
     ax.tick_params(axis="x", length=0, pad=2)
-    sns.despine(ax=ax)
+    style.despine(ax)
     return [part for part in style.PARTS if shares[part].any()]

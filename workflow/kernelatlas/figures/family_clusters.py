@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
@@ -461,7 +460,7 @@ def _bars(
     ax.tick_params(axis="x", pad=1.5, length=2)
     ax.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
     ax.xaxis.set_major_formatter(lambda value, _: f"{value:g} %")
-    sns.despine(ax=ax)
+    style.despine(ax)
 
 
 def _shares(row: Row, shares: pd.DataFrame, networks: pd.DataFrame) -> np.ndarray:

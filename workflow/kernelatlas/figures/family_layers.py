@@ -2,7 +2,6 @@
 
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -89,5 +88,5 @@ def _panel(ax: Axes, composition: pd.DataFrame) -> list[str]:
     # At least ten places, so that the bars of few layers are not too wide.
     ax.set(ylim=(0, 100), xlim=(-0.6, max(len(shares), 10) - 0.4))
     ax.tick_params(axis="x", length=0, pad=2)
-    sns.despine(ax=ax)
+    style.despine(ax)
     return [part for part in style.PARTS if shares[part].any()]

@@ -142,4 +142,4 @@ def _described(ax: Axes, functions: pd.DataFrame) -> None:
     handles = style.trained_handles(True in shares, False in shares)
     ax.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=2)
     ax.tick_params(axis="y", length=0)
-    sns.despine(ax=ax)
+    style.despine(ax)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -11,7 +12,7 @@ SHOWN = ("master keys", "published", "idealised D2")  # sets; one is left out if
 HEADINGS = {"idealised D2": "idealised (scales D2)"}
 CELL, ROW, GAP, HEAD, FOOT = 0.46, 0.2, 0.35, 0.75, 0.45  # inches
 NOISE = "white noise"
-COLOURS = "mako_r"
+COLOURS = sns.color_palette("mako_r", as_cmap=True)
 
 
 def draw(frequencies: pd.DataFrame, k: int) -> Figure:

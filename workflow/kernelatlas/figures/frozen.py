@@ -3,7 +3,6 @@
 from typing import Any
 
 import pandas as pd
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -48,7 +47,7 @@ def draw(accuracies: pd.DataFrame, learning: pd.DataFrame) -> Figure:
     for ax in axes:
         ax.yaxis.grid(True, color="#E5E5E5", linewidth=0.5)
         ax.set_axisbelow(True)
-        sns.despine(ax=ax)
+        style.despine(ax)
     axes[0].axhline(100 * accuracies["chance_subject"].iloc[0], **CHANCE)
     handles = [
         Line2D([], [], label=NAMES.get(name, name), **looks) for name, looks in VARIANTS.items()

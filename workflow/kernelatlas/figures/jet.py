@@ -4,7 +4,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -73,7 +72,7 @@ def _by_order(ax: Axes, every: pd.DataFrame, families: pd.DataFrame) -> None:
         ax.plot(ORDERS, row[columns].astype(float), marker="o", label=word, **look)
     ax.set(xlabel="order of the jet", ylabel="mean R²", ylim=(0, 1.02), xticks=ORDERS)
     ax.set_title("Described by a jet")
-    sns.despine(ax=ax)
+    style.despine(ax)
 
 
 def _parts(ax: Axes, every: pd.DataFrame) -> None:
@@ -93,4 +92,4 @@ def _parts(ax: Axes, every: pd.DataFrame) -> None:
     ax.set(xlabel="share of what the jet of order 2 explains, %", xlim=(0, 100))
     ax.set_title("What it consists of")
     ax.tick_params(axis="y", length=0)
-    sns.despine(ax=ax)
+    style.despine(ax)

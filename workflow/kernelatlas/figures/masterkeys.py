@@ -3,7 +3,6 @@
 from typing import Any
 
 import pandas as pd
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -166,7 +165,7 @@ def _search(means: Axes, shares: Axes, search: pd.DataFrame, keys: int) -> None:
         ax.xaxis.set_minor_locator(NullLocator())
         ax.xaxis.set_major_formatter(StrMethodFormatter("{x:.0f}"))
         ax.yaxis.grid(True, color="#E5E5E5", linewidth=0.5)
-        sns.despine(ax=ax)
+        style.despine(ax)
 
 
 def _models(ax: Axes, models: pd.DataFrame, names: pd.DataFrame, column: str) -> None:
@@ -199,7 +198,7 @@ def _models(ax: Axes, models: pd.DataFrame, names: pd.DataFrame, column: str) ->
     ax.tick_params(axis="y", length=0)
     ax.grid(True, color="#E5E5E5", linewidth=0.5)
     ax.set_axisbelow(True)
-    sns.despine(ax=ax)
+    style.despine(ax)
 
 
 def _handles(models: pd.DataFrame) -> list[Line2D]:

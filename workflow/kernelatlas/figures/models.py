@@ -4,7 +4,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -110,7 +109,7 @@ def _block(
     for ax in (left, right):
         style.percent_axis(ax, "kernels of the network, %")
         ax.tick_params(axis="y", length=0)
-        sns.despine(ax=ax)
+        style.despine(ax)
     right.tick_params(axis="y", labelleft=False)
     right.xaxis.grid(False)
     return [part for part in style.PARTS if here[part].any()]

@@ -3,7 +3,6 @@
 from typing import Any
 
 import pandas as pd
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -145,7 +144,7 @@ def _curves(ax: Axes, curves: pd.DataFrame, shares: pd.DataFrame, rule: str) -> 
         )
     ax.set(xlim=(0, 1), ylim=(0, 100), ylabel="kernels, %", xlabel=RULES[rule][1])
     ax.set_title(RULES[rule][0])
-    sns.despine(ax=ax)
+    style.despine(ax)
 
 
 def _points(ax: Axes, shares: pd.DataFrame, groups: list[tuple[str, str]], rule: str) -> None:
@@ -177,7 +176,7 @@ def _points(ax: Axes, shares: pd.DataFrame, groups: list[tuple[str, str]], rule:
     ax.set_ylim(len(groups) - 0.4, -0.6)
     style.percent_axis(ax, f"kernels that pass ({RULES[rule][1]} the threshold in use), %")
     ax.tick_params(axis="y", length=0, labelleft=rule == "identified")
-    sns.despine(ax=ax)
+    style.despine(ax)
 
 
 def _excess(row: Any) -> str:

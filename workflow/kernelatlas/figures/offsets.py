@@ -4,7 +4,6 @@ import itertools
 
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -76,7 +75,7 @@ def _panel(ax: Axes, bins: pd.DataFrame) -> None:
     ax.set(xticks=(-1, -0.5, 0, 0.5, 1), yticks=(-1, -0.5, 0, 0.5, 1))
     ax.set_xticklabels(["−1", "−½", "0", "½", "1"])
     ax.set_yticklabels(["−1", "−½", "0", "½", "1"])
-    sns.despine(ax=ax)
+    style.despine(ax)
 
 
 def _numbers(ax: Axes, counted: pd.DataFrame, kernels: int) -> None:

@@ -3,7 +3,6 @@
 from typing import Any
 
 import pandas as pd
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -35,7 +34,7 @@ def draw(sizes: pd.DataFrame, moves: pd.DataFrame) -> Figure:
     for ax in (left, right):
         ax.grid(True, color="#E5E5E5", linewidth=0.5)
         ax.set_axisbelow(True)
-        sns.despine(ax=ax)
+        style.despine(ax)
     dots: dict[str, Any] = {"color": style.INK, "linestyle": "none", "markersize": 4.5}
     handles = [Line2D([], [], color=colours[model], label=model) for model in models]
     handles += [

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -71,7 +70,7 @@ def draw(scores: pd.DataFrame, components: pd.DataFrame, kernels: int | None = N
     scree.set(xlabel="component", ylabel="explained variance, %", ylim=(0, 100))
     scree.xaxis.set_major_locator(MaxNLocator(integer=True))
     scree.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
-    sns.despine(ax=scree)
+    style.despine(scree)
     return figure
 
 
@@ -112,5 +111,5 @@ def _scatter(ax: Axes, scores: pd.DataFrame) -> list[str]:
         line(0, color=style.CONTROL, linewidth=0.5, zorder=0)
     limit = 1.05 * max(float(scores[["pc1", "pc2"]].abs().to_numpy().max(initial=0)), 1e-6)
     ax.set(xlim=(-limit, limit), ylim=(-limit, limit))
-    sns.despine(ax=ax)
+    style.despine(ax)
     return [str(name) for name in part.unique()]

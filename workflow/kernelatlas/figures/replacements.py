@@ -3,7 +3,6 @@
 from typing import Any
 
 import pandas as pd
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -147,4 +146,4 @@ def _panel(ax: Axes, rows: pd.DataFrame, variants: list[str]) -> None:
     ax.set_ylim(len(variants) - 0.4, -0.6)
     style.percent_axis(ax, AXES[str(rows["measure"].iloc[0])])
     ax.set(xlim=(0, 142), xticks=range(0, 101, 20), title=str(rows["model"].iloc[0]))
-    sns.despine(ax=ax)
+    style.despine(ax)

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -71,4 +70,4 @@ def _panel(ax: Axes, rows: pd.DataFrame) -> None:
     ax.set_ylim(bottom=0)
     ax.yaxis.grid(True, color="#E5E5E5", linewidth=0.5)
     ax.set_axisbelow(True)
-    sns.despine(ax=ax)
+    style.despine(ax)

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -181,7 +180,7 @@ def _finish(ax: Axes, places: np.ndarray, label: str, title: str) -> None:
     ax.tick_params(axis="y", length=0)
     ax.xaxis.grid(True, color="#E5E5E5", linewidth=0.5)
     ax.set_axisbelow(True)
-    sns.despine(ax=ax, left=True)
+    style.despine(ax, left=True)
 
 
 def _nothing(ax: Axes, title: str, text: str) -> None:

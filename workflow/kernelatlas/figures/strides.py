@@ -4,7 +4,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -61,7 +60,7 @@ def draw(layers: pd.DataFrame, r2: float) -> Figure:
         ax.axhline(len(kept) - 0.5, color=style.FAINT, linewidth=0.5)
         ax.grid(True, axis="x", color="#E5E5E5", linewidth=0.5)
         ax.set_axisbelow(True)
-        sns.despine(ax=ax, left=True)
+        style.despine(ax, left=True)
     axes[0].set_yticklabels(names)
     found: dict[str, Any] = {"color": MOVE, "marker": "o", "markersize": 4, "linestyle": "none"}
     handles = [

@@ -60,7 +60,7 @@ def draw(history: pd.DataFrame, k: int | None = None) -> Figure:
         lower.xaxis.set_major_locator(MaxNLocator(5, integer=True))
         for ax in (upper, lower):
             ax.yaxis.grid(True, which="both", color="#E5E5E5", linewidth=0.5)
-            sns.despine(ax=ax)
+            style.despine(ax)
     axes[0, 0].set_ylabel("mean dissimilarity (1 − cos)")
     figure.align_ylabels(axes[:, 0])
     handles = [Line2D([], [], color=colours[seed], label=f"seed {seed}") for seed in seeds]

@@ -1,7 +1,6 @@
 """Sums of the raw weights of kernels, by label."""
 
 import pandas as pd
-import seaborn as sns
 from matplotlib.figure import Figure
 
 from kernelatlas.figures import style
@@ -74,7 +73,7 @@ def draw(weightsum: pd.DataFrame, k: int | None = None) -> Figure:
         ax.set_xlabel(text)
         ax.xaxis.grid(True, color="#E5E5E5", linewidth=0.5)
         ax.set_axisbelow(True)
-        sns.despine(ax=ax)
+        style.despine(ax)
     left.set_xlim(-1.03, 1.03)
     names = [f"{row.label}  ({row.kernels:,})" for row in style.rows_of(rows[["label", "kernels"]])]
     left.set_yticks(range(len(rows)), names)
