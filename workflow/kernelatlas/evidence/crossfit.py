@@ -24,7 +24,7 @@ from kernelatlas.running.tensors import read_tensors, write_tensors
 
 log = logging.getLogger(__name__)
 
-FOLDS = 4  # at most
+FOLDS = 3  # at most
 FEWEST = 50  # kernels that a curve is fitted to, at least
 ANY = -1  # the fold of kernels that no curve has seen
 
