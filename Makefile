@@ -16,6 +16,8 @@
 PYTHON ?= python3
 CORES ?= all
 ROOMS := $(addprefix tests/,running kernels sources clustering evidence training release tables figures docs)
+# Tests of the workflow that run beside those of the library, so that both take the same time.
+WITH_LIBRARY := $(addprefix tests/workflow/test_,from_a_hub.py zoo_of_formats.py)
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
@@ -32,15 +34,19 @@ setup: .venv/ready
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation -e .
 	touch $@
 
-# Two at once; the output of each is printed when it ends. The first has time for tests/slurm (ALSO).
+# Sums on two threads in two processes at once would wait for each other on a machine of two cores.
+test-library test-workflow test-slurm: export OMP_NUM_THREADS := 1
+
+# At once; the output of each is printed when it ends. The first two take about the same time; ALSO
+# names further targets: test-slurm, which mostly waits.
 test: setup
-	$(MAKE) --no-print-directory -j2 -Otarget test-library test-workflow
+	$(MAKE) --no-print-directory -j3 -Otarget test-library test-workflow $(ALSO)
 
 test-library: setup
-	pytest $(ROOMS) tests/hub $(ALSO)
+	pytest $(ROOMS) tests/hub tests/faults $(WITH_LIBRARY)
 
 test-workflow: setup
-	pytest tests/workflow tests/faults
+	pytest tests/workflow $(addprefix --ignore=,$(WITH_LIBRARY))
 
 test-slurm: setup
 	python tests/slurm/cluster.py install

@@ -1,11 +1,12 @@
 """Projects that tests may run and damage."""
 
+import os
 from pathlib import Path
 
 import pytest
 import torch
 
-from project import Project, new_project
+from project import Project, new_project, nothing_to_do
 
 
 @pytest.fixture
@@ -22,10 +23,34 @@ def _finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
     return project
 
 
+@pytest.fixture(scope="session")
+def _described(_finished: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    project = _finished.copy(tmp_path_factory.mktemp("described") / "project")
+    run = project.snakemake("evidence", "release")
+    assert run.code == 0, run.text
+    assert nothing_to_do(project.snakemake("evidence", "release"))
+    return project
+
+
 @pytest.fixture
 def finished(_finished: Project, tmp_path: Path) -> Project:
     """A copy of a project in which everything has run."""
     return _finished.copy(tmp_path / "finished")
+
+
+@pytest.fixture
+def described(_described: Project, tmp_path: Path) -> Project:
+    """A copy of a project in which everything has run, `evidence` and `release` too."""
+    return _described.copy(tmp_path / "described")
+
+
+# Tests outside tests/slurm must not wait for a Slurm of this machine: where its tools are but no
+# daemon answers, Snakemake takes many seconds longer to start.
+@pytest.fixture(autouse=True, scope="session")
+def _no_slurm():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SLURM_CONF", os.devnull)
+        yield
 
 
 # Bytes are compared: how many threads share a sum must not matter. Of the session, so that

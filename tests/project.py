@@ -29,6 +29,8 @@ ZOO = {
         "second": [{"name": "b", "file": "nets/b.safetensors"}],
     }
 }
+# Without the network that timm makes, for tests that do without it.
+TRAINED = {"first": ZOO["families"]["first"][:1], "second": ZOO["families"]["second"]}
 CONFIG = {
     "zoo": "zoo.yaml",
     "dynamics": None,
@@ -168,6 +170,10 @@ def new_project(path: Path) -> Project:
             shutil.copytree(source, path / name, ignore=shutil.ignore_patterns("__pycache__"))
         else:
             shutil.copy2(source, path / name)
+    # What is remembered of the library here is so of its copy.
+    if (memory := ROOT / ".snakemake/kernelatlas/fingerprints.json").exists():
+        (path / memory.relative_to(ROOT)).parent.mkdir(parents=True)
+        shutil.copy2(memory, path / memory.relative_to(ROOT))
     (path / "results").mkdir()
     shutil.copy2(ROOT / "results/README.md", path / "results")  # the columns, for a release
     planted(path / "nets/a.safetensors", 1)

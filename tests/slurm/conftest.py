@@ -5,8 +5,10 @@ from cluster import Cluster
 
 
 @pytest.fixture(scope="session")
-def slurm(tmp_path_factory: pytest.TempPathFactory):
+def slurm(_no_slurm, tmp_path_factory: pytest.TempPathFactory):
     cluster = Cluster(tmp_path_factory.mktemp("slurm"))
-    cluster.start()
-    yield cluster
-    cluster.stop()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("SLURM_CONF")
+        cluster.start()
+        yield cluster
+        cluster.stop()

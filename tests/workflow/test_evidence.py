@@ -8,12 +8,13 @@ import pandas as pd
 from project import nothing_to_do
 
 
-def test_evidence_and_release_of_a_tiny_zoo(finished):
-    run = finished.snakemake("evidence", "release")
-    assert run.code == 0, run.text
-    assert nothing_to_do(finished.snakemake("evidence", "release"))
+def test_evidence_and_release_of_a_tiny_zoo(described):
+    # A release names a file by its whole path, and is described anew in a copy; nothing else is.
+    run = described.snakemake("evidence", "release")
+    assert (run.code, run.jobs) == (0, ["release", "release_manifest"]), run.text
+    assert nothing_to_do(described.snakemake("evidence", "release"))
 
-    tables = finished.path / "results/tables"
+    tables = described.path / "results/tables"
     nulls = pd.read_parquet(tables / "nulls_k7.parquet")
     all_families = nulls[(nulls["family"] == "all families") & (nulls["rule"] == "r2")]
     share = all_families.set_index("set")["share"]
@@ -21,42 +22,43 @@ def test_evidence_and_release_of_a_tiny_zoo(finished):
     assert share["trained"] > 0.8
     assert set(share.index) == {"trained", "untrained", "shuffled", "white", "covariance"}
     assert share[["untrained", "shuffled", "white"]].max() < 0.05
-    fits = pd.read_parquet(finished.path / "results/fits/a.parquet")
-    assert len(fits) == len(pd.read_parquet(finished.path / "results/labels/a.parquet"))
+    fits = pd.read_parquet(described.path / "results/fits/a.parquet")
+    assert len(fits) == len(pd.read_parquet(described.path / "results/labels/a.parquet"))
     # No accuracy is known of these networks, and none is made up.
     assert pd.read_parquet(tables / "accuracy.parquet").empty
     assert not (tables / "replacements.parquet").exists()
-    for path in (finished.path / "results/figures").glob("*.pdf"):
+    for path in (described.path / "results/figures").glob("*.pdf"):
         assert path.with_suffix(".png").stat().st_size > 5000, path
 
     # The release classifies a checkpoint as the workflow did.
     done = subprocess.run(
         [sys.executable, "-m", "kernelatlas", "classify", "nets/a.safetensors", "--output", "out"],
-        cwd=finished.path,
-        env=finished.environment | {"PYTHONPATH": str(finished.path / "workflow")},
+        cwd=described.path,
+        env=described.environment | {"PYTHONPATH": str(described.path / "workflow")},
         text=True,
         capture_output=True,
     )
     assert done.returncode == 0, done.stderr
-    found = pd.read_parquet(finished.path / "out/labels.parquet")
-    labels = pd.read_parquet(finished.path / "results/labels/a.parquet")
+    found = pd.read_parquet(described.path / "out/labels.parquet")
+    labels = pd.read_parquet(described.path / "results/labels/a.parquet")
     assert list(found["label"]) == list(labels["label"])
     assert list(found["function"]) == list(fits["function"])
 
     # What is deleted of the release is made again, and nothing else.
-    release = finished.path / "results/release"
-    before = finished.digests()
-    for name in ("labels/a.parquet", "tables/sizes.csv", "README.md", "SHA256SUMS"):
-        (release / name).unlink()
-        run = finished.snakemake("release")
+    release = described.path / "results/release"
+    before = described.digests()
+    for names in (("labels/a.parquet", "tables/sizes.csv"), ("README.md",), ("SHA256SUMS",)):
+        for name in names:
+            (release / name).unlink()
+        run = described.snakemake("release")
         assert run.code == 0, run.text
         assert not {"labels", "sizes", "autoencoder", "fits"} & set(run.jobs)
-        assert finished.digests() == before
-        assert nothing_to_do(finished.snakemake("release"))
+        assert described.digests() == before
+        assert nothing_to_do(described.snakemake("release"))
 
     # A formula of the fits changes fits, and what is made of them, and nothing before.
-    finished.edit("workflow/kernelatlas/evidence/functions.py", "FREE = 3", "FREE = 4")
-    jobs = finished.snakemake("evidence", "release", "--dry-run").jobs
+    described.edit("workflow/kernelatlas/evidence/functions.py", "FREE = 3", "FREE = 4")
+    jobs = described.snakemake("evidence", "release", "--dry-run").jobs
     assert {"fits", "nulls", "tables_nulls", "figure_fits", "release"} <= set(jobs)
     assert not {"labels", "clusters", "autoencoder", "tables_baselines", "masterkeys"} & set(jobs)
-    assert nothing_to_do(finished.snakemake("all"))
+    assert nothing_to_do(described.snakemake("all"))

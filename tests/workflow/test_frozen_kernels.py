@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from project import nothing_to_do, planted
+from project import TRAINED, nothing_to_do, planted
 
 RECIPE = "workflow/zoos/recipes/short/convnextv2_short.yaml"
 TINY = {
@@ -21,30 +21,32 @@ TINY = {
 }
 
 
-def test_frozen_of_a_tiny_recipe_and_what_makes_it_again(finished):
-    (finished.path / RECIPE).write_text(yaml.safe_dump(TINY))
-    run = finished.snakemake("frozen")
+def test_frozen_of_a_tiny_recipe_and_what_makes_it_again(described):
+    (described.path / RECIPE).write_text(yaml.safe_dump(TINY))
+    run = described.snakemake("frozen")
     assert run.code == 0, run.text
     assert run.counts["frozen_training"] == 3
-    table = pd.read_csv(finished.path / "results/tables/frozen.csv")
+    table = pd.read_csv(described.path / "results/tables/frozen.csv")
     assert table["variant"].tolist() == ["learned", "keys", "random"]
-    assert (finished.path / "results/figures/frozen.png").stat().st_size > 5000
-    assert nothing_to_do(finished.snakemake("frozen"))
+    assert (described.path / "results/figures/frozen.png").stat().st_size > 5000
+    assert nothing_to_do(described.snakemake("frozen"))
 
     # A training that is lost is made again, with the same bytes, and no other.
-    before = finished.digests()
-    (finished.path / "results/frozen/keys_seed0.safetensors").unlink()
-    run = finished.snakemake("frozen")
+    before = described.digests()
+    (described.path / "results/frozen/keys_seed0.safetensors").unlink()
+    run = described.snakemake("frozen")
     assert run.code == 0, run.text
     assert run.counts["frozen_training"] == 1
-    assert finished.digests() == before
+    assert described.digests() == before
     # It is of its own: nothing of it is among the results of other targets.
-    jobs = finished.snakemake("all", "evidence", "--dry-run").jobs
+    jobs = described.snakemake("all", "evidence", "--dry-run", "--forcerun", "corpus").jobs
+    assert "masterkeys" in jobs
     assert not [job for job in jobs if "frozen" in job]
 
 
 def test_frozen_without_7x7_kernels_says_so(fresh):
     (fresh.path / RECIPE).write_text(yaml.safe_dump(TINY))
+    fresh.update("zoo.yaml", families=TRAINED)
     for name in "ab":
         planted(fresh.path / f"nets/{name}.safetensors", 1, sizes=(5,))
     fresh.update("config.yaml", kernel_sizes=[5, 7])
@@ -53,28 +55,28 @@ def test_frozen_without_7x7_kernels_says_so(fresh):
     assert any("has too few kernels of 7x7" in line for line in run.errors), run.text
 
 
-def test_published_filters_are_compared_with_where_there_is_a_file(finished):
+def test_published_filters_are_compared_with_where_there_is_a_file(described):
     values = np.random.default_rng(0).normal(size=(8, 7, 7))
-    np.save(finished.path / "eight.npy", values)
-    finished.update("config.yaml", evidence={**evidence_of(finished), "published": "eight.npy"})
+    np.save(described.path / "eight.npy", values)
+    described.update("config.yaml", evidence={**evidence_of(described), "published": "eight.npy"})
     table = "results/tables/masterkeys_models_k7.parquet"
-    run = finished.snakemake(table)
+    run = described.snakemake(table)
     assert run.code == 0, run.text
-    models = pd.read_parquet(finished.path / table)
+    models = pd.read_parquet(described.path / table)
     assert "published" in set(models["filters"])
-    filters = pd.read_parquet(finished.path / table.replace("models", "filters"))
+    filters = pd.read_parquet(described.path / table.replace("models", "filters"))
     own = filters[filters["filters"] == "published"]["weights"]
     assert np.corrcoef(own.iloc[3], values[3].ravel())[0, 1] > 0.999
     # Another file is another table.
-    np.save(finished.path / "eight.npy", values[::-1])
-    assert finished.snakemake(table, "--dry-run").jobs == ["tables_masterkeys"]
+    np.save(described.path / "eight.npy", values[::-1])
+    assert described.snakemake(table, "--dry-run").jobs == ["tables_masterkeys"]
 
-    (finished.path / "eight.npy").write_bytes(b"not an array")
-    run = finished.snakemake(table)
+    (described.path / "eight.npy").write_bytes(b"not an array")
+    run = described.snakemake(table)
     assert run.code != 0
     assert any("evidence.published: eight.npy: line 1" in line for line in run.errors), run.text
-    finished.update("config.yaml", evidence={**evidence_of(finished), "published": "none.txt"})
-    run = finished.snakemake(table)
+    described.update("config.yaml", evidence={**evidence_of(described), "published": "none.txt"})
+    run = described.snakemake(table)
     assert run.code != 0
     assert "ERROR config.yaml: evidence.published: no file 'none.txt'" in run.errors[0]
 

@@ -1,4 +1,6 @@
-from kernelatlas.running.fingerprint import fingerprint
+from kernelatlas.running.fingerprints import Fingerprints
+
+FINGERPRINTS = Fingerprints(".snakemake/kernelatlas/fingerprints.json")
 
 
 def runs(script, *modules):
@@ -8,7 +10,7 @@ def runs(script, *modules):
     it imports by a name that is a parameter.
     """
     path = WORKFLOW / "scripts" / f"{script}.py"
-    return {"script": script, "code": fingerprint(path, modules)}
+    return {"script": script, "code": FINGERPRINTS.of(path, modules)}
 
 
 def tests():

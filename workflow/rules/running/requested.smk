@@ -1,3 +1,7 @@
+# All rules are read.
+FINGERPRINTS.remember()
+
+
 # Snakemake itself would only say that no rule makes the file.
 try:
     TARGETS.refuse_unknown(
