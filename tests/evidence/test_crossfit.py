@@ -48,23 +48,23 @@ def folds_of(key):
 
 
 @pytest.mark.parametrize("networks", [2, 3, 4, 7])
-def test_networks_are_whole_in_at_most_four_folds(networks):
+def test_networks_are_whole_in_at_most_three_folds(networks):
     folds = folds_of(keys(**{f"net{i}": [60, 60] for i in range(networks)}))
-    assert sorted(set(folds.values())) == list(range(min(4, networks)))
+    assert sorted(set(folds.values())) == list(range(min(3, networks)))
     for i in range(networks):
-        assert folds[f"net{i}", 0] == folds[f"net{i}", 1] == i % 4
+        assert folds[f"net{i}", 0] == folds[f"net{i}", 1] == i % 3
 
 
 def test_layers_of_a_single_network_are_divided():
-    assert folds_of(keys(net=[40] * 6)) == {("net", i): i % 4 for i in range(6)}
+    assert folds_of(keys(net=[40] * 6)) == {("net", i): i % 3 for i in range(6)}
     assert folds_of(keys(net=[100, 100])) == {("net", 0): 0, ("net", 1): 1}
 
 
 def test_layers_are_divided_where_one_network_has_nearly_all_kernels():
-    folds = folds_of(keys(big=[200] * 3, small=[FEWEST - 1]))
-    assert folds == {("big", 0): 0, ("big", 1): 1, ("big", 2): 2, ("small", 0): 3}
-    assert folds_of(keys(big=[200] * 3, small=[FEWEST])).keys() == folds.keys()
-    assert folds_of(keys(big=[200] * 3, small=[FEWEST]))["big", 2] == 0
+    folds = folds_of(keys(big=[200] * 2, small=[FEWEST - 1]))
+    assert folds == {("big", 0): 0, ("big", 1): 1, ("small", 0): 2}
+    assert folds_of(keys(big=[200] * 2, small=[FEWEST])).keys() == folds.keys()
+    assert folds_of(keys(big=[200] * 2, small=[FEWEST]))["big", 1] == 0
 
 
 @pytest.mark.parametrize("sizes", [{"net": [500]}, {"net": [FEWEST - 1] * 2}, {}])
