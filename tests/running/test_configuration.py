@@ -26,6 +26,19 @@ def test_sizes_as_keys_become_texts(config):
     assert checked({**config, "thresholds": {7: 0.3}})["thresholds"] == {"7": 0.3}
 
 
+@pytest.mark.parametrize("own", [7, "7"])
+@pytest.mark.parametrize("default", [7, "7"])
+@pytest.mark.parametrize("first", [True, False])
+def test_a_size_of_ones_own_goes_before_the_default_in_either_form(config, own, default, first):
+    """Snakemake merges texts and numbers as different keys, in an order of its own."""
+    pairs = [(own, 0.2), (default, 0.3)]
+    merged = dict(pairs if first else reversed(pairs))
+    if own == default:
+        merged = {own: 0.2}
+    found = checked({**config, "thresholds": merged}, {"thresholds": {own: 0.2}})
+    assert found["thresholds"] == {"7": 0.2}
+
+
 @pytest.mark.parametrize(
     ("key", "value", "parts"),
     [
@@ -39,7 +52,7 @@ def test_sizes_as_keys_become_texts(config):
 )
 def test_a_wrong_key_or_value_is_named(config, key, value, parts):
     with pytest.raises(KernelAtlasError) as error:
-        checked({**config, key: value}, "mine.yaml")
+        checked({**config, key: value}, file="mine.yaml")
     for part in ("mine.yaml", *parts):
         assert part in str(error.value)
 

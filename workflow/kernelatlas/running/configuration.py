@@ -14,11 +14,22 @@ from kernelatlas.running.schema import SCHEMAS, validate
 from kernelatlas.running.upgrade import refuse_replaced
 
 
-def checked(config: dict[str, Any], file: str = "config.yaml") -> dict[str, Any]:
+def checked(
+    config: dict[str, Any],
+    overrides: Mapping[str, Any] | None = None,
+    file: str = "config.yaml",
+) -> dict[str, Any]:
     """Return a valid config: texts of the command line typed, keys of mappings as texts.
 
     YAML reads an unquoted 7 as a number; the keys of JSON, in which Snakemake hands on
     parameters, are texts.
+
+    Parameters
+    ----------
+    config
+        As Snakemake merges it, in which 7 and "7" are two keys.
+    overrides
+        What `--configfile` and `--config` say, which goes before the rest.
 
     Raises
     ------
@@ -28,8 +39,17 @@ def checked(config: dict[str, Any], file: str = "config.yaml") -> dict[str, Any]
     refuse_replaced(config, file)
     schema = yaml.safe_load((SCHEMAS / "config.schema.yaml").read_text())
     config = typed(config, schema)
+    _override(config, typed(overrides or {}, schema))
     validate(config, "config", file)
     return config
+
+
+def _override(values: dict[str, Any], others: Mapping[str, Any]) -> None:
+    for key, value in others.items():
+        if isinstance(value, Mapping) and isinstance(values.get(key), dict):
+            _override(values[key], value)
+        else:
+            values[key] = value
 
 
 def typed(value: Any, schema: Mapping[str, Any]) -> Any:
