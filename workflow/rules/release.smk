@@ -21,7 +21,8 @@ use rule short_job as release_manifest with:
     input:
         files=released,
         kernels=expand("results/kernels/{model}.parquet", model=MODELS),
-        dictionary=str(Path(workflow.basedir) / "results" / "README.md"),
+        # As seen from the working folder: a copy of it has the same input.
+        dictionary=os.path.relpath(Path(workflow.basedir) / "results" / "README.md"),
     output:
         manifest="results/release/manifest.json",
         card="results/release/README.md",
