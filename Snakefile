@@ -1,6 +1,11 @@
+import copy
+
 from snakemake.utils import min_version
 
 min_version("9.14")
+
+# What --configfile and --config say, before the defaults join it.
+GIVEN = copy.deepcopy(config)
 
 
 configfile: "config.yaml"

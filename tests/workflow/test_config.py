@@ -1,5 +1,6 @@
 """Values of --config reach the rules as what they say."""
 
+import pandas as pd
 import pytest
 import yaml
 
@@ -19,3 +20,15 @@ def test_null_on_the_command_line_is_none(fresh, value):
     assert "autoencoder" in run.jobs
     run = fresh.snakemake("results/kernels/x.1.parquet", "--dry-run", *nulls)
     assert run.errors[0].startswith("ERROR results/kernels/x.1.parquet: no model 'x.1'")
+
+
+@pytest.mark.parametrize("key", ['"7"', "7"])
+def test_a_threshold_in_a_file_of_ones_own_is_used_with_quotes_and_without(finished, key):
+    path = "results/labels/a.parquet"
+    before = pd.read_parquet(finished.path / path)
+    (finished.path / "mine.yaml").write_text(f"thresholds: {{{key}: 0.01}}")
+    run = finished.snakemake(path, "--configfile", "mine.yaml")
+    assert run.code == 0, run.text
+    after = pd.read_parquet(finished.path / path)
+    assert (after.loc[after["identified"], "dissimilarity"] < 0.01).all()
+    assert after["identified"].sum() < before["identified"].sum()

@@ -41,7 +41,7 @@ def stop(message):
 
 
 try:
-    config.update(checked(config, workflow.config_settings.overwrite_config))
+    config.update(checked(config, GIVEN))
     EXPERIMENT = Experiment.load(
         config["zoo"], config["dynamics"], every_tag=config["tags"] == "all"
     )
