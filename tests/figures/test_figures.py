@@ -15,6 +15,7 @@ from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.text import Text
 
 from kernelatlas import names
@@ -709,3 +710,35 @@ def test_directions_are_rounded() -> None:
 def test_unknown_labels_are_refused() -> None:
     with pytest.raises(KernelAtlasError, match="on-circle"):
         names.shape_of("on-circle")
+
+
+class Shaken(ConstrainedLayoutEngine):
+    """Places axes with an error in the last digits, as one process does beside another."""
+
+    def __init__(self, error: float) -> None:
+        super().__init__()
+        self.error = error
+
+    def execute(self, fig: Any) -> Any:
+        found = super().execute(fig)
+        for ax in fig.axes:
+            ax._set_position(ax.get_position(original=True).translated(self.error, self.error))
+        return found
+
+
+def test_last_digits_of_a_layout_do_not_move_axes(tmp_path: Path) -> None:
+    places, pages = [], []
+    for number, error in enumerate((0.0, 1e-12)):
+        figure = style.new_figure(4, 3, "a page")
+        axes = figure.subplots(2, 2).ravel()
+        for ax in axes:
+            ax.plot(np.geomspace(1, 8, 60))
+            ax.set_yscale("log")
+        figure.set_layout_engine(Shaken(error))
+        path = tmp_path / f"{number}.png"
+        style.save(figure, path)
+        places.append([ax.get_position().bounds for ax in axes])
+        pages.append(path.read_bytes())
+    assert places[0] == places[1]
+    assert pages[0] == pages[1]
+    assert len(set(places[0])) == 4

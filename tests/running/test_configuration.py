@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 import yaml
+from snakemake.utils import update_config
 
 from kernelatlas.errors import KernelAtlasError
-from kernelatlas.running.configuration import checked, refuse_missing, refuse_unwritable
+from kernelatlas.running.configuration import checked, read, refuse_missing, refuse_unwritable
 
 ROOT = Path(__file__).parents[2]
 
@@ -35,8 +36,9 @@ def test_a_size_of_ones_own_goes_before_the_default_in_either_form(config, own, 
     merged = dict(pairs if first else reversed(pairs))
     if own == default:
         merged = {own: 0.2}
-    found = checked({**config, "thresholds": merged}, {"thresholds": {own: 0.2}})
-    assert found["thresholds"] == {"7": 0.2}
+    found = read({**config, "thresholds": merged})
+    update_config(found, read({"thresholds": {own: 0.2}}))
+    assert checked(found)["thresholds"] == {"7": 0.2}
 
 
 @pytest.mark.parametrize(

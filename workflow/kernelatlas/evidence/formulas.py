@@ -141,8 +141,8 @@ class Search:
     closed
         The parameter whose best value has a closed form, if any.
     delicate
-        A parameter and the range in which a search goes on in double precision from where it
-        ended.
+        A parameter and the range, if any, in which a search goes on in double precision from
+        where it ended.
     """
 
     parameters: tuple[str, ...]
@@ -151,7 +151,7 @@ class Search:
     trusted: tuple[float, float] = (0.0, math.inf)
     again: tuple[tuple[str, float], ...] = ()
     closed: str = ""
-    delicate: tuple[str, float, float] = ("", 0.0, 0.0)
+    delicate: tuple[str, float, float] | None = None
 
     @cached_property
     def shape(self) -> list[int]:
@@ -166,9 +166,9 @@ class Search:
 
     def is_delicate(self, parameters: Tensor) -> Tensor:
         """Return for which parameters, (n, p), a search goes on in double precision, (n,)."""
-        name, low, high = self.delicate
-        if not name:
+        if self.delicate is None:
             return torch.zeros(len(parameters), dtype=torch.bool, device=parameters.device)
+        name, low, high = self.delicate
         values = parameters[:, self.parameters.index(name)]
         return (low <= values) & (values <= high)
 

@@ -57,7 +57,7 @@ def refine(
         better = found**2 > cosine[rows] ** 2
         parameters[rows[better]], cosine[rows[better]] = other[better], found[better]
     rows = function.is_delicate(parameters).nonzero()[:, 0]
-    if len(rows) and grid.dtype != torch.float64:
+    if len(rows):
         other, found = _climb(kernels[rows], function, grid.double, parameters[rows])
         parameters[rows], cosine[rows] = other.to(parameters), found.to(cosine)
     return parameters, cosine

@@ -14,22 +14,21 @@ from kernelatlas.running.schema import SCHEMAS, validate
 from kernelatlas.running.upgrade import refuse_replaced
 
 
-def checked(
-    config: dict[str, Any],
-    overrides: Mapping[str, Any] | None = None,
-    file: str = "config.yaml",
-) -> dict[str, Any]:
-    """Return a valid config: texts of the command line typed, keys of mappings as texts.
+def read(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a config with texts of the command line typed, and keys of mappings as texts.
 
     YAML reads an unquoted 7 as a number; the keys of JSON, in which Snakemake hands on
     parameters, are texts.
+    """
+    return typed(dict(config), _schema())
 
-    Parameters
-    ----------
-    config
-        As Snakemake merges it, in which 7 and "7" are two keys.
-    overrides
-        What `--configfile` and `--config` say, which goes before the rest.
+
+def _schema() -> dict[str, Any]:
+    return yaml.safe_load((SCHEMAS / "config.schema.yaml").read_text())
+
+
+def checked(config: dict[str, Any], file: str = "config.yaml") -> dict[str, Any]:
+    """Return a valid config, as `read` returns it.
 
     Raises
     ------
@@ -37,19 +36,9 @@ def checked(
         Naming the file, the key, the value and what is allowed there.
     """
     refuse_replaced(config, file)
-    schema = yaml.safe_load((SCHEMAS / "config.schema.yaml").read_text())
-    config = typed(config, schema)
-    _override(config, typed(overrides or {}, schema))
+    config = read(config)
     validate(config, "config", file)
     return config
-
-
-def _override(values: dict[str, Any], others: Mapping[str, Any]) -> None:
-    for key, value in others.items():
-        if isinstance(value, Mapping) and isinstance(values.get(key), dict):
-            _override(values[key], value)
-        else:
-            values[key] = value
 
 
 def typed(value: Any, schema: Mapping[str, Any]) -> Any:

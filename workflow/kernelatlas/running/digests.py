@@ -5,9 +5,7 @@ symbolic links set back. The rule `kernels` has the digest of its checkpoint as 
 instead, for which Snakemake asks at every start.
 """
 
-import contextlib
 import hashlib
-import json
 import os
 import re
 import time
@@ -15,8 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from kernelatlas.errors import KernelAtlasError
-from kernelatlas.running.files import sha256, whole
+from kernelatlas.running.files import remember, remembered, sha256
 
 # Seconds: a file may change twice within one tick of the clock of its disk, which is two seconds
 # at most. What has just changed is therefore not remembered.
@@ -55,7 +52,7 @@ class Digests:
 
     def __init__(self, path: str | Path, tick: float = TICK) -> None:
         self.path, self.tick = Path(path), tick
-        self.known = self._read()
+        self.known = remembered(path)
 
     def of(self, paths: Sequence[str | Path]) -> str | None:
         """Return what `digest_of` returns, or None if a file is missing or cannot be read."""
@@ -75,19 +72,11 @@ class Digests:
             self._remember(str(path), [state, digest])
         return digest
 
-    def _read(self) -> dict[str, Any]:
-        try:
-            content = json.loads(self.path.read_bytes())
-        except (OSError, ValueError, RecursionError):
-            return {}
-        return content if isinstance(content, dict) else {}
-
     def _remember(self, path: str, entry: list[Any]) -> None:
         # With what other processes have written since. What two write at once one loses, and
         # computes again.
-        self.known = {**self._read(), **self.known, path: entry}
-        with contextlib.suppress(OSError, KernelAtlasError), whole(self.path) as partial:
-            partial.write_text(json.dumps(self.known))
+        self.known = {**remembered(self.path), **self.known, path: entry}
+        remember(self.path, self.known)
 
 
 def _state(path: str | Path) -> dict[str, int]:

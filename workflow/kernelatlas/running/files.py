@@ -88,6 +88,21 @@ def _is_running(process: int) -> bool:
     return True
 
 
+def remembered(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Return what `remember` wrote; nothing if it is not there or damaged."""
+    try:
+        content = json.loads(Path(path).read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def remember(path: str | os.PathLike[str], content: dict[str, Any]) -> None:
+    """Write as JSON what can be computed again, if it can be written."""
+    with contextlib.suppress(OSError, KernelAtlasError), whole(path) as partial:
+        partial.write_text(json.dumps(content))
+
+
 def sha256(path: str | os.PathLike[str]) -> str:
     """Return the SHA-256 digest of a file, 64 hexadecimal digits."""
     with open(path, "rb") as file:

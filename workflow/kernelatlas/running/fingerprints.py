@@ -3,15 +3,12 @@
 Snakemake asks for those of all rules at every start, also of each job on a cluster.
 """
 
-import contextlib
 import hashlib
-import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from kernelatlas.errors import KernelAtlasError
-from kernelatlas.running.files import whole
+from kernelatlas.running.files import remember, remembered
 from kernelatlas.running.fingerprint import LIBRARY, fingerprint
 
 
@@ -27,7 +24,7 @@ class Fingerprints:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        self.known = self._read()
+        self.known = remembered(path)
         self.asked: dict[str, str] = {}
         files = sorted(LIBRARY.rglob("*.py"))
         self.library = _sha256(
@@ -46,15 +43,7 @@ class Fingerprints:
     def remember(self) -> None:
         """Write those that were asked for, and no others, if the file has others."""
         if self.asked != self.known:
-            with contextlib.suppress(OSError, KernelAtlasError), whole(self.path) as partial:
-                partial.write_text(json.dumps(self.asked))
-
-    def _read(self) -> dict[str, object]:
-        try:
-            content = json.loads(self.path.read_bytes())
-        except (OSError, ValueError, RecursionError):
-            return {}
-        return content if isinstance(content, dict) else {}
+            remember(self.path, self.asked)
 
 
 def _sha256(*parts: str | Path) -> str:

@@ -7,6 +7,7 @@ from dataclasses import asdict, is_dataclass
 from pathlib import Path
 
 from snakemake.logging import logger
+from snakemake.utils import update_config
 
 WORKFLOW = Path(workflow.basedir) / "workflow"
 ENVIRONMENT = str(Path(workflow.basedir) / "envs" / "environment.yaml")
@@ -25,6 +26,7 @@ os.environ.setdefault("MALLOC_MMAP_THRESHOLD_", str(32 * 2**20))
 from kernelatlas.errors import KernelAtlasError
 from kernelatlas.running.configuration import (
     checked,
+    read,
     refuse_missing,
     refuse_unwritable,
 )
@@ -41,7 +43,10 @@ def stop(message):
 
 
 try:
-    config.update(checked(config, GIVEN))
+    # Once more what is given: in the config, 7 and "7" are two keys.
+    SETTINGS = read(config)
+    update_config(SETTINGS, read(GIVEN))
+    config.update(checked(SETTINGS))
     EXPERIMENT = Experiment.load(
         config["zoo"], config["dynamics"], every_tag=config["tags"] == "all"
     )
