@@ -66,7 +66,7 @@ def layer_table(
             alone = _alone(by_seed[part.index], limit)
             found = independent(np.array(hits), np.array(n)).over_seeds(alone)
             found = found.within(0, 1)
-            place = {"layer_index": int(index), "layer": str(layer)}
+            place = {"layer_index": int(str(index)), "layer": str(layer)}
             numbers = {"kernels": n, "identified": hits, "share_identified": float(found.value)}
             limits = {"low": float(found.low), "high": float(found.high)}
             rows.append({**known, **place, **numbers, **limits})

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -12,13 +13,14 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from kernelatlas.errors import KernelAtlasError
-from kernelatlas.figures.style.theme import LARGE, LINE, NORMAL
-from kernelatlas.figures.style.writing import wrap
+from kernelatlas.figures.style.theme import LARGE, LINE, NORMAL, SMALL
+from kernelatlas.figures.style.writing import text_width, wrap
 from kernelatlas.running.files import whole
 
 MARGIN = 0.15  # inches between the edge of the page and its content
 # Inches that A4 and Letter both have inside margins of a quarter of an inch, either way up.
 LONG, SHORT = 10.5, 7.7
+TITLE, KEY_LINE = 0.42, 0.14  # inches of a page's title, and of a line of the legend under it
 DPI, HIGHEST = 150, 30_000  # pixels an inch, and of a column of pages, of images
 
 
@@ -70,6 +72,37 @@ def caption(figure: Figure, text: str) -> float:
         share = added / height
         engine.set(rect=(0, share, 1, 1 - share), w_pad=0.08, h_pad=0.06)  # type: ignore[call-arg]
     return added
+
+
+def legend_above(figure: Figure, handles: Sequence[Any]) -> None:
+    """Put a legend in lines under the title of a fixed page; call it after `caption`."""
+    width, height = figure.get_size_inches()
+    figure.legend(
+        handles=list(handles),
+        ncols=_columns(handles, float(width)),
+        loc="upper left",
+        bbox_to_anchor=(MARGIN / width, 1 - TITLE / height),
+        borderaxespad=0,
+        borderpad=0,
+        columnspacing=1.2,
+        handlelength=1.6,
+        handletextpad=0.5,
+    )
+
+
+def legend_height(handles: Sequence[Any], width: float) -> float:
+    """Return how many inches `legend_above` takes."""
+    return -(-len(handles) // _columns(handles, width)) * KEY_LINE + 0.08 if len(handles) else 0.0
+
+
+def _columns(handles: Sequence[Any], width: float) -> int:
+    """Return the greatest number of columns of a legend that fit."""
+    words = [text_width(str(handle.get_label()), SMALL) + 0.36 for handle in handles]
+    for columns in range(len(words), 1, -1):
+        filled = np.array_split(words, columns)  # as matplotlib fills them: the first ones more
+        if sum(max(column) for column in filled) <= width - 2 * MARGIN:
+            return columns
+    return 1
 
 
 def _lay_out(figure: Figure) -> None:

@@ -1,6 +1,7 @@
 """Texts of figures: their widths, how they are cut, wrapped and spread, numbers in words."""
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,8 @@ from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import text_to_path
 
 from kernelatlas.figures.style.theme import FONT
+
+FEW = 30  # percentages of fewer kernels are not drawn
 
 
 def text_width(text: str, size: float, weight: str = "normal") -> float:
@@ -25,6 +28,36 @@ def shorten(text: str, width: float, size: float, weight: str = "normal") -> str
     while text and text_width(text + "…", size, weight) > width:
         text = text[:-1]
     return text.rstrip() + "…"
+
+
+def distinct(names: Sequence[str], width: float, size: float) -> list[str]:
+    """Cut names to a width in inches in their middle, so that different names stay different.
+
+    A name that no cut keeps apart from the others is broken into two lines instead.
+    """
+    shown = [_middle(name, width, size, 0.5) for name in names]
+    for share in (0.25, 0.75, 0.1, 0.9):  # of the letters at the beginning
+        taken = Counter(text for text, _ in set(zip(shown, names, strict=True)))
+        shown = [
+            text if taken[text] == 1 else _middle(name, width, size, share)
+            for text, name in zip(shown, names, strict=True)
+        ]
+    taken = Counter(text for text, _ in set(zip(shown, names, strict=True)))
+    return [
+        text if taken[text] == 1 else f"{name[: len(name) // 2]}\n{name[len(name) // 2 :]}"
+        for text, name in zip(shown, names, strict=True)
+    ]
+
+
+def _middle(name: str, width: float, size: float, share: float) -> str:
+    if text_width(name, size) <= width:
+        return name
+    for letters in range(len(name) - 1, 0, -1):
+        begin = round(share * letters)
+        text = f"{name[:begin]}…{name[len(name) - letters + begin :]}"
+        if text_width(text, size) <= width:
+            return text
+    return name[:1] + "…"
 
 
 def wrap(text: str, width: float, size: float) -> list[str]:
@@ -48,6 +81,19 @@ def listed(values: Iterable[Any]) -> str:
     """Return the different values in order as a text: `5×5 and 7×7`, `0, 1 and 2`."""
     texts = [str(value) for value in dict.fromkeys(values)]
     return " and ".join([", ".join(texts[:-1]), texts[-1]] if len(texts) > 1 else texts)
+
+
+def percent(share: float, kernels: float) -> str:
+    """Return a share of so many kernels as a text: `12.3 %`; of too few, how many they are."""
+    return f"{100 * share:.1f} %" if kernels >= FEW else count(int(kernels), "kernel")
+
+
+def interval(low: float, high: float) -> str:
+    """Return an interval of a share as a text, ` (10–15)`; empty if there is none."""
+    if np.isnan(low) or np.isnan(high):
+        return ""
+    low, high = 100 * low, 100 * high
+    return f" ({low:.0f}–{high:.0f})" if high >= 1 else f" ({low:.1f}–{high:.1f})"
 
 
 def sizes(ks: Iterable[int]) -> str:
