@@ -12,7 +12,7 @@ from kernelatlas.names import shape_of
 
 SIDE = 2.75  # inches of a scatter
 TILE = 0.36
-LEFT, BETWEEN, BOTTOM, OVER = 0.95, 1.0, 0.85, 0.25
+LEFT, BETWEEN, BOTTOM, OVER = 1.05, 0.97, 0.85, 0.25
 SCREE = 1.4
 SHOWN = 10  # components in the scree plot
 DRAWN = 1500  # kernels, at most
@@ -51,8 +51,8 @@ def draw(scores: pd.DataFrame, components: pd.DataFrame, kernels: int | None = N
         plane = style.axes_at(figure, left, bottom, SIDE, SIDE)
         _scatter(plane, scores[f"pc{x + 1}"], scores[f"pc{y + 1}"], parts)
         plane.set(xlim=(-limit, limit), ylim=(-limit, limit))
-        plane.set_xlabel(f"component {x + 1} ({ratio[x]:.1f} % of the variance)", labelpad=2)
-        plane.set_ylabel(f"component {y + 1} ({ratio[y]:.1f} % of the variance)", labelpad=2)
+        plane.set_xlabel(f"component {x + 1} ({ratio[x]:.1f} %)", labelpad=2)
+        plane.set_ylabel(f"component {y + 1} ({ratio[y]:.1f} %)", labelpad=2)
         for sign, end in ((-1, 0.0), (1, SIDE - TILE)):
             tile = style.axes_at(figure, left + end, bottom - 0.38 - TILE, TILE, TILE)
             style.show_kernel(tile, sign * loadings[x], k)
@@ -75,8 +75,8 @@ def _caption(k: int, drawn: int, total: int) -> str:
         f"Principal component analysis of the depthwise {k}×{k} kernels of the trained networks, "
         f"centred and scaled; {shown} of {style.count(total, 'kernel')} that the table has are "
         "drawn, half transparent, in the planes of the first component with the second and the "
-        "third, coloured by shape if they are identified. The images at the axes are the "
-        "components themselves, with the sign of the end at which they stand (red positive, blue "
+        "third (with their shares of the variance), coloured by shape if they are identified. The "
+        "images at the axes are the components themselves, with the sign of the end at which they stand (red positive, blue "
         f"negative). Right: variance explained by each of the first {SHOWN} components and by "
         "all up to it."
     )
