@@ -85,7 +85,7 @@ def _scores(baselines: pd.DataFrame, agreement: pd.DataFrame, title: str, text: 
     figure = style.new_figure(style.LONG, key + 0.35 + PANEL + BELOW, title, fixed=True)
     lower = style.caption(figure, text) + BELOW
     style.legend_above(figure, handles)
-    wide = 2.35
+    wide = 2.2
     _by_clusters(style.axes_at(figure, 0.6, lower, wide, PANEL), baselines)
     _by_dimensions(style.axes_at(figure, 0.6 + wide + 0.25, lower, wide, PANEL), baselines)
     heat = style.axes_at(figure, style.LONG - 3.6 - style.MARGIN, lower, 3.6, PANEL)
