@@ -38,7 +38,7 @@ def pca_tables(
             frame[column] = frame[column].astype(str)
     columns = {f"pc{number + 1}": scores[:, number] for number in range(scores.shape[1])}
     table = keys.iloc[rows][KEY].assign(**columns)
-    table = table.merge(known[[*KEY, "label", "identified"]], how="left", on=KEY)
+    table = table.merge(known[[*KEY, "label", "identified", "reason"]], how="left", on=KEY)
     table["label"] = table["label"].astype(str)
     components = pd.DataFrame(
         {
