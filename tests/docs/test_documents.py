@@ -11,7 +11,7 @@ from test_numbers import ROOT, numbers
 from kernelatlas.errors import KernelAtlasError
 
 README = ROOT / "README.md"
-PAGES = [README, *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [README, ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 DICTIONARY = ROOT / "results" / "README.md"
 NAMES = [path.relative_to(ROOT).as_posix() for path in PAGES]
 NUMBERED = [name for name in NAMES if "\n<!-- numbers: " in (ROOT / name).read_text()]
