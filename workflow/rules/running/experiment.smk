@@ -16,6 +16,7 @@ try:
         config["dynamics"],
         every_tag=config["tags"] == "all",
         kernels=f"{RESULTS}/kernels",
+        root=ROOT,
     )
 except KernelAtlasError as error:
     stop(error)
