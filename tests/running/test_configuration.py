@@ -1,5 +1,6 @@
 """The config: the project's own is valid, and a wrong one is told in words."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,8 @@ from kernelatlas.running.configuration import (
     checked,
     merged,
     read,
+    refuse_folder,
     refuse_missing,
-    refuse_unwritable,
     settings,
 )
 
@@ -121,9 +122,47 @@ def test_a_wrong_key_or_value_is_named(config, key, value, parts):
         assert part in str(error.value)
 
 
-def test_a_folder_that_is_not_there_yet_can_be_made(tmp_path):
-    refuse_unwritable(tmp_path)
-    refuse_unwritable(tmp_path / "new")
+def test_results_may_be_in_a_folder_that_is_not_there_yet(tmp_path):
+    refuse_folder(tmp_path, ROOT)
+    refuse_folder(tmp_path / "new/deep", ROOT)
+    refuse_folder(ROOT / "results", ROOT)
+    refuse_folder(ROOT / "results_other", ROOT)
+
+
+@pytest.mark.parametrize("name", ["file", "file/deep"])
+def test_results_may_not_be_under_a_file(tmp_path, name):
+    (tmp_path / "file").touch()
+    with pytest.raises(KernelAtlasError, match="file: is a file: name a folder with `results`"):
+        refuse_folder(tmp_path / name, ROOT)
+
+
+@pytest.mark.parametrize("name", ["workflow", "docs/new", "workflow/zoos/../rules", "./tests"])
+def test_results_may_not_be_among_the_workflows_own_files(name):
+    with pytest.raises(KernelAtlasError, match="is the workflow's own"):
+        refuse_folder(ROOT / name, ROOT)
+
+
+def test_results_may_not_be_where_nothing_can_be_written(monkeypatch, tmp_path):
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != tmp_path)  # root may all
+    with pytest.raises(KernelAtlasError, match=f"{tmp_path} cannot be written"):
+        refuse_folder(tmp_path / "new", ROOT)
+
+
+@pytest.mark.parametrize("value", ["", ".", "..", "/", "./", "../..", "a{b}", "<results>", 7, None])
+def test_results_need_a_folder_of_their_own(config, value):
+    with pytest.raises(KernelAtlasError, match="results"):
+        checked({**config, "results": value})
+
+
+def test_results_in_the_working_folder_have_a_relative_path(config, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for value, meant in {
+        str(tmp_path / "r/"): "r",
+        "./a//b/": "a/b",
+        "../c": "../c",
+        "/somewhere/else/": "/somewhere/else",
+    }.items():
+        assert checked({**config, "results": value})["results"] == meant
 
 
 def test_a_folder_that_is_named_must_be_there(tmp_path):

@@ -4,8 +4,8 @@ import re
 from pathlib import Path
 
 import pytest
+import snakemake.api
 import snakemake.parser
-import snakemake.workflow
 from snakemake_interface_executor_plugins.settings import CommonSettings
 from snakemake_interface_executor_plugins.workflow import WorkflowExecutorInterface
 
@@ -24,7 +24,7 @@ def test_rules_ask_only_for_what_is_documented():
     }
     public = {"current_basedir", "overwrite_configfiles"}
     assert found == {"basedir", "executor_plugin"} | public
-    assert all(hasattr(snakemake.workflow.Workflow, name) for name in public), LOWER
+    assert all(hasattr(snakemake.api.Workflow, name) for name in public), LOWER
 
 
 def test_the_interface_for_executors_tells_where_jobs_run():

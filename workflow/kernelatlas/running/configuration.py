@@ -3,6 +3,7 @@
 import contextlib
 import math
 import os
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,9 @@ from kernelatlas.running.documents import read_yaml, refuse_wildcards, resolved
 from kernelatlas.running.schema import SCHEMAS, validate
 from kernelatlas.running.upgrade import refuse_replaced
 
+SPECIAL = r"[\s\"'\\$&;|<>()*?\[\]{}!`]"  # to a shell
+# Folders of the workflow in which no results may be.
+SOURCES = ("workflow", "resources", "envs", "profiles", "tests", "docs", "benchmarks", ".git")
 # Keys whose values are paths that are read; `results` counts from the working folder.
 PATHS = ("zoo", "dynamics", "images", "container", "evidence.published")
 
@@ -130,7 +134,10 @@ def checked(config: dict[str, Any], file: str = "config.yaml") -> dict[str, Any]
     for key in ("zoo", "dynamics"):
         if config[key] is not None:
             refuse_wildcards(config[key], f"{file}: {key}")
-    return {**config, "results": os.path.normpath(config["results"])}
+    results = os.path.normpath(config["results"])
+    if Path(results).is_relative_to(Path.cwd()) and Path(results) != Path.cwd():
+        results = os.path.relpath(results)  # or Snakemake would take one file for two
+    return {**config, "results": results}
 
 
 def typed(value: Any, schema: Mapping[str, Any]) -> Any:
@@ -179,14 +186,57 @@ def refuse_missing(key: str, folder: str | None) -> None:
         )
 
 
-def refuse_unwritable(folder: str | os.PathLike[str]) -> None:
-    """Stop if a folder exists but cannot be written.
+def refuse_paths(root: str | os.PathLike[str], python: str) -> None:
+    """Stop if Snakemake would misread the path of the workflow or of Python.
+
+    Parameters
+    ----------
+    root
+        The workflow's own folder.
+    python
+        Path of the interpreter, which Snakemake gives to a shell as it is.
+
+    Raises
+    ------
+    KernelAtlasError
+        Naming the path.
+    """
+    if found := sorted(set("{}") & set(str(root))):
+        raise KernelAtlasError(
+            f"{root}: Snakemake runs no scripts in a folder whose path has {' '.join(found)}: "
+            "rename the folder"
+        )
+    if found := sorted(set(re.findall(SPECIAL, python))):
+        raise KernelAtlasError(
+            f"{python}: Snakemake starts no Python whose path has {' '.join(map(repr, found))}: "
+            "rename the folder, or use an environment elsewhere (make VENV=/path/to/environment)"
+        )
+
+
+def refuse_folder(folder: str | os.PathLike[str], root: str | os.PathLike[str]) -> None:
+    """Stop if results cannot be written to a folder, or should not be.
+
+    Parameters
+    ----------
+    folder
+        Of the results; it need not exist.
+    root
+        The workflow's own folder.
 
     Raises
     ------
     KernelAtlasError
         Naming the folder.
     """
-    path = Path(folder)
-    if path.exists() and not os.access(path, os.W_OK):
-        raise KernelAtlasError(f"{path.absolute()} cannot be written: check its permissions")
+    path = Path(folder).absolute()
+    above = next(place for place in (path, *path.parents) if os.path.exists(place))
+    if not above.is_dir():
+        raise KernelAtlasError(f"{above}: is a file: name a folder with `results` in the config")
+    if not os.access(above, os.W_OK):
+        raise KernelAtlasError(f"{above} cannot be written: check its permissions")
+    for name in SOURCES:
+        source = (Path(root) / name).resolve()
+        if source == path.resolve() or source in path.resolve().parents:
+            raise KernelAtlasError(
+                f"{path}: is the workflow's own: name another folder with `results` in the config"
+            )

@@ -1,6 +1,8 @@
 """YAML files that users write, and the paths in them."""
 
+import json
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -38,9 +40,12 @@ def read_yaml(path: str | os.PathLike[str], missing: str) -> Any:
     KernelAtlasError
         Naming the file, and what to do about it.
     """
+    text = ""
     try:
         text = Path(path).read_bytes().decode("utf-8-sig")
-        return yaml.load(text, _Loader)
+        content = yaml.load(text, _Loader)
+        json.dumps(content, default=str, skipkeys=True)  # an alias may stand within its own anchor
+        return content
     except FileNotFoundError:
         raise KernelAtlasError(f"{path}: {missing}") from None
     except IsADirectoryError:
@@ -52,9 +57,9 @@ def read_yaml(path: str | os.PathLike[str], missing: str) -> Any:
     except UnicodeDecodeError:
         raise KernelAtlasError(f"{path}: is no UTF-8 text: save it as UTF-8") from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        text = " ".join(str(error).split()) or type(error).__name__
-        hint = ": indent with spaces, not with tabs" if r"'\t'" in text else ""
-        raise KernelAtlasError(f"{path}: not valid YAML: {text}{hint}") from error
+        said = " ".join(str(error).replace('in "<unicode string>", ', "").split())
+        hint = ": indent with spaces, not with tabs" if re.search(r"^ *\t", text, re.M) else ""
+        raise KernelAtlasError(f"{path}: not valid YAML: {said}{hint}") from error
 
 
 def resolved(

@@ -15,6 +15,7 @@ from kernelatlas.sources.registry import Tag, check_architecture, is_pattern, re
 SOURCES = {"file", "package", "hub", "url", "init"}
 OPTIONS = ("key", "fused", "depthwise")
 LONGEST = 200  # characters of a name: files have up to 255, and add to it
+PERIODIC = re.compile(r"(.+)\1{19}$")  # what Snakemake refuses
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -165,8 +166,13 @@ def _yaml(path: str, schema: str) -> dict[str, Any]:
     if data is None and schema == "zoo":
         raise KernelAtlasError(f"{path}: the zoo is empty: list models under `families`")
     if schema == "zoo" and isinstance(data, dict) and isinstance(data.get("families"), dict):
-        for family in data["families"]:  # the schema would not say that a name is no text
+        # The schema would not say what to do if YAML reads a name as something else.
+        for family, entries in data["families"].items():
             _check_name(family, "family", path)
+            for entry in entries if isinstance(entries, list) else ():
+                name = entry.get("name", "") if isinstance(entry, dict) else entry
+                if not isinstance(name, str):
+                    _check_name(name, "model", path)
     validate({} if data is None else data, schema, path)
     return data or {}
 
@@ -267,7 +273,7 @@ def _model(entry: dict[str, Any], family: str, path: str, root: str | Path) -> M
     if source is None:
         return model
     found = resolved(source, Path(path).parent, root, os.path.isfile)
-    if not Path(found).is_file():
+    if not os.path.isfile(found):
         raise KernelAtlasError(
             f"{path}: model '{name}': no file '{source}' (seen from the folder of the zoo): "
             "correct the path or remove the entry"
@@ -279,12 +285,18 @@ def _model(entry: dict[str, Any], family: str, path: str, root: str | Path) -> M
 def _check_name(name: Any, kind: str, path: str) -> None:
     if type(name) is not str:
         raise KernelAtlasError(
-            f"{path}: {kind} name {name!r} is no text for YAML: write it in quotes"
+            f"{path}: {kind} name '{name}' is no text for YAML, which reads numbers, dates, null, "
+            "yes, no, on and off as such: write it in quotes"
         )
     if len(name) > LONGEST:
         raise KernelAtlasError(
             f"{path}: {kind} name '{name[:40]}…' has {len(name)} characters, too many for the "
             f"names of files: use at most {LONGEST}"
+        )
+    if PERIODIC.search(name):
+        raise KernelAtlasError(
+            f"{path}: {kind} name '{name[:40]}…' ends with the same characters over and over, which "
+            "Snakemake takes for an endless recursion: choose another"
         )
     if not NAME.fullmatch(name):
         raise KernelAtlasError(

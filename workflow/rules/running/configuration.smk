@@ -25,8 +25,9 @@ os.environ.setdefault("MALLOC_MMAP_THRESHOLD_", str(32 * 2**20))
 
 from kernelatlas.errors import KernelAtlasError
 from kernelatlas.running.configuration import (
+    refuse_folder,
     refuse_missing,
-    refuse_unwritable,
+    refuse_paths,
     settings,
 )
 from kernelatlas.sources.zoo import lock_of
@@ -41,6 +42,7 @@ def stop(message):
 # Not by `configfile:`, with which Snakemake would look for the defaults in the working folder, and
 # read 7 and "7" as two keys.
 try:
+    refuse_paths(ROOT, sys.executable)
     ALONE = os.path.samefile(workflow.basedir, ROOT)
     config.update(settings(config, workflow.overwrite_configfiles, ROOT, ALONE))
     refuse_missing("images", config["images"])
