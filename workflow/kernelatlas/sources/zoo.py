@@ -295,8 +295,8 @@ def _check_name(name: Any, kind: str, path: str) -> None:
         )
     if PERIODIC.search(name):
         raise KernelAtlasError(
-            f"{path}: {kind} name '{name[:40]}…' ends with the same characters over and over, which "
-            "Snakemake takes for an endless recursion: choose another"
+            f"{path}: {kind} name '{name[:40]}…' ends with the same characters over and over, "
+            "which Snakemake takes for an endless recursion: choose another"
         )
     if not NAME.fullmatch(name):
         raise KernelAtlasError(
