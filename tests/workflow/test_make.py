@@ -67,7 +67,8 @@ def test_snakemake_refuses_a_python_under_an_odd_path(fresh, tmp_path):
     assert error.startswith(f"ERROR {python}: Snakemake starts no Python")
 
 
-def test_braces_in_the_path_of_the_workflow_are_refused(fresh, tmp_path):
-    fresh.path.rename(tmp_path / "a{b}")
-    run = Project(tmp_path / "a{b}").snakemake("all", "--dry-run")
-    assert run.errors[0].startswith(f"ERROR {tmp_path}/a{{b}}: Snakemake runs no scripts")
+@pytest.mark.parametrize("name", ["a{b}", "a:b"])
+def test_braces_and_colons_in_the_path_of_the_workflow_are_refused(fresh, tmp_path, name):
+    fresh.path.rename(tmp_path / name)
+    run = Project(tmp_path / name).snakemake("all", "--dry-run")
+    assert run.errors[0].startswith(f"ERROR {tmp_path}/{name}: Snakemake runs no scripts")

@@ -201,7 +201,7 @@ def refuse_paths(root: str | os.PathLike[str], python: str) -> None:
     KernelAtlasError
         Naming the path.
     """
-    if found := sorted(set("{}") & set(str(root))):
+    if found := sorted(set("{}:") & set(str(root))):
         raise KernelAtlasError(
             f"{root}: Snakemake runs no scripts in a folder whose path has {' '.join(found)}: "
             "rename the folder"
