@@ -18,20 +18,29 @@ CORES ?= all
 ROOMS := $(addprefix tests/,running kernels sources clustering evidence training release tables figures docs)
 # Tests of the workflow that run beside those of the library, so that both take the same time.
 WITH_LIBRARY := $(addprefix tests/workflow/test_,from_a_hub.py zoo_of_formats.py)
-BIN := .venv/bin
+# The environment, relative to this folder or absolute.
+VENV ?= .venv
+BIN := $(VENV)/bin
+export ENVIRONMENT := $(if $(filter /%,$(VENV)),$(VENV),$(CURDIR)/$(VENV))
 # The folder of the results, as config.yaml has it.
 RESULTS = $(shell sed -n 's/^results: *\([^ ]*\).*/\1/p' config.yaml)
-export PATH := $(CURDIR)/$(BIN):$(PATH)
+export PATH := $(ENVIRONMENT)/bin:$(PATH)
 
-.PHONY: all setup test test-library test-workflow test-slurm check report lock registry benchmark dynamics evidence frozen release docs verify-hub clean
+.PHONY: all setup plain test test-library test-workflow test-slurm check report lock registry benchmark dynamics evidence frozen release docs verify-hub clean
 all: setup
 	snakemake --cores $(CORES) all
 
-setup: .venv/ready
+setup: $(VENV)/ready
+
+# Snakemake gives the path of Python to a shell as it is, and colons divide PATH.
+plain:
+	@odd=$$(printf %s "$$ENVIRONMENT" | tr -d '[:alnum:]\200-\377@%+=,./_-'); \
+	test -z "$$odd" || { echo "ERROR $$ENVIRONMENT: Snakemake starts no Python in a folder whose path has $$odd:" \
+	"rename the folder, or have the environment elsewhere: make VENV=/path/to/environment" >&2; exit 1; }
 
 # Source distributions are allowed: a few pure Python packages have no wheel.
-.venv/ready: envs/requirements.txt pyproject.toml
-	$(PYTHON) -m venv .venv
+$(VENV)/ready: envs/requirements.txt pyproject.toml | plain
+	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --require-hashes -r envs/requirements.txt
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation -e .
 	touch $@

@@ -1,14 +1,6 @@
-import copy
-
 from snakemake.utils import min_version
 
-min_version("9.14")
-
-# What --configfile and --config say, before the defaults join it.
-GIVEN = copy.deepcopy(config)
-
-
-configfile: "config.yaml"
+min_version("9.17.1")
 
 
 include: "workflow/rules/running/configuration.smk"

@@ -23,12 +23,15 @@ FOLDERS = "workflow|docs|tests|benchmarks|envs|profiles|resources"
 OPTIONS = {
     "--apptainer-args": True,
     "--cache": True,
+    "--configfile": True,
     "--cores": True,
     "--resources": True,
     "--rerun-triggers": True,
     "--software-deployment-method": True,
     "--workflow-profile": True,
+    "-d": True,
     "-n": False,
+    "-s": True,
     "--unlock": False,
 }
 SEVERAL = {"--config", "--set-resources", "--cache"}  # followed by any number of values

@@ -64,8 +64,29 @@ def test_models_are_sorted_and_keep_their_family(load):
             "'X' of family 'a' stands also",
         ),
         ("families: {a: [{name: x, init: y}], a: [{name: z, init: y}]}", "'a' stands twice"),
-        ("families: {2024: [convnext_tiny]}", "family name 2024 is no text for YAML"),
-        ("families: {no: [convnext_tiny]}", "family name False is no text for YAML"),
+        ("families: {2024: [convnext_tiny]}", "family name '2024' is no text for YAML"),
+        ("families: {no: [convnext_tiny]}", "family name 'False' is no text for YAML"),
+        ("families: {null: [convnext_tiny]}", "family name 'None' is no text"),
+        ("families: {2024-01-01: [convnext_tiny]}", "family name '2024-01-01' is no text"),
+        ("families: {1.5: [convnext_tiny]}", "family name '1.5' is no text"),
+        ("families: {12:30: [convnext_tiny]}", "write it in quotes"),
+        ("families: {[a]: [convnext_tiny]}", "unhashable key"),
+        ("families: {a: [7]}", "model name '7' is no text"),
+        ("families: {a: [null]}", "write it in quotes"),
+        ("families: {a: [{name: on, file: net.safetensors}]}", "model name 'True' is no text"),
+        ("families: {a: [{name: 2024-01-01, init: y}]}", "model name '2024-01-01' is no text"),
+        ("families: {a: [{<<: 3, name: x}]}", "expected a mapping or list of mappings for merging"),
+        ("families: &a {f: *a}", "Circular reference"),
+        ("families:\n\ta: [convnext_tiny]", "indent with spaces, not with tabs"),
+        ("families: {a: [convnext_tiny]}\n---\nb: 1", "expected a single document"),
+        ("families: !!python/name:os.system {}", "could not determine a constructor"),
+        ("families: {2024-13-45: [convnext_tiny]}", "month must be in 1..12"),
+        (f"families: {{{'f' * 240}: [convnext_tiny]}}", "has 240 characters, too many"),
+        (f"families: {{a: [{{name: {'m' * 240}, init: y}}]}}", "use at most 200"),
+        (f"families: {{{'ab' * 20}: [convnext_tiny]}}", "the same characters over and over"),
+        (f"families: {{a: [{{name: m, file: {'m' * 300}}}]}}", "no file 'mmm"),
+        ('families: {a: [{name: m, file: "a\\0b"}]}', "no file 'a"),
+        ("families: {a: [{name: m, file: .}]}", "no file '.'"),
         ("families: {f: [convnext_tiny], F: [convnext_nano]}", "'f' and 'F' differ in case alone"),
         ("families: {a: [convnextv2_bse.fcmae]}", "did you mean 'convnextv2_base.fcmae"),
         ("families: {a: [convnxt_tiny]}", "did you mean 'convnext_tiny"),
@@ -98,6 +119,65 @@ def test_a_bad_zoo_is_one_clear_error(load, text, message):
     assert message in str(caught.value)
     assert str(caught.value).startswith("zoo.yaml: ")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-32", "latin-1"])
+def test_a_zoo_in_another_encoding_is_to_be_saved_as_utf_8(load, tmp_path, encoding):
+    text = "families: {a: [{name: x, file: net.safetensors, trained_on: Bücher}]}"
+    assert load(text)[0].trained_on == "Bücher"
+    (tmp_path / "zoo.yaml").write_bytes(text.encode(encoding))
+    with pytest.raises(KernelAtlasError, match=r"^zoo\.yaml: is no UTF-8 text: save it as UTF-8$"):
+        load_zoo("zoo.yaml")
+    (tmp_path / "zoo.yaml").write_bytes(text.encode("utf-8-sig"))  # as some editors save it
+    assert load_zoo("zoo.yaml")[0].trained_on == "Bücher"
+
+
+def test_a_zoo_that_is_a_folder_is_named(tmp_path):
+    with pytest.raises(KernelAtlasError, match="is a folder: name a YAML file in it"):
+        load_zoo(tmp_path)
+
+
+def test_merge_keys_share_what_entries_have_in_common(load):
+    models = load(
+        "families:\n"
+        "  a: &a\n"
+        "    - &x {name: x, file: net.safetensors, trained_on: pictures}\n"
+        "    - {<<: *x, name: y}\n"
+        "    - {<<: [{fused: true}, *x], name: z}\n"
+    )
+    assert [(m.name, m.trained_on, m.fused) for m in models] == [
+        ("x", "pictures", False),
+        ("y", "pictures", False),
+        ("z", "pictures", True),
+    ]
+
+
+def test_paths_count_from_the_zoo_or_else_from_the_workflow(tmp_path, monkeypatch):
+    for file in ("zoos/nets/a.pth", "atlas/nets/a.pth", "atlas/nets/b.pth", "nets/c.pth"):
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / file).touch()
+    monkeypatch.chdir(tmp_path)
+    zoo = tmp_path / "zoos/zoo.yaml"
+    zoo.write_text(
+        "families:\n"
+        "  f:\n"
+        "    - {name: a, file: nets/a.pth}\n"
+        "    - {name: b, file: nets/b.pth}\n"
+        "    - {name: c, file: ..//nets/./c.pth}\n"
+        f"    - {{name: d, file: {tmp_path}//nets/c.pth}}\n"
+    )
+    files = [model.file for model in load_zoo("zoos/zoo.yaml", root=tmp_path / "atlas")]
+    assert files == ["zoos/nets/a.pth", "atlas/nets/b.pth", "nets/c.pth", f"{tmp_path}/nets/c.pth"]
+    with pytest.raises(KernelAtlasError, match=r"'b': no file 'nets/b\.pth' \(seen"):
+        load_zoo("zoos/zoo.yaml")
+
+
+@pytest.mark.parametrize("folder", ["a{b}", "{", "c<d>"])
+def test_paths_that_snakemake_would_read_as_patterns_are_refused(load, tmp_path, folder):
+    (tmp_path / folder).mkdir()
+    (tmp_path / folder / "net.pth").touch()
+    with pytest.raises(KernelAtlasError, match=r"Snakemake takes no paths with .*rename"):
+        load(f"families: {{f: [{{name: a, file: '{folder}/net.pth'}}]}}")
 
 
 def test_a_missing_zoo_is_named(tmp_path):

@@ -500,18 +500,26 @@ def test_recipes_are_read(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "content", [b"a: [", b"\xff\xfe\x00\x80", b"a: \x07", b"a: b: c", b"", b"[1]"]
+    ("content", "message"),
+    [
+        (b"a: [", r"not valid YAML: \S"),
+        (b"\xff\xfe\x00\x80", "save it as UTF-8"),
+        (b"a: \x07", "control characters are not allowed"),
+        (b"a: b: c", "mapping values are not allowed"),
+        (b"", "not a recipe: write a mapping"),
+        (b"[1]", "not a recipe: write a mapping"),
+    ],
 )
-def test_what_is_no_recipe(tmp_path, content):
+def test_what_is_no_recipe(tmp_path, content, message):
     path = tmp_path / "net.yaml"
     path.write_bytes(content)
-    with pytest.raises(KernelAtlasError, match=r"net\.yaml: not a recipe: \S") as caught:
+    with pytest.raises(KernelAtlasError, match=rf"net\.yaml: .*{message}") as caught:
         read_recipe(path)
     assert "\n" not in str(caught.value)
 
 
 def test_a_recipe_that_is_missing(tmp_path):
-    with pytest.raises(KernelAtlasError, match=r"net\.yaml: not a recipe: .*No such file"):
+    with pytest.raises(KernelAtlasError, match=r"net\.yaml: no such recipe"):
         read_recipe(tmp_path / "net.yaml")
 
 

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
+import snakemake.api
 import snakemake.parser
 from snakemake_interface_executor_plugins.settings import CommonSettings
 from snakemake_interface_executor_plugins.workflow import WorkflowExecutorInterface
@@ -16,11 +17,14 @@ LOWER = "workflow/rules no longer work with this Snakemake: lower its bound in p
 
 
 def test_rules_ask_only_for_what_is_documented():
-    # basedir: in the documentation. executor_plugin: of the interface for executors.
+    # basedir: in the documentation. executor_plugin: of the interface for executors. The others are
+    # public, and have no substitute: where a module is, and where the user's config files are.
     found = {
         name for path in FILES for name in re.findall(r"\bworkflow\.([a-z_]\w*)", path.read_text())
     }
-    assert found == {"basedir", "executor_plugin"}
+    public = {"current_basedir", "overwrite_configfiles"}
+    assert found == {"basedir", "executor_plugin"} | public
+    assert all(hasattr(snakemake.api.Workflow, name) for name in public), LOWER
 
 
 def test_the_interface_for_executors_tells_where_jobs_run():

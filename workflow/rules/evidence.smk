@@ -177,7 +177,7 @@ use rule job as parity with:
 use rule job as frozen_training with:
     input:
         recipe=lambda wildcards: recipe_of(
-            "workflow/zoos/recipes/short/convnextv2_short.yaml"
+            of_workflow("workflow/zoos/recipes/short/convnextv2_short.yaml")
         ),
         masterkeys=frozen_only("<results>/masterkeys/k7.safetensors"),
         learned=frozen_only("<results>/frozen/learned_seed{seed}.safetensors"),

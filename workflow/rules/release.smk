@@ -22,7 +22,7 @@ use rule short_job as release_manifest with:
         files=released,
         kernels=expand("<results>/kernels/{model}.parquet", model=MODELS),
         # As seen from the working folder: a copy of it has the same input.
-        dictionary=os.path.relpath(Path(workflow.basedir) / "results" / "README.md"),
+        dictionary=of_workflow("results/README.md"),
     output:
         manifest="<results>/release/manifest.json",
         card="<results>/release/README.md",

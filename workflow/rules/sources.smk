@@ -26,7 +26,7 @@ use rule job as lock with:
     input:
         expand("<results>/kernels/{model}.parquet", model=EXPERIMENT.remote),
     output:
-        str(lock_of(config["zoo"])),
+        local(str(lock_of(config["zoo"]))),
     pathvars:
         name="lock",
     localrule: True

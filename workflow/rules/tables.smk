@@ -474,7 +474,7 @@ use rule short_job as tables_accuracy with:
     input:
         models="<results>/tables/models.parquet",
         weights=[model.file for model in OF_KNOWN_ACCURACY],
-        imagenet="workflow/zoos/imagenet_top1.csv",
+        imagenet=of_workflow("workflow/zoos/imagenet_top1.csv"),
     output:
         **tables(
             of="evidence", accuracy="accuracy", correlations="accuracy_correlations"

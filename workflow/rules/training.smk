@@ -9,7 +9,7 @@ rule zoo:
 use rule job as network with:
     input:
         recipe=lambda wildcards: recipe_of(
-            f"workflow/zoos/recipes/{wildcards.network}.yaml"
+            of_workflow(f"workflow/zoos/recipes/{wildcards.network}.yaml")
         ),
     output:
         weights="<results>/networks/{network}.safetensors",

@@ -3,15 +3,23 @@
 import contextlib
 import math
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from kernelatlas.errors import KernelAtlasError
+from kernelatlas.running.documents import read_yaml, refuse_wildcards, resolved
 from kernelatlas.running.schema import SCHEMAS, validate
 from kernelatlas.running.upgrade import refuse_replaced
+
+SPECIAL = r"[\s\"'\\$&;|<>()*?\[\]{}!`]"  # to a shell
+# Folders of the workflow in which no results may be.
+SOURCES = ("workflow", "resources", "envs", "profiles", "tests", "docs", "benchmarks", ".git")
+# Keys whose values are paths that are read; `results` counts from the working folder.
+PATHS = ("zoo", "dynamics", "images", "container", "evidence.published")
 
 
 def read(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -21,6 +29,91 @@ def read(config: Mapping[str, Any]) -> dict[str, Any]:
     parameters, are texts.
     """
     return typed(dict(config), _schema())
+
+
+def settings(
+    given: Mapping[str, Any],
+    files: Sequence[str | os.PathLike[str]],
+    root: str | os.PathLike[str],
+    alone: bool,
+) -> dict[str, Any]:
+    """Return the config: the defaults, and over them what the user gives.
+
+    Relative paths count from the folder of the file that names them, or else from the working
+    folder; what is not there counts from the workflow's own folder.
+
+    Parameters
+    ----------
+    given
+        What Snakemake has from config files and the command line, or from a module statement.
+    files
+        The config files of the command line, to find where a path in `given` stands.
+    root
+        The workflow's own folder, whose config.yaml has the defaults.
+    alone
+        Whether this is no part of another workflow: then config.yaml in the working folder counts.
+
+    Raises
+    ------
+    KernelAtlasError
+        If a file cannot be read, or the config is not valid.
+    """
+    defaults, own = Path(root) / "config.yaml", Path("config.yaml")
+    configs = [_read_file(defaults, root)]
+    if alone and own.exists() and not own.samefile(defaults):
+        configs.append(_read_file(own, root))
+    texts = read(given)
+
+    def folder(key: str, value: str) -> Path:
+        """Return the folder of the last config file that says this."""
+        for file in reversed(files):
+            with contextlib.suppress(KernelAtlasError):  # Snakemake knows more formats
+                if _at(read_yaml(file, "no such file"), key) == value:
+                    return Path(file).parent
+        return Path()
+
+    return checked(merged([*configs, _with_paths(texts, folder, root)]))
+
+
+def _read_file(path: Path, root: str | os.PathLike[str]) -> dict[str, Any]:
+    content = read_yaml(path, "no such config file") or {}
+    if not isinstance(content, Mapping):
+        raise KernelAtlasError(f"{path}: write a mapping from keys to values, one a line")
+    return _with_paths(read(content), lambda key, value: path.parent, root)
+
+
+def _with_paths(
+    config: dict[str, Any], folder: Callable[[str, str], Path], root: str | os.PathLike[str]
+) -> dict[str, Any]:
+    """Return a config with all paths as seen from the working folder."""
+    found = dict(config)
+    for key in PATHS:
+        value = _at(config, key)
+        if isinstance(value, str) and value and "://" not in value:
+            section, _, name = key.rpartition(".")
+            path = resolved(value, folder(key, value), root)
+            found = merged([found, {section: {name: path}} if section else {name: path}])
+    return found
+
+
+def _at(config: Any, key: str) -> Any:
+    """Return the value of a key, or of `section.key`; None if there is none."""
+    for name in key.split("."):
+        config = config.get(name) if isinstance(config, Mapping) else None
+    return config
+
+
+def merged(configs: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return configs in one: later values go before, and mappings are merged key by key."""
+    whole: dict[str, Any] = {}
+    for config in configs:
+        for key, value in config.items():
+            former = whole.get(key)
+            if isinstance(former, Mapping) and isinstance(value, Mapping):
+                whole[key] = merged([former, value])
+            else:
+                whole[key] = value
+    return whole
 
 
 def _schema() -> dict[str, Any]:
@@ -38,7 +131,13 @@ def checked(config: dict[str, Any], file: str = "config.yaml") -> dict[str, Any]
     refuse_replaced(config, file)
     config = read(config)
     validate(config, "config", file)
-    return {**config, "results": os.path.normpath(config["results"])}
+    for key in ("zoo", "dynamics"):
+        if config[key] is not None:
+            refuse_wildcards(config[key], f"{file}: {key}")
+    results = os.path.normpath(config["results"])
+    if Path(results).is_relative_to(Path.cwd()) and Path(results) != Path.cwd():
+        results = os.path.relpath(results)  # or Snakemake would take one file for two
+    return {**config, "results": results}
 
 
 def typed(value: Any, schema: Mapping[str, Any]) -> Any:
@@ -87,14 +186,57 @@ def refuse_missing(key: str, folder: str | None) -> None:
         )
 
 
-def refuse_unwritable(folder: str | os.PathLike[str]) -> None:
-    """Stop if a folder exists but cannot be written.
+def refuse_paths(root: str | os.PathLike[str], python: str) -> None:
+    """Stop if Snakemake would misread the path of the workflow or of Python.
+
+    Parameters
+    ----------
+    root
+        The workflow's own folder.
+    python
+        Path of the interpreter, which Snakemake gives to a shell as it is.
+
+    Raises
+    ------
+    KernelAtlasError
+        Naming the path.
+    """
+    if found := sorted(set("{}:") & set(str(root))):
+        raise KernelAtlasError(
+            f"{root}: Snakemake runs no scripts in a folder whose path has {' '.join(found)}: "
+            "rename the folder"
+        )
+    if found := sorted(set(re.findall(SPECIAL, python))):
+        raise KernelAtlasError(
+            f"{python}: Snakemake starts no Python whose path has {' '.join(map(repr, found))}: "
+            "rename the folder, or use an environment elsewhere (make VENV=/path/to/environment)"
+        )
+
+
+def refuse_folder(folder: str | os.PathLike[str], root: str | os.PathLike[str]) -> None:
+    """Stop if results cannot be written to a folder, or should not be.
+
+    Parameters
+    ----------
+    folder
+        Of the results; it need not exist.
+    root
+        The workflow's own folder.
 
     Raises
     ------
     KernelAtlasError
         Naming the folder.
     """
-    path = Path(folder)
-    if path.exists() and not os.access(path, os.W_OK):
-        raise KernelAtlasError(f"{path.absolute()} cannot be written: check its permissions")
+    path = Path(folder).absolute()
+    above = next(place for place in (path, *path.parents) if os.path.exists(place))
+    if not above.is_dir():
+        raise KernelAtlasError(f"{above}: is a file: name a folder with `results` in the config")
+    if not os.access(above, os.W_OK):
+        raise KernelAtlasError(f"{above} cannot be written: check its permissions")
+    for name in SOURCES:
+        source = (Path(root) / name).resolve()
+        if source == path.resolve() or source in path.resolve().parents:
+            raise KernelAtlasError(
+                f"{path}: is the workflow's own: name another folder with `results` in the config"
+            )

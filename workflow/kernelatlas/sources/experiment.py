@@ -30,6 +30,7 @@ class Experiment:
         dynamics: str | None,
         every_tag: bool = False,
         kernels: str | Path = "results/kernels",
+        root: str | Path = ".",
     ) -> "Experiment":
         """Read both zoo files.
 
@@ -42,13 +43,17 @@ class Experiment:
         kernels
             Folder of the kernel tables, which tell what is already as the lock file says.
 
+        root
+            As for `load_zoo`.
+
         Raises
         ------
         KernelAtlasError
             As `load_zoo` and `load_dynamics`.
         """
-        models = [settled(m, Path(kernels) / f"{m.name}.parquet") for m in load_zoo(zoo, every_tag)]
-        checkpoints = load_dynamics(dynamics, models) if dynamics else []
+        entries = load_zoo(zoo, every_tag, root)
+        models = [settled(m, Path(kernels) / f"{m.name}.parquet") for m in entries]
+        checkpoints = load_dynamics(dynamics, models, root) if dynamics else []
         return cls({m.name: m for m in models}, {m.name: m for m in checkpoints})
 
     def model(self, name: str) -> Model:

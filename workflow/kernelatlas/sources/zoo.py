@@ -1,19 +1,21 @@
 """A zoo file: families of models and where each model's weights are."""
 
+import os.path
 import re
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from kernelatlas.errors import KernelAtlasError
+from kernelatlas.running.documents import read_yaml, refuse_wildcards, resolved
 from kernelatlas.running.schema import validate
 from kernelatlas.sources.packages import Packaged, find
 from kernelatlas.sources.registry import Tag, check_architecture, is_pattern, resolve
 
 SOURCES = {"file", "package", "hub", "url", "init"}
 OPTIONS = ("key", "fused", "depthwise")
+LONGEST = 200  # characters of a name: files have up to 255, and add to it
+PERIODIC = re.compile(r"(.+)\1{19}$")  # what Snakemake refuses
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -94,30 +96,23 @@ class Model:
         return {key: value for key in OPTIONS if (value := getattr(self, key))}
 
 
-class _Loader(yaml.CSafeLoader):
-    """YAML that refuses a key that stands twice; PyYAML would silently take the last."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        for key in keys:
-            if keys.count(key) > 1:
-                raise yaml.YAMLError(f"key '{key}' stands twice, line {node.start_mark.line + 1}")
-        return super().construct_mapping(node, deep)
-
-
 def lock_of(path: str | Path) -> Path:
     """Return the path of a zoo's lock file."""
     return Path(path).with_suffix(".lock.yaml")
 
 
-def load_zoo(path: str | Path, every_tag: bool = False) -> list[Model]:
+def load_zoo(path: str | Path, every_tag: bool = False, root: str | Path = ".") -> list[Model]:
     """Read and check a zoo file, and the lock file beside it if there is one.
 
     Parameters
     ----------
+    path
+        Relative paths in the file count from its folder.
     every_tag
         Whether an architecture of timm without a tag stands for all its tags, or for
         timm's default one.
+    root
+        The folder that relative paths count from if there is nothing where they say.
 
     Returns
     -------
@@ -135,7 +130,6 @@ def load_zoo(path: str | Path, every_tag: bool = False) -> list[Model]:
     locked = _yaml(str(lock), "lock") if lock.exists() else {}
     families: dict[str, str] = {}
     for family in data["families"]:
-        _check_name(family, "family", path)
         twin = families.setdefault(family.lower(), family)
         if twin != family:
             raise KernelAtlasError(
@@ -150,7 +144,7 @@ def load_zoo(path: str | Path, every_tag: bool = False) -> list[Model]:
     models: dict[str, Model] = {}  # by name in lower case: some file systems take A for a
     by_name = [item for item in entries if not _is_open(item[0])]
     for entry, family in by_name:
-        _add(models, _model(entry, family, path), path)
+        _add(models, _model(entry, family, path, root), path)
     explicit = set(models)
     for entry, family in (item for item in entries if _is_open(item[0])):
         for tag in _tags(entry["name"], path, every_tag):
@@ -168,30 +162,30 @@ def load_zoo(path: str | Path, every_tag: bool = False) -> list[Model]:
 
 
 def _yaml(path: str, schema: str) -> dict[str, Any]:
-    try:
-        data = yaml.load(Path(path).read_text(), _Loader)
-    except FileNotFoundError as error:
-        raise KernelAtlasError(
-            f"{path}: no such zoo file: check `zoo` and `dynamics` in the config"
-        ) from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise KernelAtlasError(f"{path}: cannot be read ({error}): check `zoo`") from error
-    except yaml.YAMLError as error:
-        text = " ".join(str(error).split())
-        raise KernelAtlasError(f"{path}: not valid YAML: {text}") from error
+    data = read_yaml(path, "no such zoo file: check `zoo` and `dynamics` in the config")
     if data is None and schema == "zoo":
         raise KernelAtlasError(f"{path}: the zoo is empty: list models under `families`")
-    validate(data or {}, schema, path)
+    if schema == "zoo" and isinstance(data, dict) and isinstance(data.get("families"), dict):
+        # The schema would not say what to do if YAML reads a name as something else.
+        for family, entries in data["families"].items():
+            _check_name(family, "family", path)
+            for entry in entries if isinstance(entries, list) else ():
+                name = entry.get("name", "") if isinstance(entry, dict) else entry
+                if not isinstance(name, str):
+                    _check_name(name, "model", path)
+    validate({} if data is None else data, schema, path)
     return data or {}
 
 
-def load_dynamics(path: str | Path, zoo: list[Model]) -> list[Model]:
+def load_dynamics(path: str | Path, zoo: list[Model], root: str | Path = ".") -> list[Model]:
     """Read and check a zoo of checkpoints of trainings.
 
     Parameters
     ----------
     zoo
         Models of the other zoo, whose names cannot be used again.
+    root
+        As for `load_zoo`.
 
     Raises
     ------
@@ -202,7 +196,7 @@ def load_dynamics(path: str | Path, zoo: list[Model]) -> list[Model]:
     taken = {model.name.lower(): model for model in zoo}
     states: dict[tuple[str, int], Model] = {}
     families: dict[str, str] = {}
-    for model in load_zoo(path):
+    for model in load_zoo(path, root=root):
         if model.network is None or model.step is None:
             raise KernelAtlasError(
                 f"{path}: model '{model.name}': a checkpoint of a training needs "
@@ -259,7 +253,7 @@ def _of_tag(tag: Tag, family: str, fields: dict[str, Any]) -> Model:
     )
 
 
-def _model(entry: dict[str, Any], family: str, path: str) -> Model:
+def _model(entry: dict[str, Any], family: str, path: str, root: str | Path) -> Model:
     fields = dict(entry)
     name = fields["name"]
     _check_name(name, "model", path)
@@ -276,18 +270,33 @@ def _model(entry: dict[str, Any], family: str, path: str) -> Model:
         raise KernelAtlasError(f"{path}: model '{name}': {error}") from error
     model = Model(family=family, **fields)
     source = model.file or model.recipe
-    if source is not None and not Path(source).is_file():
+    if source is None:
+        return model
+    found = resolved(source, Path(path).parent, root, os.path.isfile)
+    if not os.path.isfile(found):
         raise KernelAtlasError(
-            f"{path}: model '{name}': no file '{source}' (seen from the working folder): "
+            f"{path}: model '{name}': no file '{source}' (seen from the folder of the zoo): "
             "correct the path or remove the entry"
         )
-    return model
+    refuse_wildcards(found, f"{path}: model '{name}'")
+    return replace(model, file=found) if model.file else replace(model, init=found)
 
 
 def _check_name(name: Any, kind: str, path: str) -> None:
     if type(name) is not str:
         raise KernelAtlasError(
-            f"{path}: {kind} name {name!r} is no text for YAML: write it in quotes"
+            f"{path}: {kind} name '{name}' is no text for YAML, which reads numbers, dates, null, "
+            "yes, no, on and off as such: write it in quotes"
+        )
+    if len(name) > LONGEST:
+        raise KernelAtlasError(
+            f"{path}: {kind} name '{name[:40]}…' has {len(name)} characters, too many for the "
+            f"names of files: use at most {LONGEST}"
+        )
+    if PERIODIC.search(name):
+        raise KernelAtlasError(
+            f"{path}: {kind} name '{name[:40]}…' ends with the same characters over and over, "
+            "which Snakemake takes for an endless recursion: choose another"
         )
     if not NAME.fullmatch(name):
         raise KernelAtlasError(

@@ -3,9 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from kernelatlas.errors import KernelAtlasError
+from kernelatlas.running.documents import read_yaml
 from kernelatlas.running.schema import validate
 
 
@@ -62,10 +61,7 @@ def _merged(base: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
 
 
 def _yaml(path: str | Path) -> dict[str, Any]:
-    try:
-        content = yaml.safe_load(Path(path).read_text())
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise KernelAtlasError(f"{path}: not a recipe: {' '.join(str(error).split())}") from error
+    content = read_yaml(path, "no such recipe: correct the path")
     if not isinstance(content, dict):
         raise KernelAtlasError(f"{path}: not a recipe: write a mapping, see workflow/zoos/recipes/")
     return content

@@ -6,10 +6,11 @@ from dataclasses import asdict, is_dataclass
 from pathlib import Path
 
 from snakemake.logging import logger
-from snakemake.utils import update_config
 
-WORKFLOW = Path(workflow.basedir) / "workflow"
-ENVIRONMENT = str(Path(workflow.basedir) / "envs" / "environment.yaml")
+# The workflow's own folder, also where it is a module of another or included there.
+ROOT = Path(os.fspath(workflow.current_basedir)).parents[2]
+WORKFLOW = ROOT / "workflow"
+ENVIRONMENT = str(ROOT / "envs" / "environment.yaml")
 
 # So that scripts find the library in every environment and on every node.
 sys.path.insert(0, str(WORKFLOW))
@@ -24,10 +25,10 @@ os.environ.setdefault("MALLOC_MMAP_THRESHOLD_", str(32 * 2**20))
 
 from kernelatlas.errors import KernelAtlasError
 from kernelatlas.running.configuration import (
-    checked,
-    read,
+    refuse_folder,
     refuse_missing,
-    refuse_unwritable,
+    refuse_paths,
+    settings,
 )
 from kernelatlas.sources.zoo import lock_of
 
@@ -38,11 +39,12 @@ def stop(message):
     raise SystemExit(1)
 
 
+# Not by `configfile:`, with which Snakemake would look for the defaults in the working folder, and
+# read 7 and "7" as two keys.
 try:
-    # Once more what is given: in the config, 7 and "7" are two keys.
-    SETTINGS = read(config)
-    update_config(SETTINGS, read(GIVEN))
-    config.update(checked(SETTINGS))
+    refuse_paths(ROOT, sys.executable)
+    ALONE = os.path.samefile(workflow.basedir, ROOT)
+    config.update(settings(config, workflow.overwrite_configfiles, ROOT, ALONE))
     refuse_missing("images", config["images"])
 except KernelAtlasError as error:
     stop(error)

@@ -10,12 +10,13 @@ SLURM_LOGS = ".snakemake/slurm_logs"
 RESULTS = str(Path(rules.unmeasured_job.log[0]).parents[1])
 
 try:
-    refuse_unwritable(RESULTS)
+    refuse_folder(RESULTS, ROOT)
     EXPERIMENT = Experiment.load(
         config["zoo"],
         config["dynamics"],
         every_tag=config["tags"] == "all",
         kernels=f"{RESULTS}/kernels",
+        root=ROOT,
     )
 except KernelAtlasError as error:
     stop(error)

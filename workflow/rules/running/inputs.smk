@@ -31,6 +31,16 @@ RECIPES_BY_DATA = EXPERIMENT.recipes_by_data()
 DIGESTS = Digests(".snakemake/kernelatlas/digests.json")
 
 
+def outside(*files):
+    """Files that no rule makes, whose paths the prefix of a module leaves as they are."""
+    return [local(str(file)) for file in files]
+
+
+def of_workflow(path):
+    """A file of the workflow's own folder, as seen from the working folder."""
+    return local(os.path.relpath(ROOT / path))
+
+
 def model_of(wildcards):
     """The entry of {model} in the zoo, or among the checkpoints of trainings."""
     return EXPERIMENT.model(wildcards.model)
@@ -52,7 +62,7 @@ def checkpoint_of(wildcards):
     model = model_of(wildcards)
     if not model.trained:
         return f"<results>/untrained/{model.name}.safetensors"
-    return [model.file, *shards_of(model.file)] if model.file else []
+    return outside(model.file, *shards_of(model.file)) if model.file else []
 
 
 def digest_of_checkpoint(wildcards):
@@ -69,7 +79,7 @@ def digest_of_checkpoint(wildcards):
 def recipe_of(path):
     """The files that a recipe is made of; none without one."""
     try:
-        return [str(file) for file in recipe_files(path)] if path else []
+        return outside(*recipe_files(path)) if path else []
     except KernelAtlasError as error:
         stop(error)
 
@@ -123,7 +133,7 @@ def of_family(pattern):
 def recipe_in_file(wildcards):
     """The file of {model} if it holds the recipe of its training."""
     model = model_of(wildcards)
-    return model.file if model in OF_KNOWN_ACCURACY else []
+    return outside(model.file) if model in OF_KNOWN_ACCURACY else []
 
 
 def kernels_to_fit(wildcards):
@@ -194,7 +204,7 @@ def published_filters(wildcards):
         stop(
             f"config.yaml: evidence.published: no file '{path}': correct it, or set null"
         )
-    return [path]
+    return outside(path)
 
 
 def frozen_only(path):
