@@ -189,6 +189,7 @@ use rule figure as figure_fits with:
     input:
         functions="results/tables/functions_k{k}.parquet",
         prototypes="results/tables/prototype_fits_k{k}.parquet",
+        limits="results/tables/limits_k{k}.parquet",
     output:
         **figures(
             "fits_k{k}",

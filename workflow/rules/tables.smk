@@ -246,6 +246,25 @@ use rule short_job as tables_fits with:
         "Counting the analytic functions of {wildcards.k}x{wildcards.k} kernels"
 
 
+use rule short_job as tables_limits with:
+    input:
+        fits=expand("results/fits/{model}.parquet", model=MODELS),
+        nulls="results/nulls/k{k}.parquet",
+    output:
+        **tables(of="evidence", over={"k": fitted_sizes}, table="limits_k{k}"),
+    pathvars:
+        name="tables/limits_k{k}",
+    resources:
+        mem_mb=memory(900, 10),
+        runtime=minutes(2, 0.05),
+    params:
+        **runs("tables/tables_limits"),
+        models=EXPERIMENT.describe(MODELS),
+        k=size_of,
+    message:
+        "Counting the fits of {wildcards.k}x{wildcards.k} kernels that end at a limit"
+
+
 use rule short_job as tables_jet with:
     input:
         fits=expand("results/fits/{model}.parquet", model=MODELS),
