@@ -40,7 +40,12 @@ from kernelatlas.names import (
     UNTRAINED,
     shape_of,
 )
-from kernelatlas.running.files import SCHEMA_VERSION, metadata_of
+from kernelatlas.running.files import (
+    FIRST_VERSION,
+    LABELS_VERSION,
+    SCHEMA_VERSION,
+    metadata_of,
+)
 
 ROOT = Path(__file__).parents[1]
 BEGIN = re.compile(r"^<!-- numbers: (.*?) -->$")
@@ -51,8 +56,10 @@ MADE_BY = {  # which command makes a table; all others are of `make evidence`
     "make": ("models",),
     "make dynamics": ("emergence", "networks", "seeds", "data_spectra", "drift"),
 }
-# Tables of schema version 1.
-UNCHANGED = ("networks", "distances", "accuracy_correlations", "data_spectra")
+VERSIONS = {  # of tables; all others have SCHEMA_VERSION
+    FIRST_VERSION: ("networks", "distances", "accuracy_correlations", "data_spectra"),
+    LABELS_VERSION: ("models", "emergence", "seeds"),
+}
 CHANCE = (UNTRAINED, "shuffled", "white")  # nulls without any structure of the trained kernels
 COVARIANCE = "covariance"
 SETS = (*CHANCE, COVARIANCE)
@@ -112,8 +119,9 @@ class Results:
         remedy = next((make for make, names in MADE_BY.items() if name in names), "make evidence")
         if not path.is_file():
             raise KernelAtlasError(f"{path}: missing: run `{remedy}` first")
-        new = re.sub(r"_k\d+$", "", name) not in UNCHANGED
-        if new and metadata_of(path).get("schema_version", 1) < SCHEMA_VERSION:
+        kind = re.sub(r"_k\d+$", "", name)
+        version = next((v for v, names in VERSIONS.items() if kind in names), SCHEMA_VERSION)
+        if metadata_of(path).get("schema_version", FIRST_VERSION) < version:
             raise KernelAtlasError(f"{path}: of an earlier version: run `{remedy}` again")
         return pd.read_parquet(path)
 

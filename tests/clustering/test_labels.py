@@ -21,6 +21,7 @@ from kernelatlas.clustering.labels import (
     vote,
     write_labels,
 )
+from kernelatlas.clustering.reasons import reasons
 from kernelatlas.clustering.templates import bank
 from kernelatlas.kernels.layer import Layer
 from kernelatlas.kernels.normalise import normalise
@@ -104,6 +105,41 @@ def test_votes_are_what_their_definition_says(curves):
     if len(curves) > 1:
         assert any(not agree for _, agree, _ in cases)
     assert 0 < alone.sum() < len(kernels)
+
+
+def test_the_first_reason_that_holds_is_why_a_kernel_is_not_identified(path, clusters):
+    """Against the columns themselves, kernel by kernel, at thresholds that each reason meets."""
+    seen = []
+    for below in (0.05, 0.2, 0.4):
+        # Two seeds: one half of them is not most.
+        for curves in (CURVES, CURVES[:2]):
+            table = label_kernels(path, curves, clusters, below, MINIMUM)
+            for row in table.itertuples():
+                if row.degenerate:
+                    expected = "degenerate"
+                elif row.dissimilarity >= below:
+                    expected = "too far"
+                elif row.label == names.OTHER:
+                    expected = "no name"
+                elif row.agreement <= 0.5:
+                    expected = "seeds disagree"
+                else:
+                    expected = None
+                assert row.reason == expected
+                assert row.identified == (expected is None)
+                seen.append(expected)
+    assert set(seen) == {*names.REASONS, None}
+
+
+def test_reasons_are_told_of_tables_that_are_read_back():
+    label = np.array(["on-cross", "on-cross", "other", "other", "degenerate", "on-cross"], object)
+    agreement = np.array([1, 0.5, 1, 0.5, np.nan, 0.5])
+    dissimilarity = np.array([0.1, 0.1, 0.1, 0.3, np.nan, 0.3])
+    assert reasons(label, agreement, dissimilarity, 0.3).tolist() == [
+        *(None, "seeds disagree", "no name"),
+        *("too far", "degenerate", "too far"),
+    ]
+    assert reasons(label[:0], agreement[:0], dissimilarity[:0], 0.3).tolist() == []
 
 
 def test_one_seed_agrees_with_itself():
@@ -262,6 +298,7 @@ def test_degenerate_kernels_have_no_codes(path, clusters):
     assert rows[MEASURED].isna().all(axis=None)
     assert set(rows["label"]) == {names.DEGENERATE}
     assert not rows[["identified", "identified_one_seed"]].any(axis=None)
+    assert set(rows["reason"]) == {"degenerate"}
     others = table.drop(rows.index)
     assert not others[[c for c in MEASURED if c != "direction"]].isna().any(axis=None)
 
@@ -298,6 +335,9 @@ def test_written_labels_are_in_the_order_of_the_layers(tmp_path, path, clusters)
     assert read["channel"].tolist() == [*range(6), *range(2), *range(80)]
     assert read["k"].tolist() == [3] * 6 + [5] * 2 + [3] * 80
     written = read[read["k"] == 3].reset_index(drop=True)
+    assert written["reason"].astype(object).where(written["reason"].notna(), None).tolist() == (
+        of_3["reason"].tolist()
+    )
     for name in ("label", "identified", "identified_one_seed"):
         assert written[name].tolist() == of_3[name].tolist()
     for name in ("dissimilarity", "agreement", "direction"):
@@ -329,6 +369,7 @@ def test_columns_are_the_contract(tmp_path, path, clusters):
             "agreement": pa.float32(),
             "dissimilarity": pa.float32(),
             "identified": pa.bool_(),
+            "reason": text,
             "identified_one_seed": pa.bool_(),
             "degenerate": pa.bool_(),
             "live": pa.bool_(),
@@ -336,4 +377,4 @@ def test_columns_are_the_contract(tmp_path, path, clusters):
             "by_seed": pa.list_(pa.float32()),
         }
         metadata = metadata_of(tmp_path / f"{name}.parquet")
-        assert (metadata["schema_version"], metadata["seeds"]) == (3, [3, 5, 8])
+        assert (metadata["schema_version"], metadata["seeds"]) == (4, [3, 5, 8])

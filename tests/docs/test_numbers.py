@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from kernelatlas.running.files import write_frame
+from kernelatlas.running.files import LABELS_VERSION, write_frame
 
 ROOT = Path(__file__).parents[2]
 SPEC = importlib.util.spec_from_file_location("numbers_of_docs", ROOT / "docs" / "numbers.py")
@@ -82,7 +82,7 @@ def write_models(folder, *trained_on: str) -> None:
     """Write the table of models of the families `fam` and `other`, with their training data."""
     rows = {"model": ["one", "two", "three"], "family": ["fam", "fam", "other"], "k": 7}
     rows |= {"trained": True, "trained_on": [trained_on[0], *trained_on]}
-    write_frame(pd.DataFrame(rows), folder / "tables/models.parquet")
+    write_frame(pd.DataFrame(rows), folder / "tables/models.parquet", schema_version=LABELS_VERSION)
 
 
 @pytest.fixture
@@ -330,7 +330,9 @@ FINDINGS = {
 
 def test_findings_stand_beside_their_nulls(fill, results):
     for name, table in FINDINGS.items():
-        write_frame(pd.DataFrame(table), results / f"tables/{name}.parquet")
+        write_frame(
+            pd.DataFrame(table), results / f"tables/{name}.parquet", schema_version=LABELS_VERSION
+        )
     status, text, error = fill("findings")
     assert (status, error) == (0, "")
     rows = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("|")]
@@ -413,7 +415,9 @@ def test_the_page_on_the_paper_has_the_rows_that_are_written_for_it():
 
 def test_families_trained_on_other_data_are_findings_of_their_own(fill, results):
     for name, table in FINDINGS.items():
-        write_frame(pd.DataFrame(table), results / f"tables/{name}.parquet")
+        write_frame(
+            pd.DataFrame(table), results / f"tables/{name}.parquet", schema_version=LABELS_VERSION
+        )
     write_models(results, "photographs", "ImageNet-1k")
     _, text, _ = fill("findings")
     found = [
@@ -431,6 +435,10 @@ def test_missing_and_outdated_tables_are_errors_that_name_the_file_and_the_remed
     assert (
         fill("stability")[2] == f"ERROR {path}: of an earlier version: run `make evidence` again\n"
     )
+    models = results / "tables/models.parquet"
+    write_frame(pd.read_parquet(models), models, schema_version=3)
+    assert fill("stability")[2] == f"ERROR {models}: of an earlier version: run `make` again\n"
+    write_frame(pd.read_parquet(models), models, schema_version=LABELS_VERSION)
     path.unlink()
     status, _, error = fill("stability")
     assert status == 1

@@ -239,6 +239,7 @@ def test_what_has_no_name_or_is_outvoted_is_infinitely_far(tmp_path):
         **dict.fromkeys(("direction", "template_cosine"), pd.array([pd.NA] * 5, "Float32")),
         cluster=pd.array([0] * 5, "Int16"),
         identified=False,
+        reason="too far",
         identified_one_seed=False,
         degenerate=table["label"] == names.DEGENERATE,
         live=[True, False, True, True, False],

@@ -115,7 +115,7 @@ def test_the_card_says_what_is_inside(whole_release):
     assert "| net.untrained | fam | not trained (a control) | net.untrained.safetensors" in card
     assert "| `clusters.minimum_cosine` | 0.75 |" in card
     assert "decoded curves of all seeds (0, 1, 2)" in card
-    assert "(schema version 3)" in card
+    assert "(schema version 4)" in card
     assert "Common columns." in card
     assert "### labels/{model}.parquet: the labels" in card
     assert "| nulls_k{k} | of nulls |" in card

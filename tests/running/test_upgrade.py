@@ -51,10 +51,15 @@ def test_results_of_the_version_before_are_told(tmp_path):
     write_parquet(pa.table({"code": [0.5]}), labels, {"schema_version": 1})
     told = outdated(tmp_path)
     assert f"{tmp_path}: results of an earlier version" in told
+    assert "checkpoints will be read again" in told
     assert "clusters" not in told
     write_parquet(pa.table({"code": [0.5]}), tmp_path / "clusters/k3_seed0.parquet", {})
     assert f"{tmp_path}/clusters/k*_seed*.parquet" in outdated(tmp_path)
     pq.write_table(pa.table({"code": [0.5]}), labels)  # one that says nothing of its version
     assert outdated(tmp_path) is not None
+    write_parquet(pa.table({"identified": [True]}), labels, {"schema_version": 3})  # no reasons
+    told = outdated(tmp_path)
+    assert "labels will be made again" in told
+    assert "checkpoints" not in told
     write_labels([], labels, [0])
     assert outdated(tmp_path) is None

@@ -36,6 +36,7 @@ def write_state(folder, name: str, weights: dict[str, np.ndarray], label: str = 
                 cluster=0,
                 label=label,
                 identified=True,
+                reason=None,
                 identified_one_seed=True,
                 degenerate=np.ptp(w, axis=1) == 0,
             )[SCHEMA.names]

@@ -127,6 +127,8 @@ def test_initial_kernels_are_found_by_layer_and_channel(tmp_path):
 def test_shares_of_shapes_at_the_last_step_and_their_spread(labels):
     composition = state_composition(labels, MODELS)
     assert composition["kernels"].sum() == 14
+    counts = composition.groupby("network")[["identified", "too_far", "no_name"]].sum()
+    assert counts.loc["a"].tolist() == [3, 5, 0]
     table = shape_shares(composition)
     share = table.set_index(["network", "shape"])["share"]
     assert share["a", ON] == 0.75

@@ -53,6 +53,7 @@ def tables(tmp_path_factory):
             agreement=nothing,
             dissimilarity=nothing,
             identified=(rows["layer"] == "dw0") & (model == "net"),
+            reason=None,
             identified_one_seed=False,
             live=True,
             codes=None,

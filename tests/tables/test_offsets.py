@@ -42,6 +42,7 @@ def write_model(folder, name: str, k: int, x, y, label: str, r2=0.95, stride: in
         cluster=0,
         label=label,
         identified=True,
+        reason=None,
         identified_one_seed=True,
         degenerate=False,
         live=True,

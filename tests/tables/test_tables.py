@@ -7,11 +7,13 @@ import torch
 
 from kernelatlas.clustering.autoencoder import Autoencoder, Settings
 from kernelatlas.clustering.labels import SCHEMA, write_labels
+from kernelatlas.clustering.reasons import shares_by_reason
+from kernelatlas.clustering.shares import NOT_IDENTIFIED, shares_by_shape
 from kernelatlas.clustering.templates import bank
 from kernelatlas.kernels.corpus import build_corpus, read_corpus, write_corpus
 from kernelatlas.kernels.layer import Layer
 from kernelatlas.kernels.table import write_kernels
-from kernelatlas.names import SHAPES
+from kernelatlas.names import DEGENERATE, REASONS, SHAPES
 from kernelatlas.running.files import write_frame
 from kernelatlas.tables import pca
 from kernelatlas.tables.family import N_MEMBERS, cluster_shares, random_members
@@ -42,6 +44,11 @@ ROWS = {
 }
 
 
+def why(label):
+    """Return a reason that kernels with this label may have: only names can be far."""
+    return {"degenerate": "degenerate", "other": "no name"}.get(label, "too far")
+
+
 def write(path, model, rows):
     """Write a label table."""
     table = pd.DataFrame(
@@ -59,6 +66,7 @@ def write(path, model, rows):
                 "agreement": None if cluster is None else 1 - channel / 100,
                 "dissimilarity": dissimilarity,
                 "identified": identified,
+                "reason": None if identified else why(label),
                 "identified_one_seed": channel % 2 == 0 and cluster is not None,
                 "degenerate": cluster is None,
                 "live": dissimilarity != 0.3,
@@ -114,6 +122,11 @@ def test_shares_of_models(labels):
         ("b", 5): [1, 0, 1, 1.0, 0.15],
         ("b.untrained", 3): [2, 0, 0, 0.0, 0.2],
     }
+    reasons = table[["too_far", "no_name", "seeds_disagree"]].T.to_dict("list")
+    assert reasons["b", 3] == [1, 1, 0]
+    assert reasons["b.untrained", 3] == [1, 1, 0]
+    assert reasons["a", 3] == [0, 0, 0]
+    assert table.loc[("b", 3), "median_dissimilarity"] == pytest.approx(0.1)
     # None of these is live whose dissimilarity is 0.3.
     assert table["live"].to_dict() == {
         ("a", 3): 1,
@@ -145,10 +158,19 @@ def test_composition(labels):
     assert list(table) == [
         *("family", "model", "trained", "k", "layer_index", "layer", "label"),
         *("kernels", "identified", "live", "identified_live"),
+        *("too_far", "no_name", "seeds_disagree"),
     ]
     live = table.set_index(["model", "k", "layer", "label"])[["live", "identified_live"]]
     assert live.loc[("b", 3, "b.dw0", "on-centre")].tolist() == [1, 1]
     assert live.loc[("a", 5, "a.dw0", "off-cross")].tolist() == [1, 1]
+    shares = shares_by_reason(table, ["model", "k"])
+    assert list(shares) == list(REASONS)
+    assert shares.loc[("b", 3)].tolist() == [25, 25, 25, 0]
+    assert shares.loc[("a", 5)].tolist() == [0, 50, 0, 0]
+    np.testing.assert_allclose(
+        shares.drop(columns=DEGENERATE).sum(axis=1),
+        shares_by_shape(table, ["model", "k"])[NOT_IDENTIFIED],
+    )
     found = {
         (row.model, row.k, row.layer, row.label): (row.kernels, row.identified)
         for row in table.itertuples()

@@ -5,6 +5,9 @@ from kernelatlas.errors import KernelAtlasError
 FIRST, SECOND = "first-derivative", "second-derivative"
 OTHER = "other"
 DEGENERATE = "degenerate"  # the label of kernels without a shape: constant or not finite
+# Why a kernel is not identified; the first that holds (`kernelatlas.clustering.reasons`).
+TOO_FAR, NO_NAME, SEEDS_DISAGREE = "too far", "no name", "seeds disagree"
+REASONS = (DEGENERATE, TOO_FAR, NO_NAME, SEEDS_DISAGREE)
 
 # Pairs: the bright one first, then the dark one.
 CENTRES = ("on-centre", "off-centre")

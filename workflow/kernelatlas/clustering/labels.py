@@ -15,11 +15,12 @@ import pyarrow as pa
 
 from kernelatlas import names
 from kernelatlas.clustering.curve import Curve
+from kernelatlas.clustering.reasons import reasons
 from kernelatlas.clustering.templates import Names, bank
 from kernelatlas.kernels.blocks import at_once
 from kernelatlas.kernels.normalise import degenerate, live, normalise
 from kernelatlas.kernels.table import KEY, PLACE, read_square
-from kernelatlas.running.files import write_parquet
+from kernelatlas.running.files import LABELS_VERSION, write_parquet
 
 BLOCK = 16_384  # kernels that are labelled at a time, or fewer if they are large
 SCHEMA = pa.schema(
@@ -36,6 +37,7 @@ SCHEMA = pa.schema(
         "agreement": pa.float32(),
         "dissimilarity": pa.float32(),
         "identified": pa.bool_(),
+        "reason": pa.dictionary(pa.int32(), pa.string()),
         "identified_one_seed": pa.bool_(),
         "degenerate": pa.bool_(),
         "live": pa.bool_(),
@@ -221,6 +223,7 @@ def label_weights(
     valid = ~degenerate(weights)
     kernels = normalise(weights[valid])
     votes = vote(kernels, curves, minimum_cosine)
+    why = reasons(votes.names.label, votes.agreement, votes.dissimilarity, threshold)
 
     def spread(values: np.ndarray, missing: object, dtype: str) -> pd.Series:
         column = pd.Series(missing, index=range(len(weights)), dtype=dtype)
@@ -242,6 +245,7 @@ def label_weights(
             "agreement": spread(votes.agreement, pd.NA, "Float32"),
             "dissimilarity": spread(votes.dissimilarity, pd.NA, "Float32"),
             "identified": spread(votes.identified(threshold), False, "bool"),
+            "reason": spread(why, names.DEGENERATE, "object"),
             "identified_one_seed": spread(votes.identified_one_seed(threshold), False, "bool"),
             "degenerate": ~valid,
             "live": live(weights),
@@ -281,6 +285,7 @@ def write_labels(parts: list[pd.DataFrame], path: str | Path, seeds: Sequence[in
     frame = frame.sort_values(PLACE, kind="stable")
     for column in ("model", "layer", "label"):
         frame[column] = frame[column].astype(str)
+    frame["reason"] = frame["reason"].astype(object)
     table = pa.Table.from_pandas(
         frame,
         pa.schema(
@@ -296,7 +301,7 @@ def write_labels(parts: list[pd.DataFrame], path: str | Path, seeds: Sequence[in
         for field, column in zip(SCHEMA, table.columns, strict=True)
     ]
     table = pa.table([a.combine_chunks() for a in arrays], schema=SCHEMA)
-    write_parquet(table, path, {"seeds": list(seeds)})
+    write_parquet(table, path, {"schema_version": LABELS_VERSION, "seeds": list(seeds)})
 
 
 def seed_values(column: pa.ChunkedArray) -> np.ndarray:

@@ -12,12 +12,12 @@ from kernelatlas import __version__
 from kernelatlas.errors import KernelAtlasError
 from kernelatlas.evidence.described import described
 from kernelatlas.names import ALL_FAMILIES, NULLS
-from kernelatlas.running.files import SCHEMA_VERSION
+from kernelatlas.running.files import LABELS_VERSION
 
 CONTENTS = {
     "autoencoders": "the trained autoencoders and their training curves, every size and seed",
     "clusters": "the shapes found, with prototypes, and the clusters without a name",
-    "labels": "a row per kernel: codes, label, agreement, dissimilarity, identified",
+    "labels": "a row per kernel: codes, label, agreement, dissimilarity, identified or why not",
     "fits": "a row per kernel, in the same order: analytic function, parameters, R²",
     "masterkeys": "a few filters f such that nearly every kernel is close to a·f + b",
     "tables": "kernels and shares by network and size; shares of nulls",
@@ -58,8 +58,9 @@ extracts them.
    same shape.
 4. A kernel is **identified** if it has a name, most seeds give the same shape, and 1 − cos to its
    point of each curve, averaged over the curves, is less than the threshold of its size
-   ({thresholds}). A size between two sizes takes the threshold of the smaller one. The column
-   `identified_one_seed` has the paper's rule, with the first seed alone.
+   ({thresholds}). A size between two sizes takes the threshold of the smaller one. `reason` tells
+   why a kernel is not identified. The column `identified_one_seed` has the paper's rule, with the
+   first seed alone.
 5. Eight analytic functions, each sampled from the continuous form and in the discrete
    scale-space form, were fitted to every kernel as a·f + b; one was selected by an information
    criterion. A fit with an R² of at least {r2} is called good.
@@ -161,7 +162,7 @@ def data_card(
     return CARD_TEXT.format(
         models=len(zoo),
         version=__version__,
-        schema=SCHEMA_VERSION,
+        schema=LABELS_VERSION,
         sizes=", ".join(sizes),
         folders=_table(
             ("folder", "files", "what"),

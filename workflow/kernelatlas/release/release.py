@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from kernelatlas import __version__
 from kernelatlas.errors import KernelAtlasError
 from kernelatlas.release.card import FOLDERS, data_card
-from kernelatlas.running.files import SCHEMA_VERSION, metadata_of, sha256, whole
+from kernelatlas.running.files import LABELS_VERSION, metadata_of, sha256, whole
 from kernelatlas.sources.registry import TAGS
 
 MANIFEST, CARD, SUMS = "manifest.json", "README.md", "SHA256SUMS"
@@ -80,7 +80,7 @@ def write_release(
     }
     content = {
         "version": __version__,
-        "schema_version": SCHEMA_VERSION,
+        "schema_version": LABELS_VERSION,
         "settings": settings,
         "models": zoo,
         "files": entries,
@@ -152,10 +152,10 @@ def read_manifest(folder: str | Path) -> dict[str, Any]:
         raise KernelAtlasError(f"{path}: not the manifest of a release: {REMEDY}") from error
     if not valid:
         raise KernelAtlasError(f"{path}: damaged manifest of a release: {REMEDY}")
-    if version != SCHEMA_VERSION:
+    if version != LABELS_VERSION:
         raise KernelAtlasError(
             f"{path}: has schema version {version!r}; Kernel Atlas {__version__} reads version "
-            f"{SCHEMA_VERSION}: use the version of Kernel Atlas that made the release"
+            f"{LABELS_VERSION}: use the version of Kernel Atlas that made the release"
         )
     for name in files:
         if not NAME.fullmatch(name):

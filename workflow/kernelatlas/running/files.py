@@ -23,6 +23,7 @@ if TYPE_CHECKING:  # extraction does without pandas: half a second and 40 MiB a 
     import pandas as pd
 
 SCHEMA_VERSION = 3  # of tables; results/README.md describes the columns
+LABELS_VERSION = 4  # of label tables, of tables that count labels, and of releases
 FIRST_VERSION = 1  # of those that have not changed since: corpora, the registry, some tables
 # This machine, in the names of partial files: process numbers are only valid on one machine.
 NODE = f"{zlib.crc32(os.uname().nodename.encode()):08x}"

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from kernelatlas.errors import KernelAtlasError
-from kernelatlas.running.files import SCHEMA_VERSION, metadata_of
+from kernelatlas.running.files import LABELS_VERSION, SCHEMA_VERSION, metadata_of
 
 REPLACED = {
     "autoencoder.epochs": "the length of training is set by autoencoder.steps: remove it",
@@ -33,11 +33,16 @@ def outdated(results: str | PathLike[str]) -> str | None:
     """Return a warning about results of an earlier version, None if there are none."""
     folder = Path(results)
     tables = sorted((folder / "labels").glob("*.parquet"))[:1]
-    if not any(metadata_of(path).get("schema_version", 1) < SCHEMA_VERSION for path in tables):
+    found = [metadata_of(path).get("schema_version", 1) for path in tables]
+    if not found or found[0] >= LABELS_VERSION:
         return None
     told = (
         f"{folder}: results of an earlier version of Kernel Atlas, whose tables lack columns: "
-        "checkpoints will be read again and all that follows made again"
+        + (
+            "checkpoints will be read again and all that follows made again"
+            if found[0] < SCHEMA_VERSION
+            else "labels will be made again, and what follows from them"
+        )
     )
     if any((folder / "clusters").glob("k*_seed*.parquet")):
         told += (

@@ -7,9 +7,11 @@ import pandas as pd
 import pyarrow as pa
 
 from kernelatlas.clustering.labels import SCHEMA, threshold
+from kernelatlas.clustering.reasons import COUNTS, with_reasons
 
 KNOWN = ("model", "family", "trained", "trained_on")
 MODEL = ["family", "model", "trained", "k"]
+REASONS = {name: (name, "sum") for name in COUNTS}
 COUNTED = [field.name for field in SCHEMA if not pa.types.is_list(field.type)]
 
 
@@ -52,7 +54,7 @@ def model_table(
         `share_identified` is over all kernels of the size, degenerate ones included;
         `share_identified_live` over live ones (`kernelatlas.kernels.normalise.live`).
     """
-    labels = _with_live(read_labels(paths, models))
+    labels = _counted(read_labels(paths, models))
     table = (
         labels.groupby([*MODEL, "trained_on"], sort=True)
         .agg(
@@ -61,7 +63,9 @@ def model_table(
             live=("live", "sum"),
             identified=("identified", "sum"),
             identified_live=("identified_live", "sum"),
+            **REASONS,
             mean_dissimilarity=("dissimilarity", "mean"),
+            median_dissimilarity=("dissimilarity", "median"),
             identified_one_seed=("identified_one_seed", "sum"),
             mean_agreement=("agreement", "mean"),
         )
@@ -79,17 +83,19 @@ def model_table(
 def composition_table(paths: Sequence[str | Path], models: Sequence[Sequence]) -> pd.DataFrame:
     """Count kernels by model, size, layer and label."""
     return (
-        _with_live(read_labels(paths, models))
+        _counted(read_labels(paths, models))
         .groupby([*MODEL, "layer_index", "layer", "label"], sort=True)
         .agg(
             kernels=("identified", "size"),
             identified=("identified", "sum"),
             live=("live", "sum"),
             identified_live=("identified_live", "sum"),
+            **REASONS,
         )
         .reset_index()
     )
 
 
-def _with_live(labels: pd.DataFrame) -> pd.DataFrame:
-    return labels.assign(identified_live=labels["identified"] & labels["live"])
+def _counted(labels: pd.DataFrame) -> pd.DataFrame:
+    live = labels.assign(identified_live=labels["identified"] & labels["live"])
+    return with_reasons(live)

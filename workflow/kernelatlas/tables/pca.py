@@ -36,7 +36,7 @@ def pca_tables(
         for column in ("model", "layer"):
             frame[column] = frame[column].astype(str)
     table = keys.iloc[rows][KEY].assign(pc1=scores[:, 0], pc2=scores[:, 1])
-    table = table.merge(known[[*KEY, "label", "identified"]], how="left", on=KEY)
+    table = table.merge(known[[*KEY, "label", "identified", "reason"]], how="left", on=KEY)
     table["label"] = table["label"].astype(str)
     components = pd.DataFrame(
         {

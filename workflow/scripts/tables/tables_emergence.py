@@ -1,4 +1,4 @@
-from kernelatlas.running.files import write_tables
+from kernelatlas.running.files import LABELS_VERSION, write_tables
 from kernelatlas.running.job import logged
 from kernelatlas.tables.dynamics import emergence_table, shape_shares, state_composition
 
@@ -7,6 +7,7 @@ with logged(snakemake.log[0]):
     composition = state_composition(inputs.labels, models)
     write_tables(
         snakemake.output,
+        schema_version=LABELS_VERSION,
         emergence=emergence_table(inputs.labels, inputs.kernels, models),
         composition=composition,
         seeds=shape_shares(composition),

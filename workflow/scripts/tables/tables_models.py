@@ -1,4 +1,4 @@
-from kernelatlas.running.files import write_tables
+from kernelatlas.running.files import LABELS_VERSION, write_tables
 from kernelatlas.running.job import logged
 from kernelatlas.tables.models import composition_table, model_table
 
@@ -6,6 +6,7 @@ with logged(snakemake.log[0]):
     labels, params = snakemake.input, snakemake.params
     write_tables(
         snakemake.output,
+        schema_version=LABELS_VERSION,
         models=model_table(labels, params.models, params.thresholds),
         composition=composition_table(labels, params.models),
     )

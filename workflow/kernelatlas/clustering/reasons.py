@@ -1,0 +1,67 @@
+"""Why kernels are not identified, and how many kernels each reason accounts for."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from kernelatlas.names import DEGENERATE, NO_NAME, OTHER, REASONS, SEEDS_DISAGREE, TOO_FAR
+
+# Columns of tables that count kernels by reason. Degenerate kernels have a label of their own.
+COUNTS = {"too_far": TOO_FAR, "no_name": NO_NAME, "seeds_disagree": SEEDS_DISAGREE}
+
+
+def reasons(
+    label: np.ndarray, agreement: np.ndarray, dissimilarity: np.ndarray, threshold: float
+) -> np.ndarray:
+    """Tell why kernels are not identified.
+
+    Of several reasons, the first in the order of `kernelatlas.names.REASONS` is given: a kernel
+    without a shape has no reconstruction, the name of a reconstruction tells nothing about a kernel
+    that is far from it, and seeds can only agree on a name.
+
+    Parameters
+    ----------
+    label, agreement, dissimilarity : ndarray of shape (n,)
+        As in the label table; of degenerate kernels only the label counts.
+    threshold
+        Dissimilarities must be below it.
+
+    Returns
+    -------
+    ndarray of shape (n,), object
+        One of `kernelatlas.names.REASONS`, or None for identified kernels
+        (`kernelatlas.clustering.labels.Votes.identified`).
+    """
+    found = np.full(len(label), None, dtype=object)
+    # The first reason is written last.
+    found[~(agreement > 0.5)] = SEEDS_DISAGREE
+    found[label == OTHER] = NO_NAME
+    found[~(dissimilarity < threshold)] = TOO_FAR
+    found[label == DEGENERATE] = DEGENERATE
+    return found
+
+
+def with_reasons(labels: pd.DataFrame) -> pd.DataFrame:
+    """Return a label table with a column of truth values for each of `COUNTS`, to be summed."""
+    return labels.assign(**{name: labels["reason"] == reason for name, reason in COUNTS.items()})
+
+
+def shares_by_reason(composition: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
+    """Return per group the percentage of its kernels with each of `kernelatlas.names.REASONS`.
+
+    All but those of degenerate kernels add up to "not identified" of
+    `kernelatlas.clustering.shares.shares_by_shape`.
+
+    Parameters
+    ----------
+    composition
+        Columns `by`, label, kernels, and those of `COUNTS`.
+    """
+    degenerate = composition["kernels"].where(composition["label"].astype(str) == DEGENERATE, 0)
+    counts = composition[list(COUNTS)].rename(columns=COUNTS)
+    counts.insert(0, DEGENERATE, degenerate)
+    keys = [composition[name] for name in by]
+    total = composition["kernels"].groupby(keys, observed=True).sum()
+    sums = counts.groupby(keys, observed=True).sum()[list(REASONS)]
+    return 100 * sums.div(total.where(total > 0, 1), axis=0)
