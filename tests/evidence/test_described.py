@@ -45,7 +45,7 @@ def paths(tmp_path, threshold):
     fits = NAMES.assign(
         function="gaussian", form="discrete", r2=found, other_form_r2=found, fit_label="on-centre"
     )
-    fits = fits.assign(shifted_x=0.0, shifted_y=0.0, shifted_r2=found)
+    fits = fits.assign(shifted_x=0.0, shifted_y=0.0, shifted_r2=found, shifted_at_limit=None)
     labels = NAMES.assign(layer="dw", label="on-centre", identified=True)
     fits.to_parquet(tmp_path / "fits.parquet")
     labels.to_parquet(tmp_path / "labels.parquet")

@@ -49,7 +49,7 @@ def write_model(folder, name: str, k: int, x, y, label: str, r2=0.95, stride: in
         by_seed=[[0.1]] * n,
     )
     write_labels([labels[SCHEMA.names]], folder / f"{name}.labels", [0])
-    fits = pd.DataFrame(keys).assign(shifted_x=x, shifted_y=y, shifted_r2=r2)
+    fits = pd.DataFrame(keys).assign(shifted_x=x, shifted_y=y, shifted_r2=r2, shifted_at_limit=None)
     kinds = {"layer_index": "int16", "channel": "int32", "k": "int16"}
     fits.astype(kinds).to_parquet(folder / f"{name}.fits")
     return [folder / f"{name}.{what}" for what in ("fits", "labels", "kernels")]

@@ -245,6 +245,47 @@ use rule figure as figure_nulls with:
         "Drawing the shares of {wildcards.k}x{wildcards.k} kernels beside the null models"
 
 
+use rule figure as figure_dissimilarities with:
+    input:
+        summary="results/tables/dissimilarities_k{k}.parquet",
+        bins="results/tables/dissimilarity_bins_k{k}.parquet",
+    output:
+        **figures(
+            "dissimilarities_k{k}",
+            "Evidence",
+            "dissimilarities",
+            of="evidence",
+            over={"k": fitted_sizes},
+        ),
+    pathvars:
+        name="figures/dissimilarities_k{k}",
+    params:
+        **draws("dissimilarities"),
+        k=size_of,
+    message:
+        "Drawing how dissimilar {wildcards.k}x{wildcards.k} kernels and nulls are from curves"
+
+
+use rule figure as figure_thresholds with:
+    input:
+        table="results/tables/thresholds_k{k}.parquet",
+    output:
+        **figures(
+            "thresholds_k{k}",
+            "Evidence",
+            "thresholds",
+            of="evidence",
+            over={"k": fitted_sizes},
+        ),
+    pathvars:
+        name="figures/thresholds_k{k}",
+    params:
+        **draws("thresholds"),
+        k=size_of,
+    message:
+        "Drawing the share of {wildcards.k}x{wildcards.k} kernels identified by threshold"
+
+
 use rule figure as figure_baselines with:
     input:
         baselines="results/tables/baselines_k{k}.parquet",

@@ -80,8 +80,9 @@ def _panel(ax: Axes, bins: pd.DataFrame) -> None:
 
 def _numbers(ax: Axes, counted: pd.DataFrame, kernels: int) -> None:
     """Write below the panel how many kernels are on the lattice, and how many by chance."""
-    near = int(counted["near"].sum())
-    lines = [(f"{style.count(kernels, 'kernel')}, {near:,} near", style.INK)]
+    near, reached = (int(counted[name].sum()) for name in ("near", "at_limit"))
+    text = f"{style.count(kernels, 'kernel')}, {near:,} near, {reached:,} at a limit"
+    lines = [(text, style.INK)]
     colours = dict(zip(SHARES, ("#0072B2", "#B87400", "#C44E00"), strict=True))
     for share in SHARES if near else ():
         # All strides together.
@@ -103,7 +104,8 @@ def _caption(r2: float) -> str:
         f"centre of which the fit has R² ≥ {r2:g}; strides together. Bins of a tenth of a pixel, "
         "darkness goes with the square root of their number. The boxes are the half-pixel "
         "lattice. Beneath: how many of the kernels are within 0.6 pixels of no shift along both "
-        "axes (near); of these, the share within a tenth of a pixel of its points and, in "
-        "brackets, what it would be by chance: for Gaussians of uniform random offsets up to 0.6 "
-        "pixels whose best template has this label."
+        "axes (near), and of how many the fit ended at a limit of the search (a centre 1.5 pixels "
+        "away, or the least or greatest width); of those near, the share within a tenth of a pixel "
+        "of its points and, in brackets, what it would be by chance: for Gaussians of uniform "
+        "random offsets up to 0.6 pixels whose best template has this label."
     )

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from kernelatlas.evidence.described import described
 from kernelatlas.evidence.functions import functions
 from kernelatlas.evidence.intervals import share
 from kernelatlas.evidence.jet import AT_LIMIT, ORDERS, R2
@@ -14,11 +15,12 @@ from kernelatlas.names import ALL_FAMILIES, ALL_NETWORKS, TRAINED, UNTRAINED
 from kernelatlas.tables.compared import LAYER, SETS
 from kernelatlas.tables.nulls import groups
 
-SELECTED, ANY = "selected", "any"
+SELECTED, DESCRIBED, ANY = "selected", "described", "any"
 # What was fitted, with its columns of the limits and of R².
 FITTED = {
     SELECTED: ("at_limit", "r2"),
-    **{f"jet {order}": pair for order, *pair in zip(ORDERS, AT_LIMIT, R2, strict=True)},
+    DESCRIBED: ("at_limit", "r2"),
+    **{f"jet {order}": (AT_LIMIT[order], R2[order]) for order in ORDERS},
 }
 COLUMNS = (
     *("family", "model", "set", "k", "function", "limit", "value", "kernels", "layers"),
@@ -27,7 +29,11 @@ COLUMNS = (
 
 
 def limit_table(
-    fits: Sequence[str | Path], nulls: str | Path, models: Sequence[Sequence], k: int
+    fits: Sequence[str | Path],
+    nulls: str | Path,
+    models: Sequence[Sequence],
+    k: int,
+    threshold: float,
 ) -> pd.DataFrame:
     """Count the fits of a size that ended at a limit, by set and network, and by limit.
 
@@ -39,13 +45,16 @@ def limit_table(
         Table of the null kernels of this size.
     models
         name, family, trained and training data of the zoo's models.
+    threshold
+        Of `described`.
 
     Returns
     -------
     DataFrame
-        For the selected functions and the jets of each order a row for each set of each network,
-        of each family and of all together; of all together also one for each limit of each
-        selected function. Columns as in results/README.md. Degenerate kernels are left out.
+        For the selected functions, those that describe their kernels, and the jets of each order a
+        row for each set of each network, of each family and of all together; of all together also
+        one for each limit of each selected function. Columns as in results/README.md. Degenerate
+        kernels are left out.
     """
     kernels = _gather(fits, nulls, models, k)
     rows = []
@@ -56,8 +65,9 @@ def limit_table(
                 continue
             same = {"family": family, "model": model, "set": name, "k": k, "limit": ANY}
             for fitted, (limit, r2) in FITTED.items():
-                if own[r2].notna().all():
-                    counted = _count(own, own[limit].notna().to_numpy(), r2)
+                part = own[described(own["r2"], threshold)] if fitted == DESCRIBED else own
+                if len(part) and part[r2].notna().all():
+                    counted = _count(part, part[limit].notna().to_numpy(), r2)
                     rows.append(same | {"function": fitted} | counted)
             if (family, model) == (ALL_FAMILIES, ALL_NETWORKS):
                 rows += [same | row for row in _by_limit(own, k)]
@@ -68,7 +78,7 @@ def _gather(
     fits: Sequence[str | Path], nulls: str | Path, models: Sequence[Sequence], k: int
 ) -> pd.DataFrame:
     known = {name: (family, trained) for name, family, trained, _ in models}
-    columns = [*LAYER, "function", *(name for pair in FITTED.values() for name in pair)]
+    columns = [*LAYER, "function", *dict.fromkeys(sum(FITTED.values(), ()))]
     size = [("k", "==", k)]
     real = pd.concat([pd.read_parquet(path, columns=columns, filters=size) for path in fits])
     real = real.astype({"model": "str"})
