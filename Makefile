@@ -1,7 +1,7 @@
 # make              set up .venv and build everything
 # make test         set up and run all tests but those of Slurm
 # make test-slurm   run the workflow through a real Slurm of one node; installs it, needs root (Debian)
-# make check        format, lint, types
+# make check        format, lint, types, and that every figure has a table and a caption
 # make dynamics     follow the networks trained here through their training
 # make evidence     stability, analytic fits, nulls, baselines, master keys
 # make frozen       train a small network with learned and with frozen depthwise kernels
@@ -58,6 +58,7 @@ check: setup
 	snakefmt --check Snakefile workflow/rules
 	snakemake --lint
 	mypy
+	pytest --quiet tests/workflow/test_rules.py
 
 dynamics: setup
 	snakemake --cores $(CORES) dynamics

@@ -36,6 +36,8 @@ class Rule:
         Under workflow/scripts/, without `.py`; None of a rule that runs a command.
     modules
         Of the library, that the script imports itself, or by a parameter; without `SHARED`.
+    reads
+        Paths among its inputs, as far as they are not found by a function.
     resources
         Names of those that it asks for.
     """
@@ -44,6 +46,7 @@ class Rule:
     room: str
     output: list[str]
     input: list[str]
+    reads: list[str]
     log: list[str]
     benchmark: str | None
     script: str | None
@@ -90,6 +93,7 @@ def _rule(rule: Any, root: Path) -> Rule:
         room=Path(rule.snakefile).stem,
         output=_plain(rule.output),
         input=[name for name, _ in rule.input.items()],
+        reads=_plain(path for path in rule.input if isinstance(path, str)),
         log=_plain(rule.log),
         benchmark=_plain([rule.benchmark])[0] if rule.benchmark else None,
         script=script,
@@ -115,7 +119,8 @@ def _imports(script: Path) -> list[str]:
             for alias in node.names:
                 whole = f"{node.module}.{alias.name}"
                 path = ROOT / "workflow" / Path(*whole.split("."))
-                found.add(whole if path.with_suffix(".py").is_file() else node.module)
+                module = path.with_suffix(".py").is_file() or (path / "__init__.py").is_file()
+                found.add(whole if module else node.module)
     return [name for name in found if name.startswith("kernelatlas.")]
 
 

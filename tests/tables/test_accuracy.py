@@ -9,6 +9,7 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
 from safetensors.numpy import save_file
+from scipy.stats import binomtest
 
 from kernelatlas.errors import KernelAtlasError
 from kernelatlas.figures import accuracy as figure
@@ -30,7 +31,9 @@ TAGS = ("convnext_atto.d2_in1k", "convnext_tiny.fb_in1k", "mixnet_s.ft_in1k")
 
 def models(rows) -> pd.DataFrame:
     columns = ["family", "model", "trained", "k", "kernels", "share_identified"]
-    return pd.DataFrame(rows, columns=columns)
+    table = pd.DataFrame(rows, columns=columns)
+    share = table["share_identified"].astype(float)
+    return table.assign(low=0.9 * share, high=0.9 * share + 0.1)
 
 
 def test_monotone_data_correlate_fully() -> None:
@@ -77,7 +80,9 @@ def test_networks_count_once_over_all_sizes_with_all_their_kernels() -> None:
 @pytest.fixture
 def weights(tmp_path):
     path = tmp_path / "net.safetensors"
-    told = json.dumps({"held_out": {"accuracy": 0.2, "accuracy_subject": 0.75}})
+    told = json.dumps(
+        {"held_out": {"accuracy": 0.2, "accuracy_subject": 0.75}, "held_out_crops": 800}
+    )
     save_file({"w": np.zeros(1, np.float32)}, path, {"kernelatlas": told})
     return path
 
@@ -96,6 +101,14 @@ def test_accuracies_come_from_weights_and_from_the_table(weights) -> None:
     assert table["model"].tolist() == [TAGS[1], "net"]
     assert table["measure"].tolist() == [IMAGENET, HELD_OUT]
     assert table["accuracy"].tolist() == pytest.approx([0.82066, 0.75], abs=2e-3)
+    # 200 places, each in four rotations, which are alike; and 50,000 pictures.
+    limits = table[["accuracy_low", "accuracy_high"]].to_numpy()
+    expected = binomtest(150, 200).proportion_ci(method="wilson")
+    assert limits[1] == pytest.approx([expected.low, expected.high])
+    assert np.diff(limits[0])[0] == pytest.approx(
+        2 * 1.96 * np.sqrt(0.82 * 0.18 / 50_000), rel=0.02
+    )
+    assert table["low"].tolist() == pytest.approx([0.81, 0.45])
 
 
 def test_the_table_of_imagenet_is_of_networks_of_the_registry() -> None:
@@ -141,6 +154,10 @@ def test_figure_names_points_and_tells_correlations(tmp_path, networks: int) -> 
     measured = [
         table.assign(measure=measure, accuracy=0.8 + 0.1 * (np.arange(len(table)) // 2) / networks)
         for measure in (HELD_OUT, IMAGENET)
+    ]
+    measured = [
+        part.assign(accuracy_low=part["accuracy"] - 0.05, accuracy_high=part["accuracy"] + 0.05)
+        for part in measured
     ]
     table = pd.concat(measured, ignore_index=True)
     write_frame(correlation_table(table, 50), tmp_path / "correlations.parquet")

@@ -13,6 +13,15 @@ import pytest
 ROOT = Path(__file__).parents[2]
 SCRIPTS, CAPTIONS = ROOT / "workflow/scripts", ROOT / "workflow/report"
 OF_JOB = {"script", "code", "figure"}
+# Figures that draw a table of another name; a new figure has a table of its own.
+OF_ANOTHER = {
+    "{family}_layers": "layers",
+    "data": "data_spectra",
+    "fits_k{k}": "functions_k{k}",
+    "frequencies_k{k}": "masterkeys_frequencies_k{k}",
+    "parity": "parity_sizes",
+    "strides": "offsets_layers",
+}
 
 
 def generator(*arguments):
@@ -110,6 +119,15 @@ def test_every_figure_takes_what_its_rule_gives(rules):
         inspect.signature(draw).bind(**dict.fromkeys(given))
     modules = {path.stem for path in (ROOT / "workflow/kernelatlas/figures").glob("[a-z]*.py")}
     assert modules - {"style", "classified"} == set(drawn)  # classified: `kernelatlas classify`
+
+
+def test_every_figure_draws_a_table_of_its_name_that_is_written_as_csv_too(rules):
+    made = {Path(path).name for rule in rules.values() for path in rule["output"]}
+    for figure, rule in figures(rules).items():
+        (name,) = {Path(path).stem for path in rule["output"]}
+        drawn = {Path(path).stem for path in rule["reads"] if "/tables/" in path}
+        assert OF_ANOTHER.get(name, name) in drawn, f"{figure}: no table {name}"
+        assert {f"{stem}.{suffix}" for stem in drawn for suffix in ("parquet", "csv")} <= made
 
 
 def test_every_figure_has_a_caption_and_every_caption_a_figure(rules):

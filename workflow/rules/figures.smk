@@ -4,6 +4,7 @@ use rule figure as figure_family_clusters with:
         shares="results/tables/{family}_clusters.parquet",
         members="results/tables/{family}_members.parquet",
         models="results/tables/models.parquet",
+        shapes="results/tables/shapes.parquet",
     output:
         **figures("{family}_clusters", "Families", "clusters", of="all"),
     pathvars:
@@ -24,6 +25,7 @@ use rule figure as figure_family_clusters with:
 use rule figure as figure_family_layers with:
     input:
         composition="results/tables/composition.parquet",
+        layers="results/tables/layers.parquet",
     output:
         **figures("{family}_layers", "Families", "layers", of="all"),
     pathvars:

@@ -3,7 +3,9 @@ use rule short_job as tables_models with:
         expand("results/labels/{model}.parquet", model=MODELS),
     output:
         **tables(of=["all", "release"], models="models"),
-        **tables(of="all", composition="composition"),
+        **tables(
+            of="all", composition="composition", layers="layers", shapes="shapes"
+        ),
     pathvars:
         name="tables/models",
     resources:

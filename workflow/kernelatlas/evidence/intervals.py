@@ -78,6 +78,19 @@ class Estimate:
         return Estimate(self.value, self.low.clip(least, most), self.high.clip(least, most))
 
 
+def independent(hits: np.ndarray, kernels: np.ndarray) -> Estimate:
+    """Estimate shares of independent kernels, as those of one layer, with Wilson's 95 % interval.
+
+    Parameters
+    ----------
+    hits, kernels : ndarray of shape (...)
+        How many are counted, and how many there are, at least one.
+    """
+    value = np.asarray(hits, dtype=float) / kernels
+    z = ndtri((1 + LEVEL) / 2)
+    return Estimate(value, *_wilson(value, np.asarray(kernels, dtype=float), z))
+
+
 def share(hits: np.ndarray, sizes: np.ndarray) -> Estimate:
     """Estimate a share of kernels from those of each layer, with its 95 % interval.
 

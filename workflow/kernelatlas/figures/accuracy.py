@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from kernelatlas.figures import style
 from kernelatlas.figures.style import spread
@@ -15,10 +16,12 @@ NAMED = 36  # maximal number of points whose names fit beside the panel
 LEFT, SIDE, GAP = 0.65, 3.6, 0.45  # inches
 LINE = 0.13
 MARKERS = "osD^vP*X"
+ERROR: dict[str, Any] = {"color": style.FAINT, "zorder": 2.5}
+LINES: dict[str, Any] = {"color": style.FAINT, "linewidth": 0.7}
 
 
-def draw(accuracy: pd.DataFrame, correlations: pd.DataFrame) -> Figure:
-    """Draw a panel for each measure of accuracy, with the rank correlations beneath.
+def draw(accuracy: pd.DataFrame, correlations: pd.DataFrame) -> list[Figure]:
+    """Draw a page for each measure of accuracy, with the rank correlations beneath.
 
     Parameters
     ----------
@@ -30,40 +33,48 @@ def draw(accuracy: pd.DataFrame, correlations: pd.DataFrame) -> Figure:
         figure = style.new_figure(7.0, 1.2, title)
         figure.text(0.5, 0.4, "The accuracy of no network of the zoo is known.", ha="center")
         style.caption(figure, _caption())
-        return figure
+        return [figure]
     measures = accuracy["measure"].unique()
     sizes = sorted(accuracy["k"].unique())
     along = np.linspace(0, 1, len(sizes) + 2)[1:-1]
     colours = dict(zip(sizes, matplotlib.colormaps["viridis"](along), strict=True))
-    lines = {measure: _lines(correlations, measure) for measure in measures}
-    names = {measure: _names(accuracy[accuracy["measure"] == measure]) for measure in measures}
-    words = {
-        measure: max((style.text_width(text, style.SMALL) for text in texts), default=0.0)
-        for measure, texts in names.items()
-    }
-    below = 0.55 + LINE * max(map(len, lines.values())) + 0.1
-    pages = [LEFT + SIDE + (GAP + words[m] if words[m] else 0.0) + 0.2 for m in measures]
-    needed = [
-        style.text_width(text, style.SMALL) + LEFT + 0.2 for t in lines.values() for text in t
-    ]
-    pages = [max(page, *needed) for page in pages]
-    figure = style.new_figure(max(sum(pages), 6.5), 0.75 + SIDE + below, title, fixed=True)
-    bottom = style.caption(figure, _caption())
-    left = LEFT
-    for measure, page in zip(measures, pages, strict=True):
-        ax = style.axes_at(figure, left, bottom + below, SIDE, SIDE)
+    figures = []
+    for number, measure in enumerate(measures):
         rows = accuracy[accuracy["measure"] == measure]
-        _panel(ax, rows, colours, names[measure])
+        names = _names(rows)
+        lines = _lines(correlations, measure)
+        below = 0.55 + LINE * len(lines) + 0.1
+        words = max((style.text_width(text, style.SMALL) for text in names), default=0.0)
+        needed = [style.text_width(text, style.SMALL) + LEFT + 0.2 for text in lines]
+        width = max(6.5, LEFT + SIDE + (GAP + words if words else 0.0) + 0.2, *needed)
+        heading = style.numbered(title, number, len(measures))
+        figure = style.new_figure(width, 0.75 + SIDE + below, heading, fixed=True)
+        bottom = style.caption(figure, _caption())
+        ax = style.axes_at(figure, LEFT, bottom + below, SIDE, SIDE)
+        _panel(ax, rows, colours, names)
         ax.set_title(measure)
-        for number, text in enumerate(lines[measure]):
-            place = -(0.5 + LINE * (number + 0.5)) / SIDE
+        for line, text in enumerate(lines):
+            place = -(0.5 + LINE * (line + 0.5)) / SIDE
             ax.text(0, place, text, size=style.SMALL, transform=ax.transAxes, va="center")
-        left += page
-    return figure
+        figures.append(figure)
+    return figures
 
 
 def _panel(ax: Axes, rows: pd.DataFrame, colours: dict[int, tuple], names: list[str]) -> None:
-    x, y = (100 * rows[column].to_numpy() for column in ("share_identified", "accuracy"))
+    rows = rows[rows["kernels"] >= style.FEW]
+    x, y, left, right, low, high = (
+        100 * rows[column].to_numpy()
+        for column in (
+            "share_identified",
+            "accuracy",
+            "low",
+            "high",
+            "accuracy_low",
+            "accuracy_high",
+        )
+    )
+    ax.hlines(y, left, right, linewidth=0.7, **ERROR)
+    ax.vlines(x, low, high, linewidth=0.7, **ERROR)
     for number, (k, colour) in enumerate(colours.items()):
         here = (rows["k"] == k).to_numpy()
         if here.any():
@@ -75,10 +86,12 @@ def _panel(ax: Axes, rows: pd.DataFrame, colours: dict[int, tuple], names: list[
             }
             marker = MARKERS[number % len(MARKERS)]
             ax.scatter(x[here], y[here], marker=marker, label=f"{k}×{k}", zorder=3, **looks)
-    pad = max(0.08 * float(np.ptp(y)), 1.0)
-    ax.set(xlim=(-2, 102), ylim=(y.min() - pad, min(y.max() + pad, 100.5)))
+    pad = max(0.05 * float(np.ptp([low, high])), 1.0) if len(y) else 1.0
+    ends = (low.min(initial=100) - pad, min(high.max(initial=0) + pad, 100.5))
+    ax.set(xlim=(-2, 102), ylim=ends if len(y) else (0, 100))
     ax.set(xlabel="kernels identified, %", ylabel="accuracy, %")
-    ax.legend(title="kernels", loc="best")
+    handles = [*ax.get_legend_handles_labels()[0], Line2D([], [], label="95 % interval", **LINES)]
+    ax.legend(handles=handles, title="kernels", loc="best")
     ax.grid(True, color="#E5E5E5", linewidth=0.5)
     ax.set_axisbelow(True)
     style.despine(ax)
@@ -102,6 +115,7 @@ def _panel(ax: Axes, rows: pd.DataFrame, colours: dict[int, tuple], names: list[
 
 def _names(rows: pd.DataFrame) -> list[str]:
     """Return the text beside each point; none if there are more than `NAMED`."""
+    rows = rows[rows["kernels"] >= style.FEW]
     if len(rows) > NAMED:
         return []
     return [f"{row.model}, {row.k}×{row.k}" for row in style.rows_of(rows[["model", "k"]])]
@@ -118,7 +132,7 @@ def _lines(correlations: pd.DataFrame, measure: str) -> list[str]:
         else:
             texts.append(
                 f"{size}: ρ = {row.rho:.2f}, 95 % interval {row.low:.2f} to {row.high:.2f}, "
-                f"p = {row.p:.2g} ({networks})"
+                f"p = {row.p:.2g} ({networks})".replace("-", "−")
             )
     return texts
 
@@ -128,6 +142,9 @@ def _caption() -> str:
         "Share of a trained network's kernels of a size that are identified, against its accuracy: "
         "of this repository's networks the share of held-out crops of which the subject is "
         "named rightly, of timm's the top-1 accuracy on ImageNet's validation set. "
+        "Grey lines are 95 % intervals: of the share over the network's layers and the seeds, of "
+        "the accuracy over independent pictures (the four rotations of a place count as one). "
+        f"Points of fewer than {style.FEW} kernels are not drawn. "
         "ρ is Spearman's rank correlation over networks (over all sizes each counts once, with all "
         "its kernels), its interval a percentile bootstrap over networks, p of a permutation test. "
         "Networks of one family are not independent of each other."

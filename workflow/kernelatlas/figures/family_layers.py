@@ -1,92 +1,171 @@
 """The shapes of the kernels of each layer, for the networks of one family."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from kernelatlas.clustering.shares import shares_by_shape
 from kernelatlas.figures import style
 
-LONGEST = 16  # maximal number of characters of a short name under a bar
+PANEL, HEAD, FOOT = 1.25, 0.42, 0.2  # inches: bars of a panel, over them, and under their names
+LEFT, BETWEEN = 0.55, 0.5  # inches left of panels, and between two beside each other
+LAYERS = 24  # of networks that stand two in a row, at most
+NAMES = 1.1  # inches of the names of layers, at most
+WHISKER: dict[str, Any] = {"color": style.INK, "linewidth": 0.9}
+CONTROL: dict[str, Any] = {
+    "marker": "D",
+    "markersize": 3.5,
+    "markerfacecolor": "white",
+    "markeredgecolor": style.INK,
+    "markeredgewidth": 0.7,
+    "linestyle": "",
+}
+KEY = ["k", "layer"]
 
 
-def draw(composition: pd.DataFrame, family: str) -> Figure:
-    """Draw a panel per network, trained ones first, with a stacked bar per layer.
+def draw(composition: pd.DataFrame, layers: pd.DataFrame, family: str) -> list[Figure]:
+    """Draw a panel per trained network, with a stacked bar per layer and a marker of controls.
+
+    Untrained controls have panels of their own only where no trained network has their layers.
 
     Parameters
     ----------
     composition
         Columns family, model, trained, k, layer, layer_index, label, kernels, identified;
         networks of other families are left out.
+    layers
+        Columns family, model, trained, k, layer, layer_index, kernels, identified,
+        share_identified, low, high (in [0, 1]).
     family
         Which family is drawn.
     """
     composition = composition[composition["family"] == family]
-    networks = composition[["model", "trained"]].drop_duplicates()
-    networks = networks.sort_values("trained", ascending=False, kind="stable")
-    layers = composition.groupby("model")["layer_index"].nunique().max()
-    across = 2 if layers <= 24 and len(networks) > 1 else 1
-    down = -(-len(networks) // across)
-    figure = style.new_figure(
-        12.5, 0.6 + 2.15 * down, f"{family}: shapes of the kernels, layer by layer"
-    )
-    panels = figure.subplots(down, across, squeeze=False).ravel()
-    mixed = composition.groupby("model")["k"].nunique().max() > 1
-    parts: list[str] = []
-    for ax, (model, trained) in zip(panels, style.rows_of(networks), strict=False):
-        parts += _panel(ax, composition[composition["model"] == model])
-        name = model if trained else f"{model} (untrained control)"
-        ax.set_title(name, pad=14 if mixed else 5)
-    for ax in panels[len(networks) :]:
-        ax.set_axis_off()
-    for number in range(len(networks)):
-        if number % across == 0:
-            panels[number].set_ylabel("kernels of the layer, %")
-        if number + across >= len(networks):
-            panels[number].set_xlabel("layer")
-    style.legend(figure, style.part_handles(parts), "shape")
-    style.caption(figure, _caption(composition, mixed))
-    return figure
+    layers = layers[layers["family"] == family]
+    sets = {model: frozenset(map(tuple, own[KEY].to_numpy())) for model, own in _by_model(layers)}
+    trained = set(layers.loc[layers["trained"], "model"])
+    drawn = [model for model in sets if model in trained]
+    beside = {model: [m for m in sets if m not in trained and sets[m] == sets[model]]
+              for model in drawn}  # fmt: skip
+    drawn += [m for m in sets if m not in trained and not any(m in c for c in beside.values())]
+    mixed = layers.groupby("model")["k"].nunique().max() > 1
+    across = 2 if max(map(len, sets.values())) <= LAYERS and len(drawn) > 1 else 1
+    wide = (style.LONG - LEFT - style.MARGIN - (across - 1) * BETWEEN) / across
+    names = {model: _names(own, wide) for model, own in _by_model(layers)}
+    words = max(style.text_width(name, style.SMALL) for texts in names.values() for name in texts)
+    high = HEAD + PANEL + words + FOOT
+    parts = [part for part in style.PARTS if shares_by_shape(composition, ["family"])[part].any()]
+    handles: list[Any] = [
+        *style.part_handles(parts),
+        Line2D([], [], label="95 % interval", **WHISKER),
+    ]
+    if any(beside.values()):
+        handles.append(Line2D([], [], label="identified in untrained controls", **CONTROL))
+    text = _caption(composition, mixed, any(beside.values()))
+    key = style.TITLE + style.legend_height(handles, style.LONG)
+    room = style.SHORT - key - style.caption_height(text, style.LONG)
+    rows = [drawn[start : start + across] for start in range(0, len(drawn), across)]
+    pages = style.split([high] * len(rows), room)
+    figures = []
+    for number, page in enumerate(pages):
+        title = f"{family}: shapes of the kernels, layer by layer"
+        title = style.numbered(title, number, len(pages))
+        figure = style.new_figure(style.LONG, key + high * len(page), title, fixed=True)
+        top = style.caption(figure, text) + high * len(page)
+        style.legend_above(figure, handles)
+        for line, row in enumerate(page):
+            for column, model in enumerate(rows[row]):
+                left = LEFT + column * (wide + BETWEEN)
+                ax = style.axes_at(figure, left, top - line * high - HEAD - PANEL, wide, PANEL)
+                here = composition[composition["model"] == model]
+                controls = layers[layers["model"].isin(beside.get(model, []))]
+                _panel(ax, here, layers[layers["model"] == model], controls, names[model])
+                title = model if model in trained else f"{model} (untrained control)"
+                ax.set_title(title, pad=14 if mixed else 5)
+                if column == 0:
+                    ax.set_ylabel("kernels of the layer, %")
+        figures.append(figure)
+    return figures
 
 
-def _caption(composition: pd.DataFrame, mixed: bool) -> str:
+def _by_model(layers: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+    groups = layers.sort_values("layer_index", kind="stable").groupby("model", sort=False)
+    return [(str(model), own) for model, own in sorted(groups, key=lambda group: str(group[0]))]
+
+
+def _caption(composition: pd.DataFrame, mixed: bool, controls: bool) -> str:
     return (
         f"Each bar is one layer with {style.sizes(composition['k'].unique())} depthwise kernels, "
         "in the order of the label table; under it stand its number and what "
         "its name does not share with the network's other layers. Coloured: the kernels "
         "identified, by shape, directions and signs taken together (labels are by vote of the "
-        "seeds of the autoencoder); degenerate kernels have no shape. In all "
-        f"{style.count(int(composition['kernels'].sum()), 'kernel')}."
+        "seeds of the autoencoder), with the 95 % interval of all of them over the layer's kernels "
+        "and the seeds; degenerate kernels have no shape. In all "
+        f"{style.count(int(composition['kernels'].sum()), 'kernel')}. Of layers of fewer than "
+        f"{style.FEW} kernels their number is written."
+        + (
+            " Diamonds: the share identified of the same layer in the family's untrained controls, "
+            "all their kernels together."
+            if controls
+            else ""
+        )
         + (" The number above a bar is the size k of its k×k kernels." if mixed else "")
     )
 
 
-def _short_names(layers: list[str]) -> list[str]:
-    """Leave out the parts of dotted names that all layers share, at any position."""
+def _names(layers: pd.DataFrame, wide: float) -> list[str]:
+    """Return the texts under the bars of a network; of many layers only some have one."""
+    short = style.distinct(short_names(layers["layer"].tolist()), NAMES, style.SMALL)
+    texts = [f"{n} · {name}" if name else f"{n}" for n, name in enumerate(short, 1)]
+    room = wide / max(len(texts), 10)
+    every = int(np.ceil(1.25 * style.SMALL / 72 / room))
+    return [text if number % every == 0 else "" for number, text in enumerate(texts)]
+
+
+def short_names(layers: list[str]) -> list[str]:
+    """Leave out what says nothing: the parts of dotted names that all layers share.
+
+    Numbers stay: they say which block it is, even if all layers share one by chance. So does what
+    tells two layers apart.
+    """
     words = [layer.split(".") for layer in layers]
     shared = set(words[0]).intersection(*words) if len(words) > 1 else set()
-    # Numbers stay: they say which block it is, even if all layers share one by chance.
-    return [".".join(w for w in name if w not in shared or w.isdigit()) for name in words]
+    short = [".".join(w for w in name if w not in shared or w.isdigit()) for name in words]
+    return short if len(set(short)) == len(set(layers)) else list(layers)
 
 
-def _panel(ax: Axes, composition: pd.DataFrame) -> list[str]:
-    """Draw one network; return the parts that it shows."""
+def _panel(
+    ax: Axes,
+    composition: pd.DataFrame,
+    layers: pd.DataFrame,
+    controls: pd.DataFrame,
+    names: list[str],
+) -> None:
+    layers = layers.sort_values("layer_index", kind="stable").reset_index(drop=True)
     shares = shares_by_shape(composition, ["layer_index", "layer", "k"]).sort_index()
     places = np.arange(len(shares))
-    style.stacked_bars(ax, places.tolist(), shares)
-    names = _short_names([str(layer) for layer in shares.index.get_level_values("layer")])
-    labels = [
-        f"{place + 1} · {name}" if 0 < len(name) <= LONGEST else f"{place + 1}"
-        for place, name in zip(places, names, strict=True)
-    ]
-    ax.set_xticks(places, labels, rotation=90)
-    sizes = shares.index.get_level_values("k")
-    if len(set(sizes)) > 1:
-        for place, k in zip(places.tolist(), sizes, strict=True):
+    enough = (layers["kernels"] >= style.FEW).to_numpy()
+    style.stacked_bars(ax, places[enough].tolist(), shares[enough])
+    for place in places[~enough]:
+        text = style.count(int(layers["kernels"][place]), "kernel")
+        ax.text(place, 3, text, rotation=90, ha="center", va="bottom", size=style.SMALL)
+    known = places[enough & layers["low"].notna().to_numpy()]
+    low, high = (100 * layers[end].to_numpy()[known] for end in ("low", "high"))
+    ax.vlines(known, low, high, zorder=3, **WHISKER)
+    if len(controls):
+        found = controls.groupby(KEY)[["identified", "kernels"]].sum()
+        found = found.reindex(pd.MultiIndex.from_frame(layers[KEY]))
+        share = 100 * (found["identified"] / found["kernels"]).to_numpy()
+        seen = (found["kernels"] >= style.FEW).to_numpy()
+        ax.plot(places[seen], share[seen], clip_on=False, zorder=4, **CONTROL)
+    ax.set_xticks(places, names, rotation=90)
+    if (layers["k"] != layers["k"].iloc[0]).any():
+        for place, k in zip(places.tolist(), layers["k"], strict=True):
             ax.text(place, 101, str(k), ha="center", va="bottom", size=style.SMALL)
     # At least ten places, so that the bars of few layers are not too wide.
     ax.set(ylim=(0, 100), xlim=(-0.6, max(len(shares), 10) - 0.4))
-    ax.tick_params(axis="x", length=0, pad=2)
+    ax.tick_params(axis="x", length=0, pad=5)
     style.despine(ax)
-    return [part for part in style.PARTS if shares[part].any()]

@@ -1,51 +1,104 @@
-"""All networks of the zoo, trained ones beside their untrained controls."""
+"""All networks of the zoo, trained ones above the untrained controls of their family."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from kernelatlas.clustering.shares import shares_by_shape
 from kernelatlas.figures import style
 
 PITCH = 0.19  # inches from bar to bar
+HEAD, FOOT = 0.3, 0.5  # inches over and under the bars of a size
+NAMES, BARS, NUMBERS, SHAPES = 1.95, 1.75, 1.15, 2.3  # inches across
+ROWS = 30  # of a family, at most, on a page
+WHISKER: dict[str, Any] = {"color": "#D55E00", "linewidth": 1.0}
+MEAN = ("kernels", "degenerate", "identified")
 
 
-def draw(models: pd.DataFrame, composition: pd.DataFrame, seed: int | None = None) -> Figure:
+def draw(models: pd.DataFrame, composition: pd.DataFrame, seed: int | None = None) -> list[Figure]:
     """Draw the share identified and the shapes of each network, a block per kernel size.
+
+    The untrained controls of a family are one row, all their kernels together.
 
     Parameters
     ----------
     models
-        Columns family, model, trained, k, kernels, degenerate, identified, share_identified
-        (in [0, 1]), threshold.
+        Columns family, model, trained, k, kernels, degenerate, identified, share_identified,
+        low and high (in [0, 1]), threshold.
     composition
         Columns model, k, label, kernels, identified; any number of rows per network.
     seed
         First of those whose vote labels are; None keeps the vote out of the caption.
     """
-    shares = shares_by_shape(composition, ["model", "k"])
-    sizes = sorted(int(k) for k in models["k"].unique())
-    places = {k: _places(models[models["k"] == k]) for k in sizes}
-    rows = {k: places[k]["place"].max() + 1 for k in sizes}
-    blocks = [rows[k] * PITCH + 0.75 for k in sizes]
-    figure = style.new_figure(
-        12.5, sum(blocks) + 0.4, "Share of kernels identified and their shapes, network by network"
+    rows, shares = _rows(models), _shares(models, composition)
+    groups = [
+        group.iloc[start : start + ROWS]
+        for _, group in rows.groupby(["k", "family"], sort=False)
+        for start in range(0, len(group), ROWS)
+    ]
+    parts = [part for part in style.PARTS if shares[part].any()]
+    handles = [
+        *style.trained_handles(bool(models["trained"].any()), not models["trained"].all()),
+        Line2D([], [], label="95 % interval", **WHISKER),
+        *style.part_handles(parts),
+    ]
+    text = _caption(models, seed)
+    key = style.TITLE + style.legend_height(handles, style.SHORT)
+    room = style.LONG - key - style.caption_height(text, style.SHORT)
+    heights = [_height(group, True) for group in groups]
+    pages = style.split(heights, room)
+    figures = []
+    for number, page in enumerate(pages):
+        shown = [groups[index] for index in page]
+        title = style.numbered("Kernels identified and their shapes", number, len(pages))
+        high = sum(_height(g, _first(shown, n)) for n, g in enumerate(shown))
+        figure = style.new_figure(style.SHORT, key + high, title, fixed=True)
+        top = style.caption(figure, text) + high
+        style.legend_above(figure, handles)
+        for k, blocks in pd.concat(shown).groupby("k", sort=False):
+            top -= _block(figure, top, int(str(k)), blocks, shares)
+        figures.append(figure)
+    return figures
+
+
+def _first(groups: Sequence[pd.DataFrame], number: int) -> bool:
+    """Tell whether a group is the first of its kernel size on a page."""
+    return number == 0 or groups[number]["k"].iloc[0] != groups[number - 1]["k"].iloc[0]
+
+
+def _height(group: pd.DataFrame, first: bool) -> float:
+    return PITCH * (len(group) + 1.15) + (HEAD + FOOT if first else 0.0)
+
+
+def _rows(models: pd.DataFrame) -> pd.DataFrame:
+    """Return a row for each trained network, then one for the controls of each family and size."""
+    found = []
+    for (k, family), group in models.groupby(["k", "family"], sort=True):
+        controls = group[~group["trained"]]
+        found.append(group[group["trained"]].assign(name=group["model"]))
+        if len(controls):
+            row: dict[str, Any] = {name: controls[name].sum() for name in MEAN}
+            row["share_identified"] = row["identified"] / row["kernels"]
+            row |= {"low": controls["low"].min(), "high": controls["high"].max()}
+            name = style.count(len(controls), "untrained control")
+            known = {"k": k, "family": family, "trained": False, "model": "", "name": name}
+            found.append(pd.DataFrame([{**known, **row}]))
+    return pd.concat(found, ignore_index=True)
+
+
+def _shares(models: pd.DataFrame, composition: pd.DataFrame) -> pd.DataFrame:
+    """Return the percentages of `PARTS` by k, family and model; of controls together, without."""
+    known = models[["model", "k", "family", "trained"]].drop_duplicates(["model", "k"])
+    here = composition[["model", "k", "label", "kernels", "identified"]].merge(
+        known, on=["model", "k"]
     )
-    panels = figure.subplots(
-        len(sizes), 2, squeeze=False, sharey="row", height_ratios=blocks, width_ratios=(3, 4)
-    )
-    parts: list[str] = []
-    for k, (left, right) in zip(sizes, panels, strict=True):
-        parts += _block(left, right, places[k], shares, rows[k])
-        left.set_title(f"{k}×{k} kernels: identified")
-        right.set_title("shapes")
-    handles = style.trained_handles(bool(models["trained"].any()), not models["trained"].all())
-    style.legend(figure, [*handles, *style.part_handles(parts)])
-    style.caption(figure, _caption(models, seed))
-    return figure
+    here = here.assign(model=here["model"].where(here["trained"], ""))
+    return shares_by_shape(here, ["k", "family", "model"])
 
 
 def _caption(models: pd.DataFrame, seed: int | None) -> str:
@@ -55,61 +108,74 @@ def _caption(models: pd.DataFrame, seed: int | None) -> str:
         f"{int(models['degenerate'].sum()):,} are degenerate) that have a name, of which most "
         "seeds of the autoencoder give the shape, and whose dissimilarity (1 − cos) to the seeds' "
         f"curves is on average below the threshold, {style.thresholds(models)}. Left: the share "
-        "and the number of kernels identified. Right: the same kernels by shape."
+        "identified, with its 95 % interval over the network's layers and the seeds (none for a "
+        "single layer). Right: the same kernels by shape."
         + (
             ""
             if models["trained"].all()
-            else " Untrained controls stand under the trained networks of their family."
+            else " The untrained controls of a family are together in one row; their interval goes "
+            "from the lowest to the highest of theirs."
         )
+        + f" Percentages of fewer than {style.FEW} kernels are not drawn."
         + ("" if seed is None else " Labels are by vote of the seeds of the autoencoder.")
     )
 
 
-def _places(models: pd.DataFrame) -> pd.DataFrame:
-    """Add the place of each bar; the name of a family takes a row above its bars."""
-    ordered = models.sort_values("trained", ascending=False, kind="stable")
-    family = pd.Categorical(ordered["family"], models["family"].unique())
-    ordered = ordered.assign(family=family).sort_values("family", kind="stable")
-    headings = (ordered["family"] != ordered["family"].shift()).cumsum()
-    return ordered.assign(place=np.arange(len(ordered)) + headings * 1.15).reset_index(drop=True)
-
-
-def _block(
-    left: Axes, right: Axes, models: pd.DataFrame, shares: pd.DataFrame, rows: float
-) -> list[str]:
-    """Draw one kernel size; return the parts of stacked bars that it shows."""
-    for row in style.rows_of(models):
-        looks: dict[str, Any] = {"facecolor": style.INK} if row.trained else style.control_style()
-        left.barh(row.place, 100 * row.share_identified, height=0.75, **looks)
-        text = f"{100 * row.share_identified:.1f} % ({int(row.identified):,})"
-        # Beside the axis, for all bars in one column.
-        left.text(
-            1.02,
-            row.place,
-            text,
-            size=style.SMALL,
-            va="center_baseline",
-            transform=left.get_yaxis_transform(),
-        )
-    for name, place in models.groupby("family", observed=True)["place"].min().items():
-        left.text(
-            -0.012,
+def _block(figure: Figure, top: float, k: int, rows: pd.DataFrame, shares: pd.DataFrame) -> float:
+    """Draw one kernel size under `top` inches; return its height."""
+    heading = (rows["family"] != rows["family"].shift()).cumsum().to_numpy()
+    rows = rows.assign(place=np.arange(len(rows)) + 1.15 * heading)
+    high = PITCH * (len(rows) + 1.15 * heading[-1])
+    left = style.MARGIN + NAMES
+    low = top - HEAD - high
+    bars = style.axes_at(figure, left, low, BARS, high)
+    shapes = style.axes_at(figure, left + BARS + NUMBERS, low, SHAPES, high)
+    enough = (rows["kernels"] >= style.FEW).to_numpy()
+    for row in style.rows_of(rows):
+        _bar(bars, row)
+    keys = pd.MultiIndex.from_frame(rows[["k", "family", "model"]])
+    here = shares.reindex(keys, fill_value=0.0)
+    places = rows["place"].to_numpy()[enough].tolist()
+    style.stacked_bars(shapes, places, here[enough], horizontal=True)
+    names = style.distinct(rows["name"].tolist(), NAMES - 0.1, style.SMALL)
+    bars.set_yticks(rows["place"], names)
+    for family, place in rows.groupby("family", sort=False)["place"].min().items():
+        bars.text(
+            -0.03,
             place - 1,
-            str(name),
+            style.shorten(str(family), NAMES - 0.1, style.NORMAL, "bold"),
             ha="right",
             va="center_baseline",
             weight="bold",
-            transform=left.get_yaxis_transform(),
+            transform=bars.get_yaxis_transform(),
         )
-    keys = pd.MultiIndex.from_frame(models[["model", "k"]])
-    here = shares.reindex(keys, fill_value=0.0)
-    style.stacked_bars(right, models["place"].tolist(), here, horizontal=True)
-    left.set_yticks(models["place"], models["model"])
-    left.set_ylim(rows - 0.4, 0.4 - 0.9)
-    for ax in (left, right):
+    for ax in (bars, shapes):
+        ax.set_ylim(float(rows["place"].max()) + 0.55, -0.3)
         style.percent_axis(ax, "kernels of the network, %")
         ax.tick_params(axis="y", length=0)
         style.despine(ax)
-    right.tick_params(axis="y", labelleft=False)
-    right.xaxis.grid(False)
-    return [part for part in style.PARTS if here[part].any()]
+    shapes.tick_params(axis="y", labelleft=False)
+    shapes.xaxis.grid(False)
+    bars.set_title(f"{k}×{k} kernels: identified")
+    shapes.set_title("shapes")
+    return HEAD + high + FOOT
+
+
+def _bar(ax: Axes, row: Any) -> None:
+    text = style.percent(row.share_identified, row.kernels)
+    if row.kernels >= style.FEW:
+        looks: dict[str, Any] = {"facecolor": style.INK} if row.trained else style.control_style()
+        ax.barh(row.place, 100 * row.share_identified, height=0.75, **looks)
+        if not np.isnan(row.low):
+            ends = [100 * row.low, 100 * row.high]
+            ax.plot(ends, [row.place] * 2, zorder=3, clip_on=False, **WHISKER)
+        text += style.interval(row.low, row.high)
+    # Beside the axis, for all bars in one column.
+    ax.text(
+        1.06,
+        row.place,
+        text,
+        size=style.SMALL,
+        va="center_baseline",
+        transform=ax.get_yaxis_transform(),
+    )

@@ -10,106 +10,96 @@ from kernelatlas.figures import style
 from kernelatlas.kernels.layer import side
 from kernelatlas.names import shape_of
 
-SIDE = 5.0  # inches of the scatter
-TILE = 0.5
-LEFT, BOTTOM = 1.35, 0.95
+SIDE = 2.75  # inches of a scatter
+TILE = 0.36
+LEFT, BETWEEN, BOTTOM, OVER = 1.05, 0.97, 0.85, 0.25
+SCREE = 1.4
 SHOWN = 10  # components in the scree plot
+DRAWN = 1500  # kernels, at most
+PLANES = ((0, 1), (0, 2))  # of components, from 0
 
 
 def draw(scores: pd.DataFrame, components: pd.DataFrame, kernels: int | None = None) -> Figure:
-    """Draw kernels in the plane of the first two components, and the variance of each.
+    """Draw kernels in planes of the first three components, and the variance of each.
 
     Parameters
     ----------
     scores
-        Columns label, identified, pc1, pc2.
+        Columns label, identified, pc1, pc2, pc3.
     components
         Columns component (from 1), explained_variance_ratio, loading.
     kernels
         Number of kernels analysed, if `scores` holds only some of them.
     """
     components = components.sort_values("component").head(SHOWN)
-    k = side(components["loading"].iloc[0])
-    width, height = LEFT + SIDE + 5.0, BOTTOM + SIDE + 0.55
-    figure = style.new_figure(width, height, f"Principal components of {k}×{k} kernels", fixed=True)
-    bottom = style.caption(figure, _caption(k, scores, kernels)) + BOTTOM
+    loadings = [np.asarray(loading) for loading in components["loading"]]
+    k = side(loadings[0])
     ratio = 100 * components["explained_variance_ratio"].to_numpy(dtype=float)
-
-    plane = style.axes_at(figure, LEFT, bottom, SIDE, SIDE)
-    parts = _scatter(plane, scores)
-    plane.set_xlabel(f"component 1 ({ratio[0]:.1f} % of the variance)")
-    plane.set_ylabel(f"component 2 ({ratio[1]:.1f} % of the variance)")
-    for sign, end in ((-1, 0.0), (1, SIDE - TILE)):
-        across = style.axes_at(figure, LEFT + end, bottom - 0.28 - TILE, TILE, TILE)
-        style.show_kernel(across, sign * np.asarray(components["loading"].iloc[0]), k)
-        up = style.axes_at(figure, LEFT - 0.45 - TILE, bottom + end, TILE, TILE)
-        style.show_kernel(up, sign * np.asarray(components["loading"].iloc[1]), k)
-
-    right = LEFT + SIDE + 1.6
-    figure.legend(
-        handles=style.part_handles(parts),
-        title="shape",
-        alignment="left",
-        loc="upper left",
-        bbox_to_anchor=(
-            (LEFT + SIDE + 0.1) / width,
-            (bottom + SIDE) / float(figure.get_size_inches()[1]),
-        ),
-    )
-    scree = style.axes_at(figure, right + 0.5, bottom, 2.7, SIDE)
-    scree.bar(components["component"], ratio, color=style.CONTROL, width=0.7, label="component")
-    scree.plot(
-        components["component"],
-        ratio.cumsum(),
-        color=style.INK,
-        marker="o",
-        markersize=3,
-        linewidth=0.9,
-        label="sum up to it",
-    )
-    scree.set(xlabel="component", ylabel="explained variance, %", ylim=(0, 100))
-    scree.xaxis.set_major_locator(MaxNLocator(integer=True))
-    scree.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
-    style.despine(scree)
+    scores, every = _sample(scores), len(scores) if kernels is None else kernels
+    labels = scores["label"].astype(str).map(shape_of)
+    parts = labels.where(scores["identified"].astype(bool), style.NOT_IDENTIFIED)
+    handles = style.part_handles(parts.unique())
+    key = style.TITLE + style.legend_height(handles, style.LONG)
+    height = key + OVER + SIDE + BOTTOM
+    title = f"Principal components of {k}×{k} kernels"
+    figure = style.new_figure(style.LONG, height, title, fixed=True)
+    bottom = style.caption(figure, _caption(k, len(scores), every)) + BOTTOM
+    style.legend_above(figure, handles)
+    limit = 1.05 * max(float(scores[["pc1", "pc2", "pc3"]].abs().to_numpy().max(initial=0)), 1e-6)
+    for number, (x, y) in enumerate(PLANES):
+        left = LEFT + number * (SIDE + BETWEEN)
+        plane = style.axes_at(figure, left, bottom, SIDE, SIDE)
+        _scatter(plane, scores[f"pc{x + 1}"], scores[f"pc{y + 1}"], parts)
+        plane.set(xlim=(-limit, limit), ylim=(-limit, limit))
+        plane.set_xlabel(f"component {x + 1} ({ratio[x]:.1f} %)", labelpad=2)
+        plane.set_ylabel(f"component {y + 1} ({ratio[y]:.1f} %)", labelpad=2)
+        for sign, end in ((-1, 0.0), (1, SIDE - TILE)):
+            tile = style.axes_at(figure, left + end, bottom - 0.38 - TILE, TILE, TILE)
+            style.show_kernel(tile, sign * loadings[x], k)
+            tile = style.axes_at(figure, left - 0.52 - TILE, bottom + end, TILE, TILE)
+            style.show_kernel(tile, sign * loadings[y], k)
+    left = LEFT + len(PLANES) * (SIDE + BETWEEN) - 0.2
+    _scree(style.axes_at(figure, left, bottom, SCREE, SIDE), components, ratio)
     return figure
 
 
-def _caption(k: int, scores: pd.DataFrame, kernels: int | None) -> str:
-    total = len(scores) if kernels is None else kernels
-    shown = "all" if total == len(scores) else f"{len(scores):,} at random"
+def _sample(scores: pd.DataFrame) -> pd.DataFrame:
+    """Return some of the kernels in a random order, so that no shape lies over the others."""
+    order = np.random.default_rng(0).permutation(len(scores))[:DRAWN]
+    return scores.iloc[order].reset_index(drop=True)
+
+
+def _caption(k: int, drawn: int, total: int) -> str:
+    shown = "all" if total == drawn else f"{drawn:,} at random"
     return (
-        f"Principal component analysis of {style.count(total, f'depthwise {k}×{k} kernel')}, "
-        f"centred and scaled; {shown} shown in the plane of the first two components, coloured "
-        "by shape if they are identified. The images at the axes are the "
-        "components themselves, with the sign of the end at which they stand (red positive, blue "
+        f"Principal component analysis of the depthwise {k}×{k} kernels of the trained networks, "
+        f"centred and scaled; {shown} of {style.count(total, 'kernel')} that the table has are "
+        "drawn, half transparent, in the planes of the first component with the second and the "
+        "third (with their shares of the variance), coloured by shape if they are identified. The "
+        "images at the axes are the components themselves, with the sign of the end at which they stand (red positive, blue "
         f"negative). Right: variance explained by each of the first {SHOWN} components and by "
         "all up to it."
     )
 
 
-def _scatter(ax: Axes, scores: pd.DataFrame) -> list[str]:
-    """Draw the kernels in a random order, so that no label hides others; return the parts shown."""
-    order = np.random.default_rng(0).permutation(len(scores))
-    shuffled = scores.iloc[order]
-    identified = shuffled["identified"].to_numpy(dtype=bool)
-    labels = shuffled["label"].astype(str)
-    part = labels.map(shape_of).where(identified, style.NOT_IDENTIFIED)
-    rest, named = shuffled[~identified], shuffled[identified]
-    ax.scatter(
-        rest["pc1"], rest["pc2"], s=6, facecolor="white", edgecolor=style.CONTROL, linewidth=0.4
-    )
-    colours = style.palette(labels.unique())
-    ax.scatter(
-        named["pc1"],
-        named["pc2"],
-        s=9,
-        c=[colours[label] for label in labels[identified]],
-        edgecolor="white",
-        linewidth=0.2,
-    )
+def _scatter(ax: Axes, x: pd.Series, y: pd.Series, parts: pd.Series) -> None:
+    rest = parts == style.NOT_IDENTIFIED
+    ax.scatter(x[rest], y[rest], s=5, facecolor="none", edgecolor=style.CONTROL, linewidth=0.4)
+    colours = [str(style.part_style(part)["facecolor"]) for part in parts[~rest]]
+    ax.scatter(x[~rest], y[~rest], s=8, c=colours, alpha=0.6, linewidth=0)
     for line in (ax.axhline, ax.axvline):
         line(0, color=style.CONTROL, linewidth=0.5, zorder=0)
-    limit = 1.05 * max(float(scores[["pc1", "pc2"]].abs().to_numpy().max(initial=0)), 1e-6)
-    ax.set(xlim=(-limit, limit), ylim=(-limit, limit))
     style.despine(ax)
-    return [str(name) for name in part.unique()]
+
+
+def _scree(ax: Axes, components: pd.DataFrame, ratio: np.ndarray) -> None:
+    ax.bar(components["component"], ratio, color=style.CONTROL, width=0.7, label="component")
+    sums = {"color": style.INK, "marker": "o", "markersize": 3, "linewidth": 0.9}
+    ax.plot(components["component"], ratio.cumsum(), label="sum up to it", **sums)
+    ax.set(xlabel="component", ylabel="explained variance, %", ylim=(0, 100))
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.legend(
+        loc="lower left", bbox_to_anchor=(-0.1, 1.0), ncols=2, columnspacing=0.8,
+        handlelength=1.2, borderpad=0,
+    )  # fmt: skip
+    style.despine(ax)

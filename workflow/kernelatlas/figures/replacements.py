@@ -10,8 +10,10 @@ from matplotlib.patches import Patch
 
 from kernelatlas.figures import style
 
-ACROSS = 3  # networks in a row
+ACROSS = 3  # networks on a page
 PITCH = 0.19  # inches from bar to bar
+LEFT, PANEL, GAP = 1.5, 2.75, 0.25  # inches
+HEAD, FOOT = 0.3, 0.5  # inches over and under the bars
 REPLACED: dict[str, Any] = {"facecolor": "#0072B2"}
 # The bars of those variants that are not described by a few numbers a kernel.
 REFERENCES: dict[str, dict[str, Any]] = {
@@ -29,11 +31,12 @@ NAMES = {
 }
 AXES = {"subject": "held-out crops, %", "top-1": "pictures, %"}
 CHANCE: dict[str, Any] = {"color": style.INK, "linewidth": 0.8, "linestyle": (0, (4, 3))}
+SEED: dict[str, Any] = {"marker": ".", "markersize": 5, "color": style.INK, "markeredgewidth": 0}
 WHISKER: dict[str, Any] = {"color": "#D55E00", "linewidth": 1.0}
 
 
-def draw(replacements: pd.DataFrame) -> Figure:
-    """Draw the accuracies of each network, a panel each.
+def draw(replacements: pd.DataFrame) -> list[Figure]:
+    """Draw the accuracies of each network, a panel each, `ACROSS` on a page.
 
     Parameters
     ----------
@@ -44,37 +47,38 @@ def draw(replacements: pd.DataFrame) -> Figure:
     tested = replacements[replacements["accuracy"].notna()]
     variants = list(dict.fromkeys(tested["variant"]))
     panels = list(tested.groupby(["family", "model"], sort=False))
-    across = max(min(ACROSS, len(panels)), 1)
-    down = max(-(-len(panels) // across), 1)
-    figure = style.new_figure(
-        2.2 + 3.4 * across,
-        0.4 + down * (0.75 + PITCH * max(len(variants), 4)),
-        "Accuracy with all depthwise kernels replaced",
-    )
-    axes = figure.subplots(down, across, squeeze=False).ravel()
-    for number, ((_, rows), ax) in enumerate(zip(panels, axes, strict=False)):
-        _panel(ax, rows, variants)
-        ax.tick_params(axis="y", length=0, labelleft=number % across == 0)
-    for ax in axes[len(panels) :]:
-        ax.set_visible(False)
-    measures = set(tested["measure"])
+    high = PITCH * max(len(variants), 4)
+    handles = _handles(set(tested["measure"]))
+    key = style.TITLE + style.legend_height(handles, style.LONG)
+    pages = [panels[start : start + ACROSS] for start in range(0, len(panels), ACROSS)] or [[]]
+    figures = []
+    for number, page in enumerate(pages):
+        title = "Accuracy with all depthwise kernels replaced"
+        title = style.numbered(title, number, len(pages))
+        height = key + HEAD + high + FOOT
+        figure = style.new_figure(style.LONG, height, title, fixed=True)
+        low = style.caption(figure, _caption(replacements)) + FOOT
+        style.legend_above(figure, handles)
+        for column, (_, rows) in enumerate(page):
+            ax = style.axes_at(figure, LEFT + column * (PANEL + GAP), low, PANEL, high)
+            _panel(ax, rows, variants)
+            ax.tick_params(axis="y", length=0, labelleft=column == 0)
+        figures.append(figure)
+    return figures
+
+
+def _handles(measures: set[str]) -> list[Any]:
     others = {"subject": "subject and rotation", "top-1": "among the first five"}
-    style.legend(
-        figure,
-        [
-            Patch(label="correct class, or subject", **REPLACED),
-            Line2D([], [], label="95 % interval", **WHISKER),
-            Line2D(
-                *([], []),
-                linestyle="",
-                label="; ".join(text for name, text in others.items() if name in measures),
-                **_other(),
-            ),
-            Line2D([], [], label="chance", **CHANCE),
-        ],
-    )
-    style.caption(figure, _caption(replacements))
-    return figure
+    text = "; ".join(words for name, words in others.items() if name in measures)
+    return [
+        Patch(label="untouched", **REFERENCES["untouched"]),
+        Patch(label="replaced", **REPLACED),
+        Patch(label="replaced by noise or the mean", **REFERENCES["random"]),
+        Line2D([], [], label="95 % interval", **WHISKER),
+        Line2D([], [], label="seed of the noise", linestyle="", **SEED),
+        Line2D([], [], label=text, linestyle="", **_other()),
+        Line2D([], [], label="chance", **CHANCE),
+    ]
 
 
 def _other() -> dict[str, Any]:
@@ -110,8 +114,8 @@ def _caption(replacements: pd.DataFrame) -> str:
         "clusters' prototypes, so many centroids of k-means, the master keys, the idealised "
         "filters of arXiv 2509.12746, or as "
         f"many filters of white noise as there are keys (mean of {style.count(int(seeds), 'seed')},"
-        " each a dot). Mean only: all weights of a kernel are its mean. Beside the bars: the "
-        "accuracy, and the mean R² of the replaced kernels."
+        " each a dot; the interval reaches from the lowest to the highest of theirs). Mean only: all weights of a kernel are its mean. Intervals are over pictures. Beside the "
+        "bars: the accuracy, and the mean R² of the replaced kernels."
         + (f" {style.count(int(kept), 'kernel')} of sizes not studied were kept." if kept else "")
         + "".join(f" Not tested: {reason}." for reason in untested["skipped"])
     )
@@ -126,14 +130,14 @@ def _panel(ax: Axes, rows: pd.DataFrame, variants: list[str]) -> None:
         accuracy, low, high = (100 * found[name] for name in ("accuracy", "low", "high"))
         ax.barh(place, accuracy.mean(), height=0.72, **looks)
         if len(found) > 1:
-            ax.scatter(accuracy, [place] * len(found), s=8, color=style.INK, linewidths=0, zorder=3)
-        elif low.notna().all():
-            ax.plot([low.iloc[0], high.iloc[0]], [place, place], zorder=3, **WHISKER)
+            ax.plot(accuracy, [place] * len(found), linestyle="", zorder=3.5, **SEED)
+        if low.notna().all():
+            ax.plot([low.min(), high.max()], [place, place], zorder=3, **WHISKER)
         top = rows["measure"].iloc[0] == "top-1"
         other = 100 * found["accuracy_top5" if top else "accuracy_both"].mean()
         ax.plot(other, place, linestyle="", zorder=4, **_other())
         ax.annotate(
-            f"{accuracy.mean():.1f} %   R² {abs(found['mean_r2'].mean()):.2f}",
+            f"{accuracy.mean():.1f} %  R² {abs(found['mean_r2'].mean()):.2f}",
             (max(high.max(), accuracy.max(), other), place),
             (5, 0),
             textcoords="offset points",
@@ -145,5 +149,5 @@ def _panel(ax: Axes, rows: pd.DataFrame, variants: list[str]) -> None:
     ax.set_yticks(range(len(variants)), [NAMES.get(name, name) for name in variants])
     ax.set_ylim(len(variants) - 0.4, -0.6)
     style.percent_axis(ax, AXES[str(rows["measure"].iloc[0])])
-    ax.set(xlim=(0, 142), xticks=range(0, 101, 20), title=str(rows["model"].iloc[0]))
+    ax.set(xlim=(0, 150), xticks=range(0, 101, 20), title=str(rows["model"].iloc[0]))
     style.despine(ax)

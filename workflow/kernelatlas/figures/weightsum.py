@@ -1,12 +1,23 @@
 """Sums of the raw weights of kernels, by label."""
 
+from typing import Any
+
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from kernelatlas.figures import style
 from kernelatlas.names import LABELS, shape_of
 
-PITCH = 0.23  # inches from box to box
+PITCH = 0.21  # inches from box to box
+MEAN: dict[str, Any] = {
+    "marker": "D",
+    "markersize": 3,
+    "markerfacecolor": "white",
+    "markeredgecolor": style.INK,
+    "markeredgewidth": 0.6,
+}
 
 
 def draw(weightsum: pd.DataFrame, k: int | None = None) -> Figure:
@@ -30,6 +41,7 @@ def draw(weightsum: pd.DataFrame, k: int | None = None) -> Figure:
     if rows.empty:
         style.caption(figure, f"No kernel{size} is identified, so that there are no sums to draw.")
         return figure
+    enough = (rows["kernels"] >= style.FEW).to_numpy()
     left, right = figure.subplots(1, 2, sharey=True)
     colours = style.palette(rows["label"])
     for ax, column, text in (
@@ -45,29 +57,23 @@ def draw(weightsum: pd.DataFrame, k: int | None = None) -> Figure:
                 "whishi": row[f"{column}_q95"],
                 "mean": row.get(f"{column}_mean"),
             }
-            for _, row in rows.iterrows()
+            for _, row in rows[enough].iterrows()
         ]
         drawn = ax.bxp(
             boxes,
-            positions=range(len(rows)),
+            positions=np.flatnonzero(enough),
             orientation="horizontal",
             widths=0.6,
             patch_artist=True,
             showfliers=False,
             showmeans=f"{column}_mean" in rows,
             medianprops={"color": style.INK, "linewidth": 1.2},
-            meanprops={
-                "marker": "D",
-                "markersize": 3,
-                "markerfacecolor": "white",
-                "markeredgecolor": style.INK,
-                "markeredgewidth": 0.6,
-            },
+            meanprops=MEAN,
             whiskerprops={"linewidth": 0.7, "color": style.INK},
             capprops={"linewidth": 0.7, "color": style.INK},
             boxprops={"linewidth": 0.6, "edgecolor": style.INK},
         )
-        for box, label in zip(drawn["boxes"], rows["label"], strict=True):
+        for box, label in zip(drawn["boxes"], rows.loc[enough, "label"], strict=True):
             box.set_facecolor(colours[label])
         ax.axvline(0, color=style.INK, linewidth=0.8, zorder=0)
         ax.set_xlabel(text)
@@ -81,13 +87,37 @@ def draw(weightsum: pd.DataFrame, k: int | None = None) -> Figure:
     left.set_ylabel("label (number of kernels)")
     for ax in (left, right):
         ax.tick_params(axis="y", length=0)
-    style.legend(figure, style.part_handles(shape_of(label) for label in rows["label"]), "shape")
-    style.caption(
-        figure,
+    dark: dict[str, Any] = {"color": style.INK}
+    handles = [
+        *style.part_handles(shape_of(label) for label in rows["label"]),
+        Line2D([], [], label="median", linewidth=1.2, **dark),
+        Line2D([], [], label="5–95 %", linewidth=0.7, marker="|", **dark),
+    ]
+    if "relative_mean" in rows:
+        handles.insert(-1, Line2D([], [], label="mean", linestyle="", **MEAN))
+    style.legend(figure, handles)
+    style.caption(figure, _caption(rows, enough, size))
+    return figure
+
+
+def _caption(rows: pd.DataFrame, enough: np.ndarray, size: str) -> str:
+    drawn = rows[enough]
+    about = int(((drawn["relative_q25"] <= 0) & (drawn["relative_q75"] >= 0)).sum())
+    text = (
         f"Sum of the raw weights of {style.count(int(rows['kernels'].sum()), 'kernel')}{size}, by "
         "label: left relative to the sum of the absolute weights (1: all "
         "weights are positive), right as it is. Boxes span the middle half with the median as "
-        "a line and the mean as a diamond; whiskers are 5–95 %. First derivatives are expected "
-        "near zero, since their positive and negative halves cancel.",
+        "a line and the mean as a diamond; whiskers are 5–95 %; labels of fewer than "
+        f"{style.FEW} kernels have no box. By Fig. 12 of arXiv 2401.14469 first derivatives sum to "
+        "about zero, since their halves cancel. "
     )
-    return figure
+    if about == len(drawn):
+        return text + (
+            "Here the middle half of every label includes zero: the mean of a kernel, "
+            "which its shape does not fix, spreads the sums of all labels alike."
+        )
+    others = drawn[(drawn["relative_q25"] > 0) | (drawn["relative_q75"] < 0)]["label"]
+    return text + (
+        f"Here the middle half includes zero for {about} of {len(drawn)} labels; not for "
+        f"{style.listed(others)}."
+    )

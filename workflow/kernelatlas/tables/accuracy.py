@@ -9,12 +9,18 @@ import pandas as pd
 from scipy.stats import permutation_test, rankdata
 
 from kernelatlas.errors import KernelAtlasError
+from kernelatlas.evidence.intervals import independent
 from kernelatlas.running.tensors import read_metadata
 
 HELD_OUT, IMAGENET = "held-out subject accuracy", "ImageNet top-1"
 FEWEST = 4  # networks, for a correlation
 PERMUTATIONS = 9999  # at most; all of them if there are fewer
-COLUMNS = ("model", "family", "k", "kernels", "share_identified", "accuracy", "measure")
+VALIDATION = 50_000  # pictures of ImageNet's validation set
+VIEWS = 4  # crops of one held-out place: its rotations
+COLUMNS = (
+    *("model", "family", "k", "kernels", "share_identified", "low", "high"),
+    *("accuracy", "accuracy_low", "accuracy_high", "measure"),
+)
 
 
 def accuracy_table(
@@ -37,7 +43,7 @@ def accuracy_table(
     Returns
     -------
     DataFrame
-        The columns of `COLUMNS`, accuracy from 0 to 1; without networks of unknown accuracy.
+        The columns of `COLUMNS`, accuracies from 0 to 1; without networks of unknown accuracy.
 
     Raises
     ------
@@ -45,19 +51,24 @@ def accuracy_table(
         If a file has no accuracy, or is not such a table.
     """
     held_out = {name: _held_out(path) for name, path in zip(networks, weights, strict=True)}
-    known = [(HELD_OUT, held_out), (IMAGENET, _imagenet(imagenet))]
+    top1 = {name: (value, VALIDATION) for name, value in _imagenet(imagenet).items()}
     trained = models[models["trained"]]
-    parts = [
-        trained.assign(accuracy=trained["model"].map(accuracies).astype("float64"), measure=measure)
-        for measure, accuracies in known
-    ]
-    table = pd.concat(parts).dropna(subset="accuracy")[list(COLUMNS)]
+    parts = []
+    for measure, known in ((HELD_OUT, held_out), (IMAGENET, top1)):
+        rows = trained[trained["model"].isin(known)]
+        values, pictures = np.array([known[name] for name in rows["model"]]).reshape(-1, 2).T
+        found = independent(values * pictures, pictures)
+        limits = {"accuracy_low": found.low, "accuracy_high": found.high}
+        parts.append(rows.assign(accuracy=found.value, **limits, measure=measure))
+    table = pd.concat(parts)[list(COLUMNS)]
     return table.sort_values(["measure", "k", "family", "model"], ignore_index=True)
 
 
-def _held_out(path: str | Path) -> float:
+def _held_out(path: str | Path) -> tuple[float, int]:
+    """Return the accuracy, and the number of places of which it is; crops of one are alike."""
     try:
-        return float(read_metadata(path)["held_out"]["accuracy_subject"])
+        known = read_metadata(path)
+        return float(known["held_out"]["accuracy_subject"]), known["held_out_crops"] // VIEWS
     except (KernelAtlasError, KeyError) as error:
         raise KernelAtlasError(
             f"{path}: has no held-out accuracy ({error}): it must be a network that "

@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from kernelatlas.clustering.labels import SCHEMA, threshold
 from kernelatlas.clustering.reasons import COUNTS, with_reasons
+from kernelatlas.tables.layers import network_table
 
 KNOWN = ("model", "family", "trained", "trained_on")
 MODEL = ["family", "model", "trained", "k"]
@@ -52,7 +53,8 @@ def model_table(
     -------
     DataFrame
         `share_identified` is over all kernels of the size, degenerate ones included;
-        `share_identified_live` over live ones (`kernelatlas.kernels.normalise.live`).
+        `share_identified_live` over live ones (`kernelatlas.kernels.normalise.live`); low and high
+        are of `kernelatlas.tables.layers.network_table`.
     """
     labels = _counted(read_labels(paths, models))
     table = (
@@ -77,7 +79,7 @@ def model_table(
     )
     table["share_identified_one_seed"] = table["identified_one_seed"] / table["kernels"]
     table["threshold"] = [threshold(int(k), thresholds) for k in table["k"]]
-    return table
+    return table.merge(network_table(paths, models, thresholds), how="left", on=["model", "k"])
 
 
 def composition_table(paths: Sequence[str | Path], models: Sequence[Sequence]) -> pd.DataFrame:

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
-from scipy.stats import binom, binomtest
+from scipy.stats import binom
 
 from kernelatlas.clustering.templates import bank, grid
 from kernelatlas.evidence.described import described
-from kernelatlas.evidence.intervals import share
+from kernelatlas.evidence.intervals import independent, share
 from kernelatlas.kernels.gaussians import gaussian
 from kernelatlas.kernels.normalise import normalise
 from kernelatlas.names import SQUARES
@@ -143,7 +143,8 @@ def layer_moves(kernels: pd.DataFrame) -> pd.DataFrame:
         squares = group["centred"] & group["label"].isin(SQUARES)
         found = group[group["fitted"]]
         of_squares = found[found["label"].isin(SQUARES)]
-        low, high = binomial(int(squares.sum()), len(group))
+        interval = independent(np.array(squares.sum()), np.array(len(group)))
+        low, high = float(interval.low), float(interval.high)
         row = dict(zip(by, key, strict=True))
         row |= {"kernels": len(group), "squares": int(squares.sum())}
         row |= {"share_squares": squares.mean(), "low": low, "high": high, "centred": len(found)}
@@ -190,12 +191,6 @@ def stride_moves(kernels: pd.DataFrame, layers: pd.DataFrame) -> pd.DataFrame:
     table = counted.astype(kinds).merge(moves.reset_index().astype(kinds), how="left", on=by)
     table["centred"] = table["centred"].fillna(0).astype("int64")
     return table[STRIDE_COLUMNS]
-
-
-def binomial(hits: int, n: int) -> tuple[float, float]:
-    """Return Wilson's 95 % interval of a share of independent kernels of one layer."""
-    interval = binomtest(hits, n).proportion_ci(method="wilson")
-    return float(interval.low), float(interval.high)
 
 
 def median_interval(values: pd.Series) -> tuple[float, float]:

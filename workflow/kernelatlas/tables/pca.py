@@ -13,6 +13,7 @@ from kernelatlas.kernels.table import KEY
 
 SHOWN = 5000
 COMPONENTS = 10
+PLOTTED = 3  # components of which scores are kept
 SEED = 0
 
 
@@ -29,13 +30,14 @@ def pca_tables(
     fitted = PCA(n, svd_solver="covariance_eigh").fit(kernels)
     rng = np.random.default_rng(SEED)
     rows = np.sort(rng.choice(len(kernels), min(SHOWN, len(kernels)), replace=False))
-    scores = fitted.transform(kernels[rows])[:, :2]
+    scores = fitted.transform(kernels[rows])[:, :PLOTTED]
     known = pd.concat([pd.read_parquet(path) for path in labels], ignore_index=True)
     known = known[known["k"] == k]
     for frame in (keys, known):
         for column in ("model", "layer"):
             frame[column] = frame[column].astype(str)
-    table = keys.iloc[rows][KEY].assign(pc1=scores[:, 0], pc2=scores[:, 1])
+    columns = {f"pc{number + 1}": scores[:, number] for number in range(scores.shape[1])}
+    table = keys.iloc[rows][KEY].assign(**columns)
     table = table.merge(known[[*KEY, "label", "identified", "reason"]], how="left", on=KEY)
     table["label"] = table["label"].astype(str)
     components = pd.DataFrame(
