@@ -10,8 +10,8 @@ from kernelatlas.figures import style
 from kernelatlas.figures.nulls import LOOKS, WORDS
 from kernelatlas.names import ALL_FAMILIES, ALL_NETWORKS, IN_SAMPLE, TRAINED, UNTRAINED
 
-ACROSS, MOST = 3, 12  # panels in a row; if there are more networks, families alone
-PANEL = 1.75  # inches: height of a panel with its title
+ACROSS, MOST = 3, 11  # panels in a row; if there are more networks, families alone
+PANEL = 1.5  # inches: height of a panel with its title
 COVARIANCE = "covariance"
 
 
@@ -28,7 +28,7 @@ def draw(summary: pd.DataFrame, bins: pd.DataFrame, k: int) -> Figure:
     panels = _panels(summary)
     rows = -(-len(panels) // ACROSS)
     title = f"Dissimilarity of {k}×{k} kernels to their reconstruction"
-    figure = style.new_figure(11.5, 1.0 + rows * PANEL, title)
+    figure = style.new_figure(style.LONG, 1.0 + rows * PANEL, title)
     axes = figure.subplots(rows, ACROSS, sharex=True, squeeze=False)
     for ax in axes.flat[len(panels) :]:
         ax.axis("off")

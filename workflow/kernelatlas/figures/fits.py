@@ -29,7 +29,9 @@ CELL, GAP, TEXT = (
     0.22,
     0.5,
 )  # inches: side of a kernel, space between kernels, three lines of text
-LEFT, RIGHT = 1.0, 0.3
+BAND = 2 * CELL + 0.08 + TEXT
+LEFT = 0.85
+ROW, FOOT = 0.2, 0.9  # inches of a label, and under the labels
 DISCRETE, REACHED = "*", "†"
 MARKS = f"{DISCRETE} the discrete form fits better    {REACHED} a parameter ended at a limit"
 MOST_LIMITS = 12  # shown, those at which most fits end
@@ -38,7 +40,7 @@ LIMIT_HATCH = "xxxxx"
 
 def draw(
     functions: pd.DataFrame, prototypes: pd.DataFrame, limits: pd.DataFrame, r2: float
-) -> Figure:
+) -> list[Figure]:
     """Draw prototypes over their fits, functions selected for each label, and limits reached.
 
     Parameters
@@ -50,53 +52,82 @@ def draw(
     """
     shown = prototypes.reset_index(drop=True)
     k = int(shown["k"].iloc[0])
-    rows = -(-len(shown) // COLUMNS)
-    band = 2 * CELL + 0.08 + TEXT
+    return [
+        *_pages_of_prototypes(shown, k),
+        _page_of_functions(functions, k, r2),
+        _page_of_limits(limits, k),
+    ]
+
+
+def _pages_of_prototypes(shown: pd.DataFrame, k: int) -> list[Figure]:
+    text = (
+        f"The prototypes of the {style.count(len(shown), 'cluster')} with their labels; below each "
+        "the analytic function that the extended Bayesian information criterion selects, and R². "
+        "Where a parameter ended at a limit of the search, it is no estimate."
+    )
+    title, over = f"Analytic functions of the prototypes of {k}×{k} kernels", 0.65
+    room = style.SHORT - over - style.caption_height(text, style.LONG)
+    rows = [shown.iloc[at : at + COLUMNS] for at in range(0, len(shown), COLUMNS)]
+    pages = style.split([BAND] * len(rows), room)
+    figures = []
+    for number, page in enumerate(pages):
+        high = over + len(page) * BAND
+        name = style.numbered(title, number, len(pages))
+        figure = style.new_figure(style.LONG, high, name, fixed=True)
+        bottom = style.caption(figure, text)
+        across, whole = figure.get_size_inches()
+        figure.text(LEFT / across, 1 - 0.45 / whole, MARKS, size=style.SMALL, va="center")
+        for place, row in enumerate(page):
+            top = bottom + high - over - place * BAND
+            for column, prototype in enumerate(style.rows_of(rows[row])):
+                _pair(figure, prototype, k, LEFT + column * (CELL + GAP), top, first=column == 0)
+        figures.append(figure)
+    return figures
+
+
+def _page_of_functions(functions: pd.DataFrame, k: int, r2: float) -> Figure:
     trained = functions[functions["trained"]]
-    shares = _by_label(trained[trained["identified"]])
-    table = max(len(shares), 4) * 0.2 + 0.9
-    sets, ends = _sets(limits), _ends(limits)
-    ending = max(len(sets), ends["limit"].nunique(), 4) * 0.17 + 0.95
-    width = LEFT + COLUMNS * (CELL + GAP) + RIGHT
-    height = 0.7 + rows * band + 0.45 + table + ending
-    title = f"Analytic functions of {k}×{k} kernels"
-    figure = style.new_figure(width, height, title, fixed=True)
-    bottom = style.caption(figure, _caption(trained, shown, sets, k, r2))
-    across, high = figure.get_size_inches()
-    place = LEFT / across, 1 - 0.42 / high
-    figure.text(*place, MARKS, size=style.SMALL, va="center")
-    for index, row in enumerate(style.rows_of(shown)):
-        top = bottom + height - 0.6 - (index // COLUMNS) * band
-        left = LEFT + (index % COLUMNS) * (CELL + GAP)
-        _pair(figure, row, k, left, top, first=index % COLUMNS == 0)
-    low = bottom + ending + 0.75
-    _heat(style.axes_at(figure, 2.1, low, 4.0, table - 0.9), shares)
-    _described(style.axes_at(figure, 7.3, low, width - 7.3 - RIGHT, table - 0.9), functions)
-    low, high = bottom + 0.45, ending - 0.95
-    _shares_at_limits(style.axes_at(figure, 2.1, low, 4.0, high), sets)
-    _limits(style.axes_at(figure, 7.9, low, width - 7.9 - RIGHT, high), ends)
+    fitted = [name for name in FUNCTIONS if (functions["function"] == name).any()]
+    shares = _by_label(trained[trained["identified"]], fitted)
+    kernels, described = int(trained["kernels"].sum()), int(trained["described"].sum())
+    reached = int(trained["described_at_limit"].sum())
+    discrete = trained.loc[trained["form"] == "discrete", "kernels"].sum() / kernels
+    table = max(len(shares), len(fitted)) * ROW
+    high = 0.75 + table + FOOT
+    title = f"Analytic functions of {k}×{k} kernels by label"
+    figure = style.new_figure(style.LONG, high, title, fixed=True)
+    bottom = style.caption(
+        figure,
+        "Left: identified kernels of trained networks by label and by the function selected for "
+        "the kernel itself, per cent of the label. Right: share of all kernels whose selected "
+        f"function has R² of at least {r2:g}, trained and untrained networks by function; crossed: "
+        "of which a parameter ended at a limit of the search, so that it is no estimate and a "
+        f"wider search might fit better. Of {style.count(kernels, 'trained kernel')} "
+        f"{described / kernels:.1%} are described, {reached / kernels:.1%} with a parameter at a "
+        f"limit; for {discrete:.0%} the discrete form of the function fits better.",
+    )
+    low = bottom + FOOT
+    _heat(style.axes_at(figure, 2.0, low, 4.0, table), shares)
+    _described(style.axes_at(figure, 7.2, low, style.LONG - 7.4, table), functions, fitted)
     return figure
 
 
-def _caption(
-    trained: pd.DataFrame, shown: pd.DataFrame, sets: pd.DataFrame, k: int, r2: float
-) -> str:
-    kernels, described = int(trained["kernels"].sum()), int(trained["described"].sum())
-    discrete = trained.loc[trained["form"] == "discrete", "kernels"].sum() / kernels
-    return (
-        f"Top: the prototypes of the {style.count(len(shown), 'cluster')} with their labels, "
-        "below each the analytic function that the extended Bayesian information criterion "
-        "selects, and R². Middle left: identified kernels of trained networks by label and by the "
-        "function selected for the kernel itself, per cent of the label. Middle right: share of "
-        f"all kernels whose selected function has R² of at least {r2:g}, trained and untrained "
-        f"networks by function; crossed: of which a parameter ended at a limit of the search, so "
-        "that it is no estimate and a wider search might fit better. "
-        f"Of {style.count(kernels, 'trained kernel')} {described / kernels:.1%} are "
-        f"described; for {discrete:.0%} the discrete form of the function fits better, and for "
-        f"{_percent(sets.iloc[0])} a parameter is at a limit. Bottom left: that share, with 95 % "
-        "intervals over layers. Bottom right: the limits at which most fits end, share of all "
-        "kernels; σ, widths and places are in pixels, ω in radians per pixel."
+def _page_of_limits(limits: pd.DataFrame, k: int) -> Figure:
+    sets, ends = _sets(limits), _ends(limits)
+    table = max(len(sets), ends["limit"].nunique(), 4) * 0.2
+    title = f"Fits of {k}×{k} kernels that end at a limit of the search"
+    figure = style.new_figure(style.LONG, 0.75 + table + 0.5, title, fixed=True)
+    bottom = style.caption(
+        figure,
+        "Share of the fits of selected functions of which some parameter ended at a limit of the "
+        "search, where R² grows only beyond it or hardly depends on it, with 95 % intervals over "
+        f"layers: {_percent(sets.iloc[0])} of trained networks. Left: by family, and of kernels "
+        "without structure (hollow). Right: the limits of functions at which most fits end, share "
+        "of all kernels; σ, widths and places are in pixels, ω is in radians per pixel.",
     )
+    _shares_at_limits(style.axes_at(figure, 2.3, bottom + 0.5, 3.4, table), sets)
+    _limits(style.axes_at(figure, 7.6, bottom + 0.5, style.LONG - 7.8, table), ends)
+    return figure
 
 
 def _percent(row: pd.Series) -> str:
@@ -126,13 +157,13 @@ def _pair(figure: Figure, row: Any, k: int, left: float, top: float, first: bool
     ax.set_xlabel("\n".join(lines), size=style.SMALL, labelpad=2)
 
 
-def _by_label(identified: pd.DataFrame) -> pd.DataFrame:
-    """Return per label the percentage of its kernels with each function."""
+def _by_label(identified: pd.DataFrame, fitted: list[str]) -> pd.DataFrame:
+    """Return per label the percentage of its kernels with each of the functions fitted."""
     counts = identified.pivot_table(
         index="label", columns="function", values="kernels", aggfunc="sum", observed=True
     )
     order = [label for label in LABELS if label in counts.index and label != OTHER]
-    counts = counts.reindex(index=order, columns=list(FUNCTIONS)).fillna(0)
+    counts = counts.reindex(index=order, columns=fitted).fillna(0)
     return 100 * counts.div(counts.sum(axis=1), axis=0)
 
 
@@ -162,7 +193,7 @@ def _heat(ax: Axes, shares: pd.DataFrame) -> None:
         text.set_horizontalalignment("right")
 
 
-def _described(ax: Axes, functions: pd.DataFrame) -> None:
+def _described(ax: Axes, functions: pd.DataFrame, fitted: list[str]) -> None:
     totals = functions.groupby("trained")["kernels"].sum()
     counts = functions.pivot_table(
         index="function",
@@ -171,16 +202,16 @@ def _described(ax: Axes, functions: pd.DataFrame) -> None:
         aggfunc="sum",
     )
     looks = {True: {"facecolor": style.INK}, False: style.control_style()}
-    places = np.arange(len(FUNCTIONS))
+    places = np.arange(len(fitted))
     known = [trained for trained in looks if trained in totals]
     for trained in known:
         at = places + (-0.18 if trained else 0.18)
-        shares = 100 * counts.xs(trained, axis=1, level=1).reindex(FUNCTIONS) / totals[trained]
+        shares = 100 * counts.xs(trained, axis=1, level=1).reindex(fitted) / totals[trained]
         every, reached = (shares[name].fillna(0) for name in ("described", "described_at_limit"))
         ax.barh(at, every - reached, height=0.36, **looks[trained])
         ax.barh(at, reached, left=every - reached, height=0.36, **_at_limit_style())
-    ax.set_yticks(places, FUNCTIONS)
-    ax.set_ylim(len(FUNCTIONS) - 0.4, -0.6)
+    ax.set_yticks(places, fitted)
+    ax.set_ylim(len(fitted) - 0.4, -0.6)
     ax.set(title="Described kernels", xlabel="share of all kernels, %")
     # Under the axis, where no bar can be, however the shares are.
     handles = style.trained_handles(True in known, False in known)
@@ -229,7 +260,7 @@ def _ends(limits: pd.DataFrame) -> pd.DataFrame:
 
 
 def _shares_at_limits(ax: Axes, sets: pd.DataFrame) -> None:
-    ax.set_title("Fits that end at a limit of the search")
+    ax.set_title("Any limit")
     for place, row in enumerate(style.rows_of(sets)):
         fill = style.INK if row.set == TRAINED else "white"
         _point(ax, place, row, fill)
@@ -248,7 +279,7 @@ def _point(ax: Axes, place: float, row: Any, fill: str) -> None:
 
 
 def _limits(ax: Axes, ends: pd.DataFrame) -> None:
-    ax.set_title("Limits")
+    ax.set_title("Which limit")
     if ends.empty:
         ax.text(0.5, 0.5, "no fit ends at a limit", ha="center", transform=ax.transAxes)
         ax.axis("off")

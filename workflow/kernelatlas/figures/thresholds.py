@@ -33,7 +33,7 @@ def draw(table: pd.DataFrame, k: int) -> Figure:
     """
     every = table[table["family"] == ALL_FAMILIES]
     here = every[every["in_use"]].iloc[0]
-    figure = style.new_figure(11.5, 6.4, f"{k}×{k} kernels identified, by threshold")
+    figure = style.new_figure(style.LONG, 6.3, f"{k}×{k} kernels identified, by threshold")
     axes = figure.subplots(2, 3, width_ratios=(1, 1, 1.1))
     present = [name for name in LOOKS if (every["set"] == name).any()]
     for column, (name, other) in enumerate((tuple(AXES), tuple(AXES)[::-1])):
