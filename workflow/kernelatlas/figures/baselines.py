@@ -15,9 +15,9 @@ from kernelatlas.kernels.layer import side
 from kernelatlas.names import LABELS, shape_of
 
 ACROSS = 25  # prototypes in a row
-LEFT, WIDTH, RIGHT = 1.9, 10.0, 1.85  # inches
-HEAD, PITCH, GAP = 0.45, WIDTH / ACROSS, 0.1  # inches
-PANEL, BELOW, BETWEEN = 2.9, 1.35, 0.5  # inches: panels, space for their axes, and over them
+LEFT, WIDTH = 2.05, 8.3  # inches
+PITCH, GAP = WIDTH / ACROSS, 0.08
+PANEL, BELOW = 2.9, 1.35  # inches: panels, space for their axes
 # Colours after Okabe and Ito; the markers distinguish the methods without colours.
 METHODS: dict[str, dict[str, Any]] = {
     "k-means": {"color": "#0072B2", "marker": "o", "linestyle": "-"},
@@ -31,8 +31,10 @@ METHODS: dict[str, dict[str, Any]] = {
 }
 
 
-def draw(baselines: pd.DataFrame, agreement: pd.DataFrame, prototypes: pd.DataFrame) -> Figure:
-    """Draw a row of prototypes per method, then their scores and agreement.
+def draw(
+    baselines: pd.DataFrame, agreement: pd.DataFrame, prototypes: pd.DataFrame
+) -> list[Figure]:
+    """Draw a row of prototypes per method; on a second page their scores and agreement.
 
     Parameters
     ----------
@@ -45,57 +47,74 @@ def draw(baselines: pd.DataFrame, agreement: pd.DataFrame, prototypes: pd.DataFr
         Columns method, label, template_cosine, members, prototype.
     """
     k = side(prototypes["prototype"].iloc[0])
+    title = f"Other methods on {k}×{k} kernels"
     # With most methods every kernel is in a cluster.
     kernels = int(prototypes.groupby("method")["members"].sum().max())
+    first, second = _captions(k, kernels, baselines)
     methods = list(prototypes["method"].unique())
-    lines = {m: -(-int((prototypes["method"] == m).sum()) // ACROSS) for m in methods}
-    rows = sum(lines.values()) * PITCH + len(methods) * GAP
-    across, height = LEFT + WIDTH + RIGHT, HEAD + rows + BETWEEN + PANEL + BELOW
-    figure = style.new_figure(across, height, f"Other methods on {k}×{k} kernels", fixed=True)
-    figure.suppressComposite = True  # one image of the whole page takes seconds in a PDF
-    bottom = style.caption(figure, _caption(k, kernels, baselines))
-    height += bottom
+    heights = [-(-int((prototypes["method"] == m).sum()) // ACROSS) * PITCH + GAP for m in methods]
+    handles = style.part_handles(shape_of(label) for label in prototypes["label"])
+    key = style.TITLE + style.legend_height(handles, style.LONG) + 0.05
+    room = style.SHORT - key - style.caption_height(first, style.LONG)
+    pages = style.split(heights, room)
+    figures = []
+    for number, page in enumerate(pages):
+        high = sum(heights[index] for index in page)
+        heading = style.numbered(title, number, len(pages) + 1)
+        figure = style.new_figure(style.LONG, key + high, heading, fixed=True)
+        figure.suppressComposite = True  # one image of the whole page takes seconds in a PDF
+        bottom = style.caption(figure, first)
+        style.legend_above(figure, handles)
+        ax = style.axes_at(figure, LEFT, bottom, WIDTH, high)
+        ax.set(xlim=(0, WIDTH), ylim=(high, 0))
+        ax.axis("off")
+        upper = 0.0
+        for index in page:
+            _row(ax, upper, methods[index], prototypes, baselines)
+            upper += heights[index]
+        figures.append(figure)
+    heading = style.numbered(title, len(pages), len(pages) + 1)
+    figures.append(_scores(baselines, agreement, heading, second))
+    return figures
 
-    page = style.axes_at(figure, LEFT, height - HEAD - rows, WIDTH, rows)
-    page.set(xlim=(0, WIDTH), ylim=(rows, 0))
-    page.axis("off")
-    upper = 0.0
-    for method in methods:
-        _row(page, upper, method, prototypes, baselines)
-        upper += lines[method] * PITCH + GAP
-    present = [shape_of(label) for label in prototypes["label"]]
-    _legend(figure, style.part_handles(present), "shape", height - HEAD)
 
-    lower, wide = bottom + BELOW, 2.75
-    left = style.axes_at(figure, 0.7, lower, wide, PANEL)
-    right = style.axes_at(figure, 0.7 + wide + 0.25, lower, wide, PANEL)
-    _by_clusters(left, baselines)
-    _by_dimensions(right, baselines)
-    heat = style.axes_at(figure, LEFT + WIDTH - 3.7, lower, 3.7, PANEL)
-    _agreement(heat, agreement)
+def _scores(baselines: pd.DataFrame, agreement: pd.DataFrame, title: str, text: str) -> Figure:
     known = [name for name in METHODS if baselines["method"].map(_kind).eq(name).any()]
     handles = [Line2D([], [], label=name, **_looks(name)) for name in known]
-    _legend(figure, handles, "method", lower + PANEL)
+    key = style.TITLE + style.legend_height(handles, style.LONG)
+    figure = style.new_figure(style.LONG, key + 0.35 + PANEL + BELOW, title, fixed=True)
+    lower = style.caption(figure, text) + BELOW
+    style.legend_above(figure, handles)
+    wide = 2.2
+    _by_clusters(style.axes_at(figure, 0.6, lower, wide, PANEL), baselines)
+    _by_dimensions(style.axes_at(figure, 0.6 + wide + 0.25, lower, wide, PANEL), baselines)
+    heat = style.axes_at(figure, style.LONG - 3.6 - style.MARGIN, lower, 3.6, PANEL)
+    _agreement(heat, agreement)
     return figure
 
 
-def _caption(k: int, kernels: int, baselines: pd.DataFrame) -> str:
+def _captions(k: int, kernels: int, baselines: pd.DataFrame) -> tuple[str, str]:
+    """Return the captions of the prototypes and of the scores."""
     seeds = baselines["seed"].dropna().astype(int).unique()
     threshold = baselines["threshold"].iloc[0]
-    return (
-        f"{style.count(kernels, 'kernel')} of {k}×{k}. Above: each method's prototypes (seed "
+    first = (
+        f"{style.count(kernels, 'kernel')} of {k}×{k}. Each method's prototypes (seed "
         f"{seeds[0]}), mean directions of clusters (of the 1-D autoencoder: of kernels "
         "that one seed names alike), sorted by label and by the cosine to their best template; the "
         "frame's colour is the label's shape. Beside them, means over "
         f"seeds: d is the dissimilarity to the prototype (1 where there is none), and identified "
         f"is the share of kernels for which it is below {threshold:.2f} and the prototype has a "
-        "name. Below, left: that dissimilarity against the number of clusters; middle: the "
+        "name, with the standard deviation of the seeds where there are several."
+    )
+    second = (
+        "Left: the dissimilarity to the prototype against the number of clusters; middle: the "
         "dissimilarity to reconstructions of a kernel from a few numbers, decoded codes or "
         f"principal components. A marker is a seed ({style.listed(seeds)}); lines join means. "
         "1-D codes are the best ones on the decoded curve, with the encoder's own beside them; the "
         "others are the encoder's. Right: adjusted Rand index between methods, and in the diagonal "
         "between seeds of a method (blank with a single one); 1 is agreement, 0 chance."
     )
+    return first, second
 
 
 def _kind(method: str) -> str:
@@ -126,7 +145,9 @@ def _row(
         )
     of_method = baselines[baselines["method"] == method]
     mean = of_method[["mean_dissimilarity_prototype", "share_identified_prototype"]].mean()
-    text = f"d {mean.iloc[0]:.2f}, {100 * mean.iloc[1]:.0f} % identified"
+    spread = 100 * of_method["share_identified_prototype"].std()
+    identified = f"{100 * mean.iloc[1]:.0f}" + (f" ± {spread:.1f}" if spread == spread else "")
+    text = f"d {mean.iloc[0]:.2f}, {identified} % identified"
     unclustered = of_method["share_unclustered"].mean()
     if unclustered:
         text += f"\n{100 * unclustered:.0f} % in no cluster"
@@ -195,11 +216,3 @@ def _agreement(ax: Axes, agreement: pd.DataFrame) -> None:
     ax.tick_params(length=0)
     ax.set_yticks(ax.get_yticks(), order, rotation=0)
     ax.set_xticks(ax.get_xticks(), order, rotation=90)
-
-
-def _legend(figure: Figure, handles: list[Any], title: str, upper: float) -> None:
-    width, height = figure.get_size_inches()
-    place = ((LEFT + WIDTH + 0.1) / width, (upper + 0.05) / height)
-    figure.legend(
-        handles=handles, title=title, alignment="left", loc="upper left", bbox_to_anchor=place
-    )

@@ -40,11 +40,11 @@ def draw(
     kinds = [] if spectra is None else list(dict.fromkeys(spectra["trained_on"]))
     above = 0.3 + 1.05 * len(kinds)
     figure = style.new_figure(
-        12.5, high + above, "What the training data change in the depthwise kernels"
+        style.LONG, high + above, "What the training data change in the depthwise kernels"
     )
     grid = figure.add_gridspec(2 if kinds else 1, 1, height_ratios=[above, high] if kinds else [1])
     if spectra is not None and samples is not None:
-        beside = grid[0].subgridspec(1, 2, width_ratios=(6.5, 4))
+        beside = grid[0].subgridspec(1, 2, width_ratios=(5.5, 4))
         _samples(figure, beside[0], samples, kinds)
         _spectra(figure.add_subplot(beside[1]), spectra, kinds)
     parts = _bars(figure.add_subplot(grid[-1]), rows, seeds)

@@ -12,7 +12,8 @@ from matplotlib.figure import Figure
 from kernelatlas.figures import style
 
 MOST = 36  # maximal number of sets; of more, only the first of each family is shown
-CELL, BAR, GAP, LEAST = 0.42, 0.16, 0.14, 1.2  # inches
+CELL, BAR, GAP, LEAST, TOP = 0.42, 0.16, 0.14, 1.2, 0.5  # inches
+LEGIBLE, NAMES = 0.28, 1.7  # inches: smallest cell with a number; names of sets, at most
 COLOURS = sns.color_palette("mako_r", as_cmap=True)
 
 
@@ -36,25 +37,30 @@ def draw(distances: pd.DataFrame, k: int) -> Figure:
             a, b = number[row.set_a], number[row.set_b]
             matrix[a, b] = matrix[b, a] = row.floor if a == b else row.divergence
 
-    texts = [f"{row.set_a}  ({row.n_a:,})" for row in style.rows_of(sets)]
+    text = _caption(k, n < everything)
+    shown = style.distinct(names, NAMES, style.SMALL)
+    texts = [f"{name}  ({n_a:,})" for name, n_a in zip(shown, sets["n_a"], strict=True)]
     words = max(style.text_width(text, style.SMALL) for text in texts) + 0.1
-    below = max(style.text_width(name, style.SMALL) for name in names) + 0.1
-    side = CELL * n
+    below = max(style.text_width(name, style.SMALL) for name in shown) + 0.1
+    room = style.SHORT - TOP - below - 0.1 - style.caption_height(text, style.LONG)
+    side = min(CELL * n, room, style.LONG - 2 * style.MARGIN - words - GAP - BAR - 1.0)
     high = min(max(side, LEAST), 2.0)
-    width = max(style.MARGIN + words + side + GAP + BAR + 1.0, 6.5)
-    height = 0.5 + max(side + below, high) + 0.1
+    width = max(style.MARGIN + words + side + GAP + BAR + 1.0, 6.5 if n < 10 else style.LONG)
+    height = TOP + max(side + below, high) + 0.1
     title = f"Distances between sets of {k}×{k} kernels"
     figure = style.new_figure(width, height, title, fixed=True)
-    bottom = style.caption(figure, _caption(k, n < everything))
-    top = bottom + height - 0.5
+    bottom = style.caption(figure, text)
+    top = bottom + height - TOP
     ax = style.axes_at(figure, style.MARGIN + words, top - side, side, side)
     low = max(float(np.diag(matrix).min()), 1e-4)
     norm = LogNorm(low, max(float(matrix.max()), 10 * low), clip=True)
     image = ax.imshow(matrix, cmap=COLOURS, norm=norm, aspect="auto")
-    _numbers(ax, matrix, norm)
+    if side / n >= LEGIBLE:
+        _numbers(ax, matrix, norm)
     _frames(ax, sets["family_a"].tolist())
-    ax.set_xticks(range(n), names, rotation=90)
-    ax.set_yticks(range(n), texts)
+    size = min(style.SMALL, 0.9 * 72 * side / n)
+    ax.set_xticks(range(n), shown, rotation=90, size=size)
+    ax.set_yticks(range(n), texts, size=size)
     for labels in (ax.get_xticklabels(), ax.get_yticklabels()):
         for label, trained in zip(labels, sets["trained_a"], strict=True):
             label.set_color(style.INK if trained else style.FAINT)

@@ -32,7 +32,7 @@ def draw(drift: pd.DataFrame) -> Figure:
         return figure
     families = list(dict.fromkeys(drift["family"]))
     colours = {family: COLOURS[i % len(COLOURS)] for i, family in enumerate(families)}
-    figure = style.new_figure(11.5, 5.6, title)
+    figure = style.new_figure(style.LONG, 5.6, title)
     grid = figure.add_gridspec(2, len(MEASURES))
     by_step = pooled(drift)
     latest = drift[drift["step"] == drift.groupby("network")["step"].transform("max")]

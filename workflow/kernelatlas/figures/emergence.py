@@ -1,6 +1,7 @@
 """Networks during their training: when their kernels get shapes."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,6 +17,8 @@ FEWEST = 3  # minimal number of checkpoints of a network that is drawn
 # Colours of lines after Okabe and Ito; the same colours in bars are shapes.
 COLOURS = ("#333333", "#009E73", "#D55E00", "#0072B2", "#CC79A7", "#E69F00")
 ACROSS = 3
+CURVES, PANEL = 2.6, 1.95  # inches, with titles and axes
+WIDE = (style.LONG - 0.6 - style.MARGIN) / ACROSS - 0.4  # inches of a panel
 
 
 def draw(
@@ -23,7 +26,7 @@ def draw(
     composition: pd.DataFrame,
     learning: pd.DataFrame | None = None,
     seed: int | None = None,
-) -> Figure:
+) -> list[Figure]:
     """Draw measures against the training step, and the shapes at each step of each network.
 
     Parameters
@@ -46,14 +49,46 @@ def draw(
     colours = {family: COLOURS[i % len(COLOURS)] for i, family in enumerate(families)}
     if learning is not None:
         learning = learning[learning["network"].isin(runs["network"])]
-    down = -(-len(runs) // ACROSS)
-    figure = style.new_figure(12.5, 3.5 + 2.1 * down, "When shapes emerge in training")
-    grid = figure.add_gridspec(2, 1, height_ratios=[3, 2.1 * down])
-    panels = grid[1].subgridspec(down, ACROSS)
-    steps = sorted(int(step) for step in states["step"].unique())
-    columns = range(2 if learning is None else 3)
-    measures = grid[0].subgridspec(1, len(columns))
-    share, energy, *rest = (figure.add_subplot(measures[column]) for column in columns)
+    text = _caption(states, learning is not None, seed)
+    parts = [p for p in style.PARTS if shares_by_shape(composition, ["k"])[p].any()]
+    handles: list[Any] = [Line2D([], [], color=colours[f], label=f) for f in families]
+    dashed: dict[str, Any] = {"color": style.FAINT, "linestyle": (0, (4, 3))}
+    handles.append(Line2D([], [], label="chance: unrelated kernels", **dashed))
+    handles += style.part_handles(parts)
+    key = style.TITLE + style.legend_height(handles, style.LONG)
+    room = style.SHORT - key - style.caption_height(text, style.LONG)
+    rows = [runs.iloc[start : start + ACROSS] for start in range(0, len(runs), ACROSS)]
+    pages = style.split([CURVES, *[PANEL] * len(rows)], room)
+    figures = []
+    for number, page in enumerate(pages):
+        high = sum(CURVES if index == 0 else PANEL for index in page)
+        title = style.numbered("When shapes emerge in training", number, len(pages))
+        figure = style.new_figure(style.LONG, key + high, title, fixed=True)
+        top = style.caption(figure, text) + high
+        style.legend_above(figure, handles)
+        for index in page:
+            if index == 0:
+                top -= CURVES
+                _measures(figure, top, states, learning, colours)
+            else:
+                top -= PANEL
+                _row(figure, top, rows[index - 1], composition)
+        figures.append(figure)
+    return figures
+
+
+def _measures(
+    figure: Figure,
+    bottom: float,
+    states: pd.DataFrame,
+    learning: pd.DataFrame | None,
+    colours: dict[str, str],
+) -> None:
+    """Draw the measures against the training step, in a row of panels."""
+    axes = [
+        _place(figure, column, bottom, CURVES) for column in range(2 if learning is None else 3)
+    ]
+    share, energy, *rest = axes
     _lines(share, states, "share_identified", colours)
     share.set(title="kernels identified", ylim=(0, 1))
     _lines(energy, states, "initial_energy", colours)
@@ -68,25 +103,25 @@ def draw(
         ax.set(title="held-out accuracy", ylim=(0, None))
     for ax in (share, *rest):
         ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
-    for ax in (share, energy, *rest):
+    steps = sorted({int(step) for step in states["step"]})
+    for ax in axes:
         step_axis(ax, steps)
-    parts: list[str] = []
-    for number, run in enumerate(style.rows_of(runs)):
-        ax = figure.add_subplot(panels[number // ACROSS, number % ACROSS])
+
+
+def _row(figure: Figure, bottom: float, runs: pd.DataFrame, composition: pd.DataFrame) -> None:
+    for column, run in enumerate(style.rows_of(runs)):
+        ax = _place(figure, column, bottom, PANEL)
         here = composition[(composition["network"] == run.network) & (composition["k"] == run.k)]
-        parts += _shapes(ax, here)
-        ax.set_title(f"{run.network} · {run.k}×{run.k}")
-        if number % ACROSS == 0:
+        _shapes(ax, here)
+        (name,) = style.distinct([run.network], WIDE - 0.6, style.NORMAL)
+        ax.set_title(f"{name} · {run.k}×{run.k}")
+        if column == 0:
             ax.set_ylabel("kernels, %")
-        if number + ACROSS >= len(runs):
-            ax.set_xlabel("training step")
-    lines = [Line2D([], [], color=colours[family], label=family) for family in families]
-    chance_line = Line2D(
-        [], [], color=style.FAINT, linestyle=(0, (4, 3)), label="chance: unrelated kernels"
-    )
-    style.legend(figure, [*lines, chance_line, *style.part_handles(parts)])
-    style.caption(figure, _caption(states, learning is not None, seed))
-    return figure
+
+
+def _place(figure: Figure, column: int, bottom: float, high: float) -> Axes:
+    left = 0.6 + column * (WIDE + 0.5)
+    return style.axes_at(figure, left, bottom + 0.5, WIDE, high - 0.8)
 
 
 def _caption(states: pd.DataFrame, learned: bool, seed: int | None) -> str:
@@ -94,13 +129,13 @@ def _caption(states: pd.DataFrame, learned: bool, seed: int | None) -> str:
     return (
         f"{networks} networks, each after "
         f"{style.listed(sorted({int(n) for n in states.groupby('network')['step'].nunique()}))} "
-        "numbers of training steps; step 0 is the untrained network. Above, a line per network: "
+        "numbers of training steps; step 0 is the untrained network. Curves, a line per network: "
         "the share of its depthwise kernels identified by the autoencoders of the zoo, which were "
         "not trained on these checkpoints (except perhaps the last of them); the share of the "
         "energy of its centred kernels that lies along each one's initial kernel, dashed what "
         "unrelated kernels would show, 1/(k² − 1)"
         + ("; the accuracy on held-out crops" if learned else "")
-        + ". Below: the kernels identified after each step, by shape."
+        + ". Bars: the kernels identified after each step, by shape."
         + ("" if seed is None else " Labels are by vote of the seeds of the autoencoder.")
     )
 
@@ -135,13 +170,13 @@ def step_axis(ax: Axes, steps: Sequence[int]) -> None:
     ax.set(xlim=(-0.15 * first, 1.1 * last), xlabel="training step")
 
 
-def _shapes(ax: Axes, composition: pd.DataFrame) -> list[str]:
-    """Draw a stacked bar for each step; return the parts shown."""
+def _shapes(ax: Axes, composition: pd.DataFrame) -> None:
+    """Draw a stacked bar for each step."""
     shares = shares_by_shape(composition, ["step"]).sort_index()
     style.stacked_bars(ax, list(range(len(shares))), shares)
     names = [f"{int(step):,}" for step in shares.index]
     ax.set_xticks(range(len(shares)), names, rotation=90)
     ax.set(ylim=(0, 100), xlim=(-0.6, len(shares) - 0.4))
     ax.tick_params(axis="x", length=0, pad=2)
+    ax.set_xlabel("training step", labelpad=1)
     style.despine(ax)
-    return [part for part in style.PARTS if shares[part].any()]

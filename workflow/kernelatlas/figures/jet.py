@@ -35,7 +35,7 @@ def draw(table: pd.DataFrame, k: int) -> Figure:
     whole = table[table["model"] == ""]
     every = whole[whole["family"] == ALL_FAMILIES].set_index("set")
     present = [name for name in LOOKS if name in every.index]
-    figure = style.new_figure(11.5, 5.2, f"Local jets of {k}×{k} kernels")
+    figure = style.new_figure(style.LONG, 5.2, f"Local jets of {k}×{k} kernels")
     left, right = figure.subplots(1, 2)
     _by_order(left, every.loc[present], whole[whole["family"] != ALL_FAMILIES])
     _parts(right, every.loc[present])

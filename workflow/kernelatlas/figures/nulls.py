@@ -32,9 +32,12 @@ RULES = {
 }
 COVARIANCE = "covariance"
 MOST_ROWS = 24  # networks and families; if there are more, families alone
+PITCH, CURVES, OVER, UNDER = 0.24, 2.5, 0.28, 0.47  # inches: of rows, of curves, over and under
+LEFT, WIDTH, BETWEEN = 1.95, 2.6, 1.5
+NAMES = 1.75  # of networks and families
 
 
-def draw(shares: pd.DataFrame, curves: pd.DataFrame, k: int, rate: float) -> Figure:
+def draw(shares: pd.DataFrame, curves: pd.DataFrame, k: int, rate: float) -> list[Figure]:
     """Draw the share of kernels against the threshold, and by network at the threshold in use.
 
     Parameters
@@ -47,25 +50,53 @@ def draw(shares: pd.DataFrame, curves: pd.DataFrame, k: int, rate: float) -> Fig
         False positives of calibrated thresholds, for the caption.
     """
     groups = _groups(shares)
-    below = 1 + len(groups) / 4
-    figure = style.new_figure(11.5, 4.5 + below, f"{k}×{k} kernels beside null models")
-    panels = figure.subplots(2, 2, height_ratios=(3.5, below))
+    title = f"{k}×{k} kernels beside null models"
+    text = _caption(shares, k, rate)
+    handles = _handles(curves, shares)
+    key = style.TITLE + style.legend_height(handles, style.LONG)
+    room = style.SHORT - key - style.caption_height(text, style.LONG)
+    blocks = [OVER + CURVES + UNDER] + [PITCH] * len(groups)
+    pages = style.split(blocks, room - OVER - UNDER)
+    figures = []
+    for number, page in enumerate(pages):
+        here = [groups[index - 1] for index in page if index]
+        curved = 0 in page
+        below = OVER + PITCH * max(len(here), 3) + UNDER if here else 0.0
+        height = key + blocks[0] * curved + below
+        heading = style.numbered(title, number, len(pages))
+        figure = style.new_figure(style.LONG, height, heading, fixed=True)
+        bottom = style.caption(figure, text)
+        style.legend_above(figure, handles)
+        for column, rule in enumerate(RULES):
+            own = shares[shares["rule"] == rule]
+            left = LEFT + column * (WIDTH + BETWEEN)
+            if curved:
+                ax = style.axes_at(figure, left, bottom + below + UNDER, WIDTH, CURVES)
+                _curves(ax, curves[curves["rule"] == rule], own, rule)
+            if here:
+                high = PITCH * max(len(here), 3)
+                ax = style.axes_at(figure, left, bottom + UNDER, WIDTH, high)
+                _points(ax, own, here, rule)
+        figures.append(figure)
+    return figures
+
+
+def _handles(curves: pd.DataFrame, shares: pd.DataFrame) -> list[Line2D]:
     present = [name for name in LOOKS if (curves["set"] == name).any()]
-    for column, rule in enumerate(RULES):
-        own = shares[shares["rule"] == rule]
-        _curves(panels[0, column], curves[curves["rule"] == rule], own, rule)
-        _points(panels[1, column], own, groups, rule)
     handles = [Line2D([], [], label=WORDS[name], **LOOKS[name]) for name in present]
     if len(curves["family"].unique()) > 2:
         look: dict[str, Any] = {"color": style.INK, "linewidth": 0.7, "alpha": 0.5}
         handles.append(Line2D([], [], label="trained, one family", **look))
+    dots: dict[str, Any] = {"color": style.INK, "marker": "o", "markersize": 4.5}
     handles += [
         Line2D([], [], color=style.FAINT, linestyle=(0, (4, 2)), label="threshold in use"),
         Line2D([], [], color=style.INK, marker="v", linestyle="", label="calibrated threshold"),
+        Line2D([], [], label="share with its 95 % interval", linewidth=1.4, **dots),
     ]
-    style.legend(figure, handles, "kernels")
-    style.caption(figure, _caption(shares, k, rate))
-    return figure
+    if shares["share_in_sample"].notna().any():
+        hollow = {**dots, "markersize": 4, "markerfacecolor": "white", "linestyle": ""}
+        handles.append(Line2D([], [], label="in sample", **hollow))
+    return handles
 
 
 def _groups(shares: pd.DataFrame) -> list[tuple[str, str]]:
@@ -106,8 +137,9 @@ def _caption(shares: pd.DataFrame, k: int, rate: float) -> str:
         + "Right: share whose best analytic function has at least that R². "
         f"Triangles: the threshold that {rate:.0%} of a null pass. Below: shares at the "
         "threshold in use, with 95 % intervals over layers and seeds; hollow: in sample, by curves "
-        "that saw the kernels. In points: how much more than noise of the network's covariance, "
-        "and the interval of that. "
+        "that saw the kernels. No shares of fewer "
+        f"than {style.FEW} kernels. In points: how much more than noise of the network's "
+        "covariance, and the interval of that. "
         f"{style.count(int(trained.kernels), 'trained kernel')}, {int(trained.live):,} of them "
         f"live, in {style.count(int(trained.layers), 'layer')}. "
         + (
@@ -151,13 +183,14 @@ def _points(ax: Axes, shares: pd.DataFrame, groups: list[tuple[str, str]], rule:
     texts = []
     for place, (family, model) in enumerate(groups):
         own = shares[(shares["family"] == family) & (shares["model"] == model)]
+        own = own[own["kernels"] >= style.FEW]
         name = family if model == ALL_NETWORKS else model
-        texts.append(style.shorten(name, 2.2, style.NORMAL))
+        texts.append(name)
         for row in style.rows_of(own):
             colour = LOOKS[row.set]["color"]
             main = row.set in (TRAINED, COVARIANCE)
             at = place + (0.16 if row.set == COVARIANCE else -0.16 if row.set == TRAINED else 0)
-            if main:
+            if not pd.isna(row.low):
                 ax.plot([100 * row.low, 100 * row.high], [at, at], color=colour, linewidth=1.4)
             ax.plot(100 * row.share, at, "o", color=colour, markersize=4.5 if main else 3)
             if row.set == TRAINED:
@@ -172,9 +205,10 @@ def _points(ax: Axes, shares: pd.DataFrame, groups: list[tuple[str, str]], rule:
                     va="center_baseline",
                     transform=ax.get_yaxis_transform(),
                 )
-    ax.set_yticks(range(len(groups)), texts)
+    ax.set_yticks(range(len(groups)), style.distinct(texts, NAMES, style.SMALL))
+    ax.tick_params(axis="y", labelsize=style.SMALL)
     ax.set_ylim(len(groups) - 0.4, -0.6)
-    style.percent_axis(ax, f"kernels that pass ({RULES[rule][1]} the threshold in use), %")
+    style.percent_axis(ax, f"kernels, %: {RULES[rule][1]} the threshold in use")
     ax.tick_params(axis="y", length=0, labelleft=rule == "identified")
     style.despine(ax)
 

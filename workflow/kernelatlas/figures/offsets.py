@@ -1,22 +1,25 @@
 """Fitted offsets of the centres of kernels by label, with the half-pixel lattice."""
 
 import itertools
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from kernelatlas.figures import style
 from kernelatlas.tables.offsets import CENTRED, EDGES, SHARES, TOGETHER
 
-PANEL, GAP, ROW = 1.5, 0.3, 1.15  # inches: side, between panels, under a panel
-LEFT = 0.65
-LINE = 0.125
+PANEL, GAP, ROW = 1.1, 0.29, 1.12  # inches: side, between panels, under a panel
+LEFT, HEAD = 0.6, 0.85
 WORDS = {"centred": "no shift", "half_one": "½ in one axis", "half_both": "½ in both axes"}
+LINE = 0.125
+LATTICE = dict(zip(WORDS, ("#0072B2", "#B87400", "#C44E00"), strict=True))  # also of texts
 
 
-def draw(offsets: pd.DataFrame, histogram: pd.DataFrame, r2: float) -> Figure:
+def draw(offsets: pd.DataFrame, histogram: pd.DataFrame, r2: float) -> list[Figure]:
     """Draw a two-dimensional histogram of fitted offsets for each kernel size and label.
 
     Parameters
@@ -33,24 +36,52 @@ def draw(offsets: pd.DataFrame, histogram: pd.DataFrame, r2: float) -> Figure:
         text = f"No identified kernel with a centre is fitted with an R² of {r2:g} or more."
         figure.text(0.5, 0.4, text, ha="center")
         style.caption(figure, _caption(r2))
-        return figure
+        return [figure]
     shown = [label for label in CENTRED if label in set(histogram["label"])]
-    width = LEFT + (len(shown) + 1) * (PANEL + GAP)
-    height = 0.7 + len(sizes) * (PANEL + ROW)
-    figure = style.new_figure(max(width, 6.5), height, title, fixed=True)
-    bottom = style.caption(figure, _caption(r2))
-    for (row, k), (column, label) in itertools.product(
-        enumerate(sizes), enumerate([TOGETHER, *shown])
-    ):
+    width = max(LEFT + (len(shown) + 1) * (PANEL + GAP), 6.5)
+    room = style.SHORT - HEAD - style.caption_height(_caption(r2), width)
+    pages = style.split([PANEL + ROW] * len(sizes), room)
+    figures = []
+    for number, page in enumerate(pages):
+        height = HEAD + len(page) * (PANEL + ROW)
+        heading = style.numbered(title, number, len(pages))
+        figure = style.new_figure(width, height, heading, fixed=True)
+        bottom = style.caption(figure, _caption(r2))
+        style.legend_above(figure, _handles())
+        for row, place in enumerate(page):
+            low = bottom + height - HEAD - row * (PANEL + ROW) - PANEL
+            _row(figure, sizes[place], shown, offsets, histogram, low)
+        figures.append(figure)
+    return figures
+
+
+def _handles() -> list[Line2D]:
+    return [Line2D([], [], label=WORDS[share], **_box(share)) for share in SHARES]
+
+
+def _box(share: str) -> dict[str, Any]:
+    edge = LATTICE[share]
+    return {"marker": "s", "markersize": 6, "markerfacecolor": "none", "markeredgecolor": edge,
+            "linestyle": ""}  # fmt: skip
+
+
+def _row(
+    figure: Figure,
+    k: int,
+    shown: list[str],
+    offsets: pd.DataFrame,
+    histogram: pd.DataFrame,
+    low: float,
+) -> None:
+    """Draw the panels of a kernel size."""
+    for column, label in enumerate([TOGETHER, *shown]):
         counted = offsets[(offsets["k"] == k) & (offsets["label"] == label)]
         kernels = int(counted["kernels"].sum())
         if not kernels:
             continue
         of_label = (histogram["label"] == label) | (label == TOGETHER)
         bins = histogram[(histogram["k"] == k) & of_label]
-        left = LEFT + column * (PANEL + GAP)
-        low = bottom + height - 0.7 - row * (PANEL + ROW) - PANEL
-        ax = style.axes_at(figure, left, low, PANEL, PANEL)
+        ax = style.axes_at(figure, LEFT + column * (PANEL + GAP), low, PANEL, PANEL)
         _panel(ax, bins)
         ax.set_title(label if label != TOGETHER else f"{k}×{k}: all")
         _numbers(ax, counted, kernels)
@@ -58,7 +89,6 @@ def draw(offsets: pd.DataFrame, histogram: pd.DataFrame, r2: float) -> Figure:
             ax.tick_params(labelleft=False)
         else:
             ax.set_ylabel("y, pixels")
-    return figure
 
 
 def _panel(ax: Axes, bins: pd.DataFrame) -> None:
@@ -70,8 +100,7 @@ def _panel(ax: Axes, bins: pd.DataFrame) -> None:
     image = np.sqrt(counts.T / limit)  # linear colours would leave all but the fullest bin white
     ax.imshow(image, cmap="Greys", vmin=0, vmax=1.15, origin="lower", extent=extent)
     for x, y in itertools.product((-0.5, 0.0, 0.5), repeat=2):
-        colour = ("#0072B2", "#EFA02A", "#C44E00")[(x != 0) + (y != 0)]
-        ax.plot(x, y, marker="s", markersize=7, markerfacecolor="none", markeredgecolor=colour)
+        ax.plot(x, y, **_box(SHARES[(x != 0) + (y != 0)]))
     ax.set(xticks=(-1, -0.5, 0, 0.5, 1), yticks=(-1, -0.5, 0, 0.5, 1))
     ax.set_xticklabels(["−1", "−½", "0", "½", "1"])
     ax.set_yticklabels(["−1", "−½", "0", "½", "1"])
@@ -81,17 +110,16 @@ def _panel(ax: Axes, bins: pd.DataFrame) -> None:
 def _numbers(ax: Axes, counted: pd.DataFrame, kernels: int) -> None:
     """Write below the panel how many kernels are on the lattice, and how many by chance."""
     near, reached = (int(counted[name].sum()) for name in ("near", "at_limit"))
-    text = f"{style.count(kernels, 'kernel')}, {near:,} near, {reached:,} at a limit"
-    lines = [(text, style.INK)]
-    colours = dict(zip(SHARES, ("#0072B2", "#B87400", "#C44E00"), strict=True))
-    for share in SHARES if near else ():
+    lines = [(f"{style.count(kernels, 'kernel')}, {near:,} near", style.INK)]
+    lines.append((f"{reached:,} at a limit", style.INK))
+    for share in SHARES if near >= style.FEW else ():
         # All strides together.
         found = (counted[f"share_{share}"].fillna(0) * counted["near"]).sum() / near
         by_chance = counted[f"chance_{share}"].iloc[0]
         text = f"{WORDS[share]}: {100 * found:.0f} %"
         if not np.isnan(by_chance):
             text += f" ({100 * by_chance:.0f} %)"
-        lines.append((text, colours[share]))
+        lines.append((text, LATTICE[share]))
     for number, (text, colour) in enumerate(lines):
         place = -(0.28 + LINE * (number + 0.5)) / PANEL
         ax.text(0, place, text, size=style.SMALL, color=colour, va="center", transform=ax.transAxes)
@@ -107,5 +135,6 @@ def _caption(r2: float) -> str:
         "axes (near), and of how many the fit ended at a limit of the search (a centre 1.5 pixels "
         "away, or the least or greatest width); of those near, the share within a tenth of a pixel "
         "of its points and, in brackets, what it would be by chance: for Gaussians of uniform "
-        "random offsets up to 0.6 pixels whose best template has this label."
+        "random offsets up to 0.6 pixels whose best template has this label. No percentages where "
+        f"fewer than {style.FEW} kernels are near."
     )

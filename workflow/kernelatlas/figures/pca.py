@@ -76,8 +76,9 @@ def _caption(k: int, drawn: int, total: int) -> str:
         f"centred and scaled; {shown} of {style.count(total, 'kernel')} that the table has are "
         "drawn, half transparent, in the planes of the first component with the second and the "
         "third (with their shares of the variance), coloured by shape if they are identified. The "
-        "images at the axes are the components themselves, with the sign of the end at which they stand (red positive, blue "
-        f"negative). Right: variance explained by each of the first {SHOWN} components and by "
+        "images at the axes are the components themselves, with the sign of the end at which they "
+        "stand (red positive, blue negative). Right: variance explained by each of the first "
+        f"{SHOWN} components and by "
         "all up to it."
     )
 

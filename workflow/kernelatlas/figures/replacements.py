@@ -114,8 +114,9 @@ def _caption(replacements: pd.DataFrame) -> str:
         "clusters' prototypes, so many centroids of k-means, the master keys, the idealised "
         "filters of arXiv 2509.12746, or as "
         f"many filters of white noise as there are keys (mean of {style.count(int(seeds), 'seed')},"
-        " each a dot; the interval reaches from the lowest to the highest of theirs). Mean only: all weights of a kernel are its mean. Intervals are over pictures. Beside the "
-        "bars: the accuracy, and the mean R² of the replaced kernels."
+        " each a dot; the interval reaches from the lowest to the highest of theirs). Mean only: "
+        "all weights of a kernel are its mean. Intervals are over pictures. Beside the bars: the "
+        "accuracy, and the mean R² of the replaced kernels."
         + (f" {style.count(int(kept), 'kernel')} of sizes not studied were kept." if kept else "")
         + "".join(f" Not tested: {reason}." for reason in untested["skipped"])
     )

@@ -1,14 +1,20 @@
 """Shapes in networks of one recipe and different seeds."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from kernelatlas.figures import style
 
+PANEL = 2.6  # inches
+DOT: dict[str, Any] = {"marker": "o", "markersize": 3.3, "color": style.INK, "markeredgewidth": 0}
 
-def draw(seeds: pd.DataFrame, seed: int | None = None) -> Figure:
+
+def draw(seeds: pd.DataFrame, seed: int | None = None) -> list[Figure]:
     """Draw the share of each shape in each network, with mean and spread, by family and size.
 
     Parameters
@@ -22,16 +28,28 @@ def draw(seeds: pd.DataFrame, seed: int | None = None) -> Figure:
     several = seeds[seeds["networks"] > 1]
     shown = several if len(several) else seeds
     panels = list(shown.groupby(["family", "k"], sort=False))
-    figure = style.new_figure(
-        9.5, 0.5 + 2.9 * len(panels), "Shapes in networks trained from different seeds"
-    )
-    axes = figure.subplots(len(panels), 1, squeeze=False)[:, 0]
-    for ax, ((family, k), rows) in zip(axes, panels, strict=True):
-        _panel(ax, rows)
-        names = style.listed(rows["network"].unique())
-        ax.set_title(f"{family}, {k}×{k} kernels: {names}")
-    style.caption(figure, _caption(shown, seed))
-    return figure
+    text = _caption(shown, seed)
+    room = style.SHORT - 0.5 - style.caption_height(text, 9.5)
+    pages = style.split([PANEL] * len(panels), room)
+    figures = []
+    for number, page in enumerate(pages):
+        title = "Shapes in networks trained from different seeds"
+        title = style.numbered(title, number, len(pages))
+        figure = style.new_figure(9.5, 0.5 + PANEL * len(page), title)
+        axes = figure.subplots(len(page), 1, squeeze=False)[:, 0]
+        for ax, index in zip(axes, page, strict=True):
+            (family, k), rows = panels[index]
+            _panel(ax, rows)
+            names = style.listed(rows["network"].unique())
+            ax.set_title("\n".join(style.wrap(f"{family}, {k}×{k} kernels: {names}", 8.5, 8.5)))
+        handles = [Line2D([], [], label="network", linestyle="", **DOT)]
+        if (shown["networks"] > 1).any():
+            bar: dict[str, Any] = {"color": style.INK, "linewidth": 0.9, "marker": "|"}
+            handles.append(Line2D([], [], label="± 1 SD", **bar))
+        style.legend(figure, handles)
+        style.caption(figure, text)
+        figures.append(figure)
+    return figures
 
 
 def _caption(seeds: pd.DataFrame, seed: int | None) -> str:
@@ -53,7 +71,7 @@ def _panel(ax: Axes, rows: pd.DataFrame) -> None:
         ax.bar(place, 100 * means["mean"][part], width=0.7, **style.part_style(part))
         shares = 100 * rows.loc[rows["shape"] == part, "share"].to_numpy()
         spread = np.linspace(-0.16, 0.16, len(shares)) if len(shares) > 1 else np.zeros(1)
-        ax.scatter(place + spread, shares, s=11, color=style.INK, zorder=3, linewidths=0)
+        ax.plot(place + spread, shares, linestyle="", zorder=3, **DOT)
         mean, sd = 100 * means["mean"][part], 100 * means["sd"][part]
         text = f"{mean:.1f}"
         if np.isfinite(sd):

@@ -10,9 +10,9 @@ from kernelatlas.figures import style
 from kernelatlas.kernels.layer import side
 from kernelatlas.names import FIRST, OTHER, SECOND, SHAPES, shape_of
 
-LINES = 8  # of the page
-IMAGES = 32  # maximal number of decoded kernels in a line
-LEFT, WIDTH, RIGHT = 0.5, 10.08, 0.42  # inches
+LINES = 6  # of the page
+IMAGES = 30  # maximal number of decoded kernels in a line
+LEFT, WIDTH, RIGHT = 0.48, 9.6, 0.42  # inches
 DENSITY, BAND, GAP, BETWEEN = 0.2, 0.16, 0.03, 0.13  # inches
 HEAD, KEY = 0.5, 0.62  # inches of the title and of the key to the shapes
 

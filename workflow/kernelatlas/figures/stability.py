@@ -11,10 +11,12 @@ from kernelatlas.figures import style
 ALONE, VOTE = "#56B4E9", "#0072B2"
 INDEX = "#D55E00"
 PITCH = 0.2  # inches from network to network
-NAMES = 2.6  # maximal width of the names of networks
+NAMES = 2.0  # inches of the names of networks, at most
+LEFT, SEEDS, PAIRS, NETWORKS = 0.7, 1.9, 2.1, 2.4  # inches: left of all panels, and across each
+HEAD, FOOT = 0.88, 0.45
 
 
-def draw(stability: pd.DataFrame, k: int) -> Figure:
+def draw(stability: pd.DataFrame, k: int) -> list[Figure]:
     """Draw shares by seed and by vote, pairs of seeds, and networks not used for fitting.
 
     Parameters
@@ -30,28 +32,33 @@ def draw(stability: pd.DataFrame, k: int) -> Figure:
     kinds = {name: stability[stability["kind"] == name] for name in ("pair", "seed", "vote")}
     networks = stability[stability["kind"] == "network"].reset_index(drop=True)
     known = bool(networks["share_identified_crossfit"].notna().any())
-    numbers = (len(kinds["seed"]) + 2, 1.4 * len(kinds["pair"]), len(networks) if known else 0)
-    highs = [max(2.0, number * PITCH + 0.3) for number in numbers]
-    names = [style.shorten(str(name), NAMES, style.SMALL) for name in networks["model"]]
-    wide = max([0.4, *(style.text_width(name, style.SMALL) for name in names)]) if known else 0.2
-    left, middle, right = 2.5, 2.6, 3.0
-    lefts = (0.75, 0.75 + left + 0.95, 0.75 + left + 0.95 + middle + 0.35 + wide)
-    width = lefts[-1] + right + style.MARGIN
+    text = _caption(kinds, networks, known, k)
+    room = style.SHORT - HEAD - FOOT - style.caption_height(text, style.LONG)
+    rows = style.split([PITCH] * len(networks), room - 0.3) if known else [[]]
     title = f"Stability of the names of {k}×{k} kernels"
-    figure = style.new_figure(width, max(highs) + 1.4, title, fixed=True)
-    top = style.caption(figure, _caption(kinds, networks, known, k)) + max(highs) + 0.45
-    panels = [
-        style.axes_at(figure, *place)
-        for place in (
-            (lefts[0], top - highs[0], left, highs[0]),
-            (lefts[1], top - highs[1], middle, highs[1]),
-            (lefts[2], top - highs[2], right, highs[2]),
+    figures = []
+    for number, page in enumerate(rows):
+        here = networks.iloc[page].reset_index(drop=True)
+        numbers = (len(kinds["seed"]) + 2, 1.4 * len(kinds["pair"]), len(page))
+        highs = [min(max(2.0, n * PITCH + 0.3), room) for n in numbers]
+        if number:
+            highs[:2] = [0.0, 0.0]
+        heading = style.numbered(title, number, len(rows))
+        figure = style.new_figure(style.LONG, HEAD + max(highs) + FOOT, heading, fixed=True)
+        top = style.caption(figure, text) + FOOT + max(highs)
+        if number == 0:
+            for draw_one, high, (left, wide) in zip(
+                (_seeds, _pairs), highs[:2], ((LEFT, SEEDS), (LEFT + SEEDS + 0.85, PAIRS)),
+                strict=True,
+            ):  # fmt: skip
+                draw_one(style.axes_at(figure, left, top - high, wide, high), kinds)
+        names = style.distinct(here["model"].astype(str).tolist(), NAMES, style.SMALL)
+        left = style.LONG - style.MARGIN - NETWORKS
+        _networks(
+            style.axes_at(figure, left, top - highs[2], NETWORKS, highs[2]), here, names, known
         )
-    ]
-    _seeds(panels[0], kinds["seed"], kinds["vote"])
-    _pairs(panels[1], kinds["pair"])
-    _networks(panels[2], networks, names, known)
-    return figure
+        figures.append(figure)
+    return figures
 
 
 def _caption(kinds: dict[str, pd.DataFrame], networks: pd.DataFrame, known: bool, k: int) -> str:
@@ -83,8 +90,8 @@ def _caption(kinds: dict[str, pd.DataFrame], networks: pd.DataFrame, known: bool
     return text + "."
 
 
-def _seeds(ax: Axes, seeds: pd.DataFrame, vote: pd.DataFrame) -> None:
-    seeds = seeds.sort_values("seed")
+def _seeds(ax: Axes, kinds: dict[str, pd.DataFrame]) -> None:
+    seeds, vote = kinds["seed"].sort_values("seed"), kinds["vote"]
     values = [*seeds["share_identified"], *vote["share_identified"]]
     texts = [f"seed {int(seed)}" for seed in seeds["seed"]] + ["vote"] * len(vote)
     # The bar of the vote is set apart.
@@ -110,7 +117,8 @@ def _seeds(ax: Axes, seeds: pd.DataFrame, vote: pd.DataFrame) -> None:
     ax.set_xlim(0, 100)
 
 
-def _pairs(ax: Axes, pairs: pd.DataFrame) -> None:
+def _pairs(ax: Axes, kinds: dict[str, pd.DataFrame]) -> None:
+    pairs = kinds["pair"]
     if pairs.empty:
         _nothing(ax, "pairs of seeds", "There is one seed only.")
         return

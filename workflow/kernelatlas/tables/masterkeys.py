@@ -18,6 +18,7 @@ from kernelatlas.evidence.idealised import (
     idealised,
     refit,
 )
+from kernelatlas.evidence.intervals import share
 from kernelatlas.evidence.masterkeys import (
     Keys,
     best_filter,
@@ -36,6 +37,7 @@ from kernelatlas.kernels.table import read_square
 KEYS, PUBLISHED, PROTOTYPES, RANDOM = "master keys", "published", "prototypes", "random"
 IDEALISED, REFITTED = "idealised", "idealised, refitted"  # the first with the name of a set
 RANDOM_SETS = 10
+SHOWN = 0.8  # R² of which the share has an interval
 SEED = 0
 
 
@@ -247,18 +249,23 @@ def model_table(
     -------
     DataFrame
         A row for each model with such kernels and each set: family, model, trained, k, filters,
-        number (of filters), kernels, degenerate (these are in the shares' denominators) and the
-        scores.
+        number (of filters), kernels, degenerate (these are in the shares' denominators), the
+        scores, and low and high: a 95 % interval over layers of the share with R² of `SHOWN`.
     """
     table = []
     for path, (model, family, trained, _) in zip(paths, models, strict=True):
         rows, weights = read_square(path, k)
         if not len(rows):
             continue
-        raw = weights[~rows["degenerate"].to_numpy()]
+        degenerate = rows["degenerate"].to_numpy()
+        _, layer, sizes = np.unique(rows["layer_index"], return_inverse=True, return_counts=True)
+        raw, live = weights[~degenerate], layer[~degenerate]
         kernels, energy = normalise(raw), energies(raw)
         for name, alternatives in sets.items():
-            found = [scores(best_filter(kernels, f)[1], energy, len(rows)) for f in alternatives]
+            r2 = [best_filter(kernels, f)[1] for f in alternatives]
+            found = [scores(one, energy, len(rows)) for one in r2]
+            passed = np.mean([one >= SHOWN for one in r2], axis=0)
+            interval = share(np.bincount(live, passed, minlength=len(sizes)), sizes)
             table.append(
                 {
                     "family": family,
@@ -270,6 +277,8 @@ def model_table(
                     "kernels": len(rows),
                     "degenerate": len(rows) - len(raw),
                     **pd.DataFrame(found).mean().to_dict(),
+                    "low": float(interval.low),
+                    "high": float(interval.high),
                 }
             )
     return pd.DataFrame(table)
