@@ -420,6 +420,7 @@ def test_shapes_are_counted():
             "label": ["on-centre", "on-centre", "on-centre", "first-derivative 90°", "degenerate"],
             "identified": [True, True, False, True, False],
             "degenerate": [False] * 4 + [True],
+            "reason": [None, None, "too far", None, "degenerate"],
             "r2": [0.5, 0.7, 0.1, 0.9, np.nan],
             "function": ["dog", "dog", "first", "first", None],
             "fit_agrees": pd.array([True, False, None, None, None], "boolean"),
@@ -427,7 +428,7 @@ def test_shapes_are_counted():
     )
     found = shape_table(table)
     assert found["shape"].tolist() == [
-        *("on-centre", "first-derivative", "degenerate", "not identified")
+        *("on-centre", "first-derivative", "degenerate", "not identified: too far")
     ]
     assert found["kernels"].tolist() == [2, 1, 1, 1]
     assert found["share"].tolist() == [0.4, 0.2, 0.2, 0.2]

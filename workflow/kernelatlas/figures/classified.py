@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from kernelatlas.clustering.labels import threshold
+from kernelatlas.clustering.reasons import composition
 from kernelatlas.clustering.shares import shares_by_shape
 from kernelatlas.figures import style
 from kernelatlas.names import FIRST, LABELS, SECOND, SHAPES, shape_of
@@ -49,9 +50,8 @@ def draw(table: pd.DataFrame, typical: pd.DataFrame, description: Mapping[str, A
     figure = style.new_figure(
         width, height, f"{description['name']}: shapes of its depthwise kernels", fixed=True
     )
-    groups = table.groupby(["k", "layer_index", "layer", "label"], observed=True)["identified"]
-    composition = groups.agg(kernels="size", identified="sum").reset_index()
-    every = shares_by_shape(composition, ["k"])
+    counts = composition(table, ["k", "layer_index", "layer"])
+    every = shares_by_shape(counts, ["k"])
     parts = [part for part in style.PARTS if every[part].any()]
     figure.legend(
         handles=style.part_handles(parts),
@@ -68,7 +68,7 @@ def draw(table: pd.DataFrame, typical: pd.DataFrame, description: Mapping[str, A
         here = table[table["k"] == k]
         limit = threshold(k, description["settings"]["thresholds"])
         _heading(figure, here, k, limit, top, width)
-        by_layer = shares_by_shape(composition[composition["k"] == k], ["layer_index", "layer"])
+        by_layer = shares_by_shape(counts[counts["k"] == k], ["layer_index", "layer"])
         _layers(figure, left, top, depths[k], every.loc[[k]], by_layer)
         _typical(figure, right, top, width, k, here, typical[typical["k"] == k])
         top -= depths[k]

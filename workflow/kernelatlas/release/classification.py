@@ -357,12 +357,13 @@ def shape_table(table: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        k, shape (or "not identified"), kernels, share (of all kernels of the size), r2 (the
+        k, shape (or "not identified" and why), kernels, share (of all kernels of the size), r2 (the
         median), function (the most frequent) and agrees (share of the kernels whose fit has the
         shape of the label, among those where both have one).
     """
     shape = table["label"].astype(str).map(shape_of)
-    shape = shape.where(table["identified"] | table["degenerate"], NOT_IDENTIFIED)
+    failed = ~table["identified"] & ~table["degenerate"]
+    shape = shape.where(~failed, f"{NOT_IDENTIFIED}: " + table["reason"].astype(str))
     groups = table.assign(shape=pd.Categorical(shape, PARTS)).groupby(["k", "shape"], observed=True)
     found = groups.agg(
         kernels=("channel", "size"),
