@@ -176,7 +176,9 @@ def _add(
     grid: Grid,
 ) -> None:
     """Count the kernels of each layer."""
-    for (model, _), rows in key.groupby(["model", "layer_index"], sort=False).indices.items():
+    layers = key.groupby(["model", "layer_index"], sort=False).ngroup().to_numpy()
+    for layer in range(layers.max() + 1):
+        rows = np.flatnonzero(layers == layer)
         hits = np.zeros((len(grid.thresholds), len(grid.cosines)))
         alone = np.zeros((len(curves[ANY]), *hits.shape))
         for votes in _votes(raw[rows[valid[rows]]], fold[rows[0]], curves):
@@ -184,7 +186,7 @@ def _add(
             hits += grid.count(votes.dissimilarity[agreed], votes.names.cosine[agreed])
             for seed, own in enumerate(alone):
                 own += grid.count(votes.dissimilarities[:, seed], votes.seed_cosines[:, seed])
-        counts.models.append(str(model))
+        counts.models.append(str(key["model"].iloc[rows[0]]))
         counts.sizes.append(len(rows))
         counts.hits.append(hits)
         counts.alone.append(alone)

@@ -1,5 +1,8 @@
 """Distributions of the dissimilarity of kernels to their reconstruction, beside the nulls."""
 
+from collections.abc import Hashable, Mapping
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -13,6 +16,7 @@ from kernelatlas.names import ALL_FAMILIES, ALL_NETWORKS, IN_SAMPLE, TRAINED, UN
 ACROSS, MOST = 3, 11  # panels in a row; if there are more networks, families alone
 PANEL = 1.5  # inches: height of a panel with its title
 COVARIANCE = "covariance"
+IN_USE: dict[str, Any] = {"color": style.FAINT, "linestyle": (0, (4, 2)), "linewidth": 1.0}
 
 
 def draw(summary: pd.DataFrame, bins: pd.DataFrame, k: int) -> Figure:
@@ -41,8 +45,7 @@ def draw(summary: pd.DataFrame, bins: pd.DataFrame, k: int) -> Figure:
         if number % ACROSS == 0:
             ax.set_ylabel("kernels per bin, %")
     handles = [Line2D([], [], label=WORDS[name], **LOOKS[name]) for name in present]
-    dashed = {"color": style.FAINT, "linestyle": (0, (4, 2))}
-    style.legend(figure, [*handles, Line2D([], [], label="threshold in use", **dashed)], "kernels")
+    style.legend(figure, [*handles, Line2D([], [], label="threshold in use", **IN_USE)], "kernels")
     style.caption(figure, _caption(summary, panels, k))
     return figure
 
@@ -88,13 +91,14 @@ def _panel(
         if name == TRAINED:
             ax.stairs(shares, edges, fill=True, color="#E8E8E8")
     threshold = summary["threshold"].iloc[0]
-    ax.axvline(threshold, ymax=0.8, color=style.FAINT, linestyle=(0, (4, 2)), linewidth=1.0)
+    ax.axvline(threshold, ymax=0.8, **IN_USE)
     shown = TRAINED if TRAINED in counted.index else IN_SAMPLE
-    row = counted.loc[shown]
+    found = counted.to_dict("index")
     ax.set_title(model if model != ALL_NETWORKS else family)
-    text = f"{style.count(int(row['kernels']), 'kernel')}; below {threshold:g}: {_share(row)}"
-    if COVARIANCE in counted.index:
-        text += f"\nnoise of the covariance: {_share(counted.loc[COVARIANCE])}"
+    number = style.count(int(found[shown]["kernels"]), "kernel")
+    text = f"{number}; below {threshold:g}: {_share(found[shown])}"
+    if COVARIANCE in found:
+        text += f"\nnoise of the covariance: {_share(found[COVARIANCE])}"
     ax.text(0.99, 0.98, text, ha="right", va="top", size=style.SMALL, transform=ax.transAxes)
     ax.set_xlim(0, far)
     ax.set_ylim(0, 1.35 * ax.get_ylim()[1])  # room for the text
@@ -105,7 +109,7 @@ def _of(table: pd.DataFrame, family: str, model: str) -> pd.DataFrame:
     return table[(table["family"] == family) & (table["model"] == model)]
 
 
-def _share(row: pd.Series) -> str:
+def _share(row: Mapping[Hashable, Any]) -> str:
     between = f" ({100 * row['low']:.0f}–{100 * row['high']:.0f})" if pd.notna(row["low"]) else ""
     return f"{100 * row['share_below']:.0f} %{between}"
 

@@ -47,7 +47,7 @@ def draw(table: pd.DataFrame, k: int) -> Figure:
     known = every[every["excess"].notna()]
     for ax, null in zip(axes[:, 2], _nulls(known), strict=True):
         _pairs(ax, known[known["set"] == null], here, null)
-    handles = [Line2D([], [], label=WORDS[name], **LOOKS[name]) for name in present]
+    handles: list[Any] = [Line2D([], [], label=WORDS[n], **LOOKS[n]) for n in present]
     handles += [
         Line2D([], [], label="threshold in use", **IN_USE),
         Patch(facecolor=style.FAINT, alpha=0.3, label="95 % interval"),
