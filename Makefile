@@ -6,19 +6,21 @@
 # make evidence     stability, analytic fits, nulls, baselines, master keys
 # make frozen       train a small network with learned and with frozen depthwise kernels
 # make release      gather the results in one folder for an archive
-# make report       results/report.html: Snakemake's report, with captions
-# make docs         fill README.md and docs/ with numbers and figures of results/, and the rules
+# make report       report.html in the folder of the results: Snakemake's report, with captions
+# make docs         fill README.md and docs/ with numbers and figures of the results, and the rules
 # make benchmark    measure speed (docs/benchmarks.md)
 # make verify-hub   compare with timm's own loading from the real hub; needs a network
 # make lock         regenerate the pins from pyproject.toml
 # make registry     regenerate the registry of timm's networks, after an upgrade of timm
-# make clean        remove results and Snakemake's own files
+# make clean        remove results, results_* and Snakemake's own files
 PYTHON ?= python3
 CORES ?= all
 ROOMS := $(addprefix tests/,running kernels sources clustering evidence training release tables figures docs)
 # Tests of the workflow that run beside those of the library, so that both take the same time.
 WITH_LIBRARY := $(addprefix tests/workflow/test_,from_a_hub.py zoo_of_formats.py)
 BIN := .venv/bin
+# The folder of the results, as config.yaml has it.
+RESULTS = $(shell sed -n 's/^results: *\([^ ]*\).*/\1/p' config.yaml)
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .PHONY: all setup test test-library test-workflow test-slurm check report lock registry benchmark dynamics evidence frozen release docs verify-hub clean
@@ -73,12 +75,12 @@ release: setup
 	snakemake --cores $(CORES) release
 
 docs: setup
-	python docs/numbers.py
+	python docs/numbers.py --results $(RESULTS)
 	python docs/rules.py
-	for picture in docs/*.png; do cp results/figures/$${picture#docs/} docs/; done
+	for picture in docs/*.png; do cp $(RESULTS)/figures/$${picture#docs/} docs/; done
 
 report: all dynamics evidence
-	snakemake --report results/report.html all dynamics evidence
+	snakemake --report $(RESULTS)/report.html all dynamics evidence
 
 lock: setup
 	$(BIN)/python envs/lock.py
@@ -88,7 +90,7 @@ registry: setup
 
 benchmark: all
 	python benchmarks/autoencoder.py --without-former --kernels 6000 24000
-	python benchmarks/labels.py --seeds-alone results/corpora/k7.parquet
+	python benchmarks/labels.py --seeds-alone $(RESULTS)/corpora/k7.parquet
 	python benchmarks/baselines.py
 	python benchmarks/fits.py
 	python benchmarks/intervals.py
@@ -101,4 +103,4 @@ verify-hub: setup
 	python tests/hub/verify.py
 
 clean:
-	git clean -fdqX results .snakemake
+	git clean -fdqX results results_* .snakemake

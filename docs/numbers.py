@@ -88,7 +88,7 @@ MUCH = 0.2  # difference of shares, or a share, that is called much
 LARGE = 5  # size of kernels with room to move
 NEAR_HALF = 0.25  # pixels: medians of moves above it are nearer to a half than to none
 SETTINGS = {  # of commands in docs/paper.yaml
-    "zoo": "zoo=workflow/zoos/paper.yaml",
+    "zoo": "zoo=workflow/zoos/paper.yaml results=results_paper",
     "images": "images=path/to/imagenet",
 }
 DRIFT = ("cosine", "same_shape", "moved")

@@ -65,10 +65,10 @@ def test_errors_are_gathered_once_and_old_files_left_out(tmp_path):
         path.parent.mkdir(exist_ok=True)
         path.write_text(text)
         os.utime(path, (100, 10 if name == "old.log" else 100))
-    assert errors_in(tmp_path, since=50) == [
+    assert errors_in([tmp_path], since=50) == [
         "ERROR one: mend it",
         "ERROR two: mend it",
         f"ERROR {tmp_path}/slurm/7.log: JOB 7 ON n1 CANCELLED AT 12:00 DUE TO TIME LIMIT",
         f"ERROR {tmp_path}/slurm/8.log: StepId=8.0 exceeded memory limit",
     ]
-    assert errors_in(tmp_path / "none", since=0) == []
+    assert errors_in([tmp_path / "none"], since=0) == []

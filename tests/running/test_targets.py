@@ -11,25 +11,25 @@ FAMILIES = ["first", "second"]
 @pytest.fixture
 def targets():
     values = {"model": lambda: ["a", "b"], "k": lambda: [3, 7], "family": lambda: FAMILIES}
-    targets = Targets({"all": values, "other": {"model": lambda: ["c"]}})
-    targets.add("labels/{model}.parquet", ["all", "other"])
-    targets.add("pairs/{model}_k{k}.csv", "all")
-    targets.add("tables/{family}_clusters.csv", "all")
+    targets = Targets({"all": values, "other": {"model": lambda: ["c"]}}, "made")
+    targets.add("<results>/labels/{model}.parquet", ["all", "other"])
+    targets.add("<results>/pairs/{model}_k{k}.csv", "all")
+    targets.add("<results>/tables/{family}_clusters.csv", "all")
     return targets
 
 
 def test_files_are_those_of_every_value_in_order(targets):
     assert targets.files("all") == [
-        "labels/a.parquet",
-        "labels/b.parquet",
-        "pairs/a_k3.csv",
-        "pairs/a_k7.csv",
-        "pairs/b_k3.csv",
-        "pairs/b_k7.csv",
-        "tables/first_clusters.csv",
-        "tables/second_clusters.csv",
+        "<results>/labels/a.parquet",
+        "<results>/labels/b.parquet",
+        "<results>/pairs/a_k3.csv",
+        "<results>/pairs/a_k7.csv",
+        "<results>/pairs/b_k3.csv",
+        "<results>/pairs/b_k7.csv",
+        "<results>/tables/first_clusters.csv",
+        "<results>/tables/second_clusters.csv",
     ]
-    assert targets.files("other") == ["labels/c.parquet"]
+    assert targets.files("other") == ["<results>/labels/c.parquet"]
 
 
 def test_values_may_be_fewer_for_one_output(targets):
@@ -60,28 +60,57 @@ def test_a_mistyped_target_is_refused(targets):
 @pytest.mark.parametrize(
     ("path", "parts"),
     [
-        ("labels/d.parquet", ["no model 'd'", "there are: a, b", "zoo.yaml"]),
-        ("tables/secnd_clusters.csv", ["no family 'secnd'", "did you mean 'second'?"]),
+        ("made/labels/d.parquet", ["no model 'd'", "there are: a, b", "zoo.yaml"]),
+        ("made/tables/secnd_clusters.csv", ["no family 'secnd'", "did you mean 'second'?"]),
     ],
 )
 def test_unknown_names_are_refused(targets, path, parts):
     known = {"model": ["a", "b"], "family": FAMILIES}
     with pytest.raises(KernelAtlasError) as error:
-        targets.refuse_unknown(["labels/a.parquet", path], known, "zoo.yaml")
+        targets.refuse_unknown(["made/labels/a.parquet", path], known, "zoo.yaml")
     assert str(error.value).startswith(f"{path}: ")
     for part in parts:
         assert part in str(error.value)
 
 
 def test_known_names_other_words_and_other_wildcards_pass(targets):
-    requested = ["all", "--cores", "8", "labels/a.parquet", "pairs/a_k99.csv", "x/d.parquet"]
+    requested = [
+        "all",
+        "--cores",
+        "8",
+        "made/labels/a.parquet",
+        "made/pairs/a_k99.csv",
+        "labels/d.parquet",
+    ]
     targets.refuse_unknown(requested, {"model": ["a"], "family": FAMILIES}, "zoo.yaml")
 
 
 def test_a_wildcard_that_stands_twice_has_one_value():
-    targets = Targets({"all": {"model": lambda: ["a", "b"]}})
+    targets = Targets({"all": {"model": lambda: ["a", "b"]}}, ".")
     targets.add("{model}/{model}.csv", "all")
     assert targets.files("all") == ["a/a.csv", "b/b.csv"]
     with pytest.raises(KernelAtlasError, match="no model 'c'"):
         targets.refuse_unknown(["c/c.csv"], {"model": ["a"]}, "zoo.yaml")
     targets.refuse_unknown(["c/d.csv"], {"model": ["a"]}, "zoo.yaml")
+
+
+def test_files_of_unknown_values_are_left_over_unless_another_output_has_that_name(tmp_path):
+    targets = Targets({"all": {}}, tmp_path)
+    for pattern in (
+        "tables/{family}_clusters.csv",
+        "tables/k{k}_clusters.csv",
+        "kernels/{model}.c",
+    ):
+        targets.add(f"<results>/{pattern}", "all")
+    known = {"family": ["first"], "model": ["a"], "k": ["3"]}
+    assert targets.left_over(known) == []
+    names = ["first_clusters.csv", "second_clusters.csv", "k3_clusters.csv", "k7_clusters.csv"]
+    for name in [*names, "notes.txt"]:
+        (tmp_path / "tables").mkdir(exist_ok=True)
+        (tmp_path / "tables" / name).touch()
+    (tmp_path / "kernels").mkdir()
+    (tmp_path / "kernels/b.c").touch()
+    left = ["tables/k7_clusters.csv", "tables/second_clusters.csv"]
+    assert targets.left_over(known) == left
+    del known["k"]
+    assert targets.left_over(known) == left[1:]

@@ -4,7 +4,7 @@ rule unmeasured_job:
     input:
         no_target,
     log:
-        "results/logs/<name>.log",
+        "<results>/logs/<name>.log",
     pathvars:
         name="job",
     conda:
@@ -18,7 +18,7 @@ rule unmeasured_job:
 
 use rule unmeasured_job as job with:
     benchmark:
-        "results/benchmarks/<name>.tsv"
+        "<results>/benchmarks/<name>.tsv"
 
 
 # Snakemake's cache between workflows (`--cache`) takes no rule that has a benchmark.

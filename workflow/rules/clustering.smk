@@ -1,14 +1,14 @@
 use rule cacheable_job as autoencoder with:
     input:
-        "results/corpora/k{k}.parquet",
+        "<results>/corpora/k{k}.parquet",
     output:
         **kept(
             weights=result(
-                "results/autoencoders/k{k}_seed{seed}.safetensors",
+                "<results>/autoencoders/k{k}_seed{seed}.safetensors",
                 of=["all", "release"],
             ),
             history=result(
-                "results/autoencoders/k{k}_seed{seed}_history.parquet",
+                "<results>/autoencoders/k{k}_seed{seed}_history.parquet",
                 of=["all", "release"],
             ),
         ),
@@ -28,12 +28,13 @@ use rule cacheable_job as autoencoder with:
 
 use rule short_job as clusters with:
     input:
-        corpus="results/corpora/k{k}.parquet",
+        corpus="<results>/corpora/k{k}.parquet",
         autoencoders=expand(
-            "results/autoencoders/k{{k}}_seed{seed}.safetensors", seed=config["seeds"]
+            "<results>/autoencoders/k{{k}}_seed{seed}.safetensors",
+            seed=config["seeds"],
         ),
     output:
-        result("results/clusters/k{k}.parquet", of=["all", "release"]),
+        result("<results>/clusters/k{k}.parquet", of=["all", "release"]),
     pathvars:
         name="clusters/k{k}",
     resources:
@@ -49,11 +50,11 @@ use rule short_job as clusters with:
 
 use rule short_job as labels with:
     input:
-        kernels="results/kernels/{model}.parquet",
-        autoencoders=of_model("results/autoencoders/k{k}_seed{seed}.safetensors"),
-        clusters=of_model("results/clusters/k{k}.parquet"),
+        kernels="<results>/kernels/{model}.parquet",
+        autoencoders=of_model("<results>/autoencoders/k{k}_seed{seed}.safetensors"),
+        clusters=of_model("<results>/clusters/k{k}.parquet"),
     output:
-        result("results/labels/{model}.parquet", of=["all", "dynamics", "release"]),
+        result("<results>/labels/{model}.parquet", of=["all", "dynamics", "release"]),
     pathvars:
         name="labels/{model}",
     resources:

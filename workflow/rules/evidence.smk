@@ -7,7 +7,7 @@ use rule short_job as fits with:
     input:
         kernels_to_fit,
     output:
-        result("results/fits/{model}.parquet", of=["evidence", "release"]),
+        result("<results>/fits/{model}.parquet", of=["evidence", "release"]),
     pathvars:
         name="fits/{model}",
     resources:
@@ -25,7 +25,7 @@ use rule short_job as maps with:
         recipe_in_file,
     output:
         result(
-            "results/maps/{model}.parquet",
+            "<results>/maps/{model}.parquet",
             of="evidence",
             over={"model": lambda: MAPPED},
         ),
@@ -44,11 +44,11 @@ use rule short_job as maps with:
 # Not a short job: on a cluster it may use a GPU, as `autoencoder` does.
 use rule job as crossfit with:
     input:
-        "results/corpora/k{k}.parquet",
+        "<results>/corpora/k{k}.parquet",
     output:
         **kept(
-            labels=result("results/crossfit/k{k}.parquet", of="evidence"),
-            curves=result("results/crossfit/k{k}.safetensors", of="evidence"),
+            labels=result("<results>/crossfit/k{k}.parquet", of="evidence"),
+            curves=result("<results>/crossfit/k{k}.safetensors", of="evidence"),
         ),
     pathvars:
         name="crossfit/k{k}",
@@ -68,13 +68,14 @@ use rule job as crossfit with:
 
 use rule short_job as nulls with:
     input:
-        kernels=expand("results/kernels/{model}.parquet", model=TRAINED),
-        crossfit="results/crossfit/k{k}.safetensors",
+        kernels=expand("<results>/kernels/{model}.parquet", model=TRAINED),
+        crossfit="<results>/crossfit/k{k}.safetensors",
         autoencoders=expand(
-            "results/autoencoders/k{{k}}_seed{seed}.safetensors", seed=config["seeds"]
+            "<results>/autoencoders/k{{k}}_seed{seed}.safetensors",
+            seed=config["seeds"],
         ),
     output:
-        result("results/nulls/k{k}.parquet", of="evidence", over={"k": fitted_sizes}),
+        result("<results>/nulls/k{k}.parquet", of="evidence", over={"k": fitted_sizes}),
     pathvars:
         name="nulls/k{k}",
     resources:
@@ -90,13 +91,13 @@ use rule short_job as nulls with:
 
 use rule short_job as masterkeys with:
     input:
-        corpus="results/corpora/k{k}.parquet",
-        autoencoder=f"results/autoencoders/k{{k}}_seed{FIRST_SEED}.safetensors",
-        kernels=expand("results/kernels/{model}.parquet", model=TRAINED),
+        corpus="<results>/corpora/k{k}.parquet",
+        autoencoder=f"<results>/autoencoders/k{{k}}_seed{FIRST_SEED}.safetensors",
+        kernels=expand("<results>/kernels/{model}.parquet", model=TRAINED),
     output:
         **tables(of="evidence", table="masterkeys_k{k}"),
         safetensors=result(
-            "results/masterkeys/k{k}.safetensors", of=["evidence", "release"]
+            "<results>/masterkeys/k{k}.safetensors", of=["evidence", "release"]
         ),
     pathvars:
         name="masterkeys/k{k}",
@@ -117,15 +118,15 @@ use rule short_job as masterkeys with:
 use rule job as replacements with:
     input:
         network=checkpoint_of,
-        kernels="results/kernels/{model}.parquet",
-        masterkeys=of_model("results/masterkeys/k{k}.safetensors"),
-        clusters=of_model("results/clusters/k{k}.parquet"),
-        baselines=of_model("results/tables/baseline_prototypes_k{k}.parquet"),
-        fits="results/fits/{model}.parquet",
+        kernels="<results>/kernels/{model}.parquet",
+        masterkeys=of_model("<results>/masterkeys/k{k}.safetensors"),
+        clusters=of_model("<results>/clusters/k{k}.parquet"),
+        baselines=of_model("<results>/tables/baseline_prototypes_k{k}.parquet"),
+        fits="<results>/fits/{model}.parquet",
         published=published_filters,
     output:
         result(
-            "results/replacements/{model}.parquet",
+            "<results>/replacements/{model}.parquet",
             of="evidence",
             over={"model": evaluated},
         ),
@@ -139,8 +140,6 @@ use rule job as replacements with:
     params:
         **runs("evidence/replacements"),
         **tests(),
-        # Not an output: it must outlive a job that was killed.
-        resume="results/replacements/{model}.resume",
     message:
         "Testing {wildcards.model} with its kernels replaced; its progress is in {log}"
 
@@ -149,10 +148,10 @@ use rule job as replacements with:
 use rule job as parity with:
     input:
         network=checkpoint_of,
-        kernels="results/kernels/{model}.parquet",
+        kernels="<results>/kernels/{model}.parquet",
     output:
         result(
-            "results/parity/{model}.parquet",
+            "<results>/parity/{model}.parquet",
             of="evidence",
             over={"model": lambda: ON_PICTURES},
         ),
@@ -177,15 +176,15 @@ use rule job as frozen_training with:
         recipe=lambda wildcards: recipe_of(
             "workflow/zoos/recipes/short/convnextv2_short.yaml"
         ),
-        masterkeys=frozen_only("results/masterkeys/k7.safetensors"),
-        learned=frozen_only("results/frozen/learned_seed{seed}.safetensors"),
+        masterkeys=frozen_only("<results>/masterkeys/k7.safetensors"),
+        learned=frozen_only("<results>/frozen/learned_seed{seed}.safetensors"),
     output:
         **kept(
             weights=result(
-                "results/frozen/{variant}_seed{seed}.safetensors", of="frozen"
+                "<results>/frozen/{variant}_seed{seed}.safetensors", of="frozen"
             ),
             history=result(
-                "results/frozen/{variant}_seed{seed}_history.parquet", of="frozen"
+                "<results>/frozen/{variant}_seed{seed}_history.parquet", of="frozen"
             ),
         ),
     pathvars:
@@ -213,13 +212,13 @@ rule search:
 use rule job as accuracy_search with:
     input:
         network=checkpoint_of,
-        kernels="results/kernels/{model}.parquet",
+        kernels="<results>/kernels/{model}.parquet",
         autoencoders=of_model(
-            f"results/autoencoders/k{{k}}_seed{FIRST_SEED}.safetensors"
+            f"<results>/autoencoders/k{{k}}_seed{FIRST_SEED}.safetensors"
         ),
     output:
         result(
-            "results/accuracy_search/{model}.parquet",
+            "<results>/accuracy_search/{model}.parquet",
             of="search",
             over={"model": evaluated},
         ),
@@ -238,6 +237,5 @@ use rule job as accuracy_search with:
             "keys": config["evidence"]["keys"],
             **config["search"],
         },
-        resume="results/accuracy_search/{model}",
     message:
         "Searching master keys by the accuracy of {wildcards.model}; its progress is in {log}"

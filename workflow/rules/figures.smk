@@ -1,10 +1,10 @@
 use rule figure as figure_family_clusters with:
     input:
-        clusters=of_family("results/clusters/k{k}.parquet"),
-        shares="results/tables/{family}_clusters.parquet",
-        members="results/tables/{family}_members.parquet",
-        models="results/tables/models.parquet",
-        shapes="results/tables/shapes.parquet",
+        clusters=of_family("<results>/clusters/k{k}.parquet"),
+        shares="<results>/tables/{family}_clusters.parquet",
+        members="<results>/tables/{family}_members.parquet",
+        models="<results>/tables/models.parquet",
+        shapes="<results>/tables/shapes.parquet",
     output:
         **figures("{family}_clusters", "Families", "clusters", of="all"),
     pathvars:
@@ -24,8 +24,8 @@ use rule figure as figure_family_clusters with:
 
 use rule figure as figure_family_layers with:
     input:
-        composition="results/tables/composition.parquet",
-        layers="results/tables/layers.parquet",
+        composition="<results>/tables/composition.parquet",
+        layers="<results>/tables/layers.parquet",
     output:
         **figures("{family}_layers", "Families", "layers", of="all"),
     pathvars:
@@ -44,8 +44,8 @@ use rule figure as figure_family_layers with:
 
 use rule figure as figure_models with:
     input:
-        models="results/tables/models.parquet",
-        composition="results/tables/composition.parquet",
+        models="<results>/tables/models.parquet",
+        composition="<results>/tables/composition.parquet",
     output:
         **figures("models", "Models", "models", of="all"),
     pathvars:
@@ -59,7 +59,7 @@ use rule figure as figure_models with:
 
 use rule figure as figure_spectrum with:
     input:
-        spectrum="results/tables/spectrum_k{k}.parquet",
+        spectrum="<results>/tables/spectrum_k{k}.parquet",
     output:
         **figures("spectrum_k{k}", "Kernel sizes", "spectrum", of="all"),
     pathvars:
@@ -73,8 +73,8 @@ use rule figure as figure_spectrum with:
 
 use rule figure as figure_pca with:
     input:
-        scores="results/tables/pca_k{k}.parquet",
-        components="results/tables/pca_components_k{k}.parquet",
+        scores="<results>/tables/pca_k{k}.parquet",
+        components="<results>/tables/pca_components_k{k}.parquet",
     output:
         **figures("pca_k{k}", "Kernel sizes", "principal components", of="all"),
     pathvars:
@@ -87,7 +87,7 @@ use rule figure as figure_pca with:
 
 use rule figure as figure_weightsum with:
     input:
-        weightsum="results/tables/weightsum_k{k}.parquet",
+        weightsum="<results>/tables/weightsum_k{k}.parquet",
     output:
         **figures("weightsum_k{k}", "Kernel sizes", "sums of weights", of="all"),
     pathvars:
@@ -101,7 +101,7 @@ use rule figure as figure_weightsum with:
 
 use rule figure as figure_training with:
     input:
-        history="results/tables/training_k{k}.parquet",
+        history="<results>/tables/training_k{k}.parquet",
     output:
         **figures("training_k{k}", "Kernel sizes", "training", of="all"),
     pathvars:
@@ -115,9 +115,9 @@ use rule figure as figure_training with:
 
 use rule figure as figure_emergence with:
     input:
-        emergence="results/tables/emergence.parquet",
-        composition="results/tables/emergence_composition.parquet",
-        learning="results/tables/learning.parquet" if DOCUMENTED else [],
+        emergence="<results>/tables/emergence.parquet",
+        composition="<results>/tables/emergence_composition.parquet",
+        learning="<results>/tables/learning.parquet" if DOCUMENTED else [],
     output:
         **figures("emergence", "Trainings", "emergence", of="dynamics"),
     pathvars:
@@ -131,7 +131,7 @@ use rule figure as figure_emergence with:
 
 use rule figure as figure_drift with:
     input:
-        drift="results/tables/drift.parquet",
+        drift="<results>/tables/drift.parquet",
     output:
         **figures("drift", "Trainings", "drift", of="dynamics"),
     pathvars:
@@ -144,7 +144,7 @@ use rule figure as figure_drift with:
 
 use rule figure as figure_seeds with:
     input:
-        seeds="results/tables/seeds.parquet",
+        seeds="<results>/tables/seeds.parquet",
     output:
         **figures("seeds", "Trainings", "seeds", of="dynamics"),
     pathvars:
@@ -158,10 +158,10 @@ use rule figure as figure_seeds with:
 
 use rule figure as figure_data with:
     input:
-        seeds="results/tables/seeds.parquet",
-        emergence="results/tables/emergence.parquet",
-        spectra="results/tables/data_spectra.parquet" if RECIPES_BY_DATA else [],
-        samples="results/tables/data_samples.parquet" if RECIPES_BY_DATA else [],
+        seeds="<results>/tables/seeds.parquet",
+        emergence="<results>/tables/emergence.parquet",
+        spectra="<results>/tables/data_spectra.parquet" if RECIPES_BY_DATA else [],
+        samples="<results>/tables/data_samples.parquet" if RECIPES_BY_DATA else [],
     output:
         **figures("data", "Trainings", "data", of="dynamics"),
     pathvars:
@@ -175,7 +175,7 @@ use rule figure as figure_data with:
 
 use rule figure as figure_stability with:
     input:
-        stability="results/tables/stability_k{k}.parquet",
+        stability="<results>/tables/stability_k{k}.parquet",
     output:
         **figures("stability_k{k}", "Evidence", "stability", of="evidence"),
     pathvars:
@@ -189,9 +189,9 @@ use rule figure as figure_stability with:
 
 use rule figure as figure_fits with:
     input:
-        functions="results/tables/functions_k{k}.parquet",
-        prototypes="results/tables/prototype_fits_k{k}.parquet",
-        limits="results/tables/limits_k{k}.parquet",
+        functions="<results>/tables/functions_k{k}.parquet",
+        prototypes="<results>/tables/prototype_fits_k{k}.parquet",
+        limits="<results>/tables/limits_k{k}.parquet",
     output:
         **figures(
             "fits_k{k}",
@@ -211,7 +211,7 @@ use rule figure as figure_fits with:
 
 use rule figure as figure_jet with:
     input:
-        table="results/tables/jet_k{k}.parquet",
+        table="<results>/tables/jet_k{k}.parquet",
     output:
         **figures(
             "jet_k{k}",
@@ -231,8 +231,8 @@ use rule figure as figure_jet with:
 
 use rule figure as figure_nulls with:
     input:
-        shares="results/tables/nulls_k{k}.parquet",
-        curves="results/tables/null_curves_k{k}.parquet",
+        shares="<results>/tables/nulls_k{k}.parquet",
+        curves="<results>/tables/null_curves_k{k}.parquet",
     output:
         **figures(
             "nulls_k{k}", "Evidence", "nulls", of="evidence", over={"k": fitted_sizes}
@@ -249,8 +249,8 @@ use rule figure as figure_nulls with:
 
 use rule figure as figure_dissimilarities with:
     input:
-        summary="results/tables/dissimilarities_k{k}.parquet",
-        bins="results/tables/dissimilarity_bins_k{k}.parquet",
+        summary="<results>/tables/dissimilarities_k{k}.parquet",
+        bins="<results>/tables/dissimilarity_bins_k{k}.parquet",
     output:
         **figures(
             "dissimilarities_k{k}",
@@ -270,7 +270,7 @@ use rule figure as figure_dissimilarities with:
 
 use rule figure as figure_thresholds with:
     input:
-        table="results/tables/thresholds_k{k}.parquet",
+        table="<results>/tables/thresholds_k{k}.parquet",
     output:
         **figures(
             "thresholds_k{k}",
@@ -290,9 +290,9 @@ use rule figure as figure_thresholds with:
 
 use rule figure as figure_baselines with:
     input:
-        baselines="results/tables/baselines_k{k}.parquet",
-        agreement="results/tables/agreement_k{k}.parquet",
-        prototypes="results/tables/baseline_prototypes_k{k}.parquet",
+        baselines="<results>/tables/baselines_k{k}.parquet",
+        agreement="<results>/tables/agreement_k{k}.parquet",
+        prototypes="<results>/tables/baseline_prototypes_k{k}.parquet",
     output:
         **figures("baselines_k{k}", "Kernel sizes", "baselines", of="evidence"),
     pathvars:
@@ -305,9 +305,9 @@ use rule figure as figure_baselines with:
 
 use rule figure as figure_masterkeys with:
     input:
-        search="results/tables/masterkeys_k{k}.parquet",
-        filters="results/tables/masterkeys_filters_k{k}.parquet",
-        models="results/tables/masterkeys_models_k{k}.parquet",
+        search="<results>/tables/masterkeys_k{k}.parquet",
+        filters="<results>/tables/masterkeys_filters_k{k}.parquet",
+        models="<results>/tables/masterkeys_models_k{k}.parquet",
     output:
         **figures("masterkeys_k{k}", "Kernel sizes", "master keys", of="evidence"),
     pathvars:
@@ -324,7 +324,7 @@ use rule figure as figure_masterkeys with:
 
 use rule figure as figure_frequencies with:
     input:
-        frequencies="results/tables/masterkeys_frequencies_k{k}.parquet",
+        frequencies="<results>/tables/masterkeys_frequencies_k{k}.parquet",
     output:
         **figures(
             "frequencies_k{k}", "Kernel sizes", "frequencies of filters", of="evidence"
@@ -340,8 +340,8 @@ use rule figure as figure_frequencies with:
 
 use rule figure as figure_frozen with:
     input:
-        accuracies="results/tables/frozen.parquet",
-        learning="results/tables/frozen_learning.parquet",
+        accuracies="<results>/tables/frozen.parquet",
+        learning="<results>/tables/frozen_learning.parquet",
     output:
         **figures("frozen", "Evidence", "frozen kernels", of="frozen"),
     pathvars:
@@ -354,7 +354,7 @@ use rule figure as figure_frozen with:
 
 use rule figure as figure_replacements with:
     input:
-        replacements="results/tables/replacements.parquet",
+        replacements="<results>/tables/replacements.parquet",
     output:
         **figures(
             "replacements", "Models", "kernels replaced", of="evidence", when=evaluated
@@ -369,7 +369,7 @@ use rule figure as figure_replacements with:
 
 use rule figure as figure_distances with:
     input:
-        distances="results/tables/distances_k{k}.parquet",
+        distances="<results>/tables/distances_k{k}.parquet",
     output:
         **figures("distances_k{k}", "Evidence", "distances", of="evidence"),
     pathvars:
@@ -383,8 +383,8 @@ use rule figure as figure_distances with:
 
 use rule figure as figure_accuracy with:
     input:
-        accuracy="results/tables/accuracy.parquet",
-        correlations="results/tables/accuracy_correlations.parquet",
+        accuracy="<results>/tables/accuracy.parquet",
+        correlations="<results>/tables/accuracy_correlations.parquet",
     output:
         **figures("accuracy", "Evidence", "accuracy", of="evidence"),
     pathvars:
@@ -397,7 +397,7 @@ use rule figure as figure_accuracy with:
 
 use rule figure as figure_strides with:
     input:
-        layers="results/tables/offsets_layers.parquet",
+        layers="<results>/tables/offsets_layers.parquet",
     output:
         **figures("strides", "Evidence", "squares and strides", of="evidence"),
     pathvars:
@@ -411,8 +411,8 @@ use rule figure as figure_strides with:
 
 use rule figure as figure_parity with:
     input:
-        sizes="results/tables/parity_sizes.parquet",
-        moves="results/tables/parity_moves.parquet",
+        sizes="<results>/tables/parity_sizes.parquet",
+        moves="<results>/tables/parity_moves.parquet",
     output:
         **figures(
             "parity",
@@ -430,8 +430,8 @@ use rule figure as figure_parity with:
 
 use rule figure as figure_offsets with:
     input:
-        offsets="results/tables/offsets.parquet",
-        histogram="results/tables/offsets_histogram.parquet",
+        offsets="<results>/tables/offsets.parquet",
+        histogram="<results>/tables/offsets_histogram.parquet",
     output:
         **figures("offsets", "Evidence", "offsets", of="evidence"),
     pathvars:

@@ -2,7 +2,7 @@ use rule cacheable_job as kernels with:
     input:
         checkpoint_of,
     output:
-        result("results/kernels/{model}.parquet", of=["all", "dynamics"]),
+        result("<results>/kernels/{model}.parquet", of=["all", "dynamics"]),
     pathvars:
         name="kernels/{model}",
     group:
@@ -28,13 +28,13 @@ use rule cacheable_job as kernels with:
 # Snakemake makes checkpoints of no other rule, so that all is said here.
 checkpoint sizes:
     input:
-        expand("results/kernels/{model}.parquet", model=MODELS),
+        expand("<results>/kernels/{model}.parquet", model=MODELS),
     output:
         **tables("sizes", of=["all", "release"]),
     log:
-        "results/logs/tables/sizes.log",
+        "<results>/logs/tables/sizes.log",
     benchmark:
-        "results/benchmarks/tables/sizes.tsv"
+        "<results>/benchmarks/tables/sizes.tsv"
     group:
         "kernels" if NODES_EXTRACT else None
     localrule: not NODES_EXTRACT
@@ -59,7 +59,7 @@ use rule job as corpus with:
     input:
         kernels_of_size,
     output:
-        result("results/corpora/k{k}.parquet", of="all"),
+        result("<results>/corpora/k{k}.parquet", of="all"),
     pathvars:
         name="corpora/k{k}",
     resources:

@@ -1,11 +1,11 @@
 # Each file is an output of its own, so that a deleted one is made again.
 rule release_file:
     input:
-        "results/{file}",
+        "<results>/{file}",
     output:
-        "results/release/{file}",
+        "<results>/release/{file}",
     log:
-        "results/logs/release/{file}.log",
+        "<results>/logs/release/{file}.log",
     wildcard_constraints:
         file="(autoencoders|clusters|fits|labels|masterkeys|tables)/[^/]+",
     localrule: True
@@ -20,13 +20,13 @@ rule release_file:
 use rule short_job as release_manifest with:
     input:
         files=released,
-        kernels=expand("results/kernels/{model}.parquet", model=MODELS),
+        kernels=expand("<results>/kernels/{model}.parquet", model=MODELS),
         # As seen from the working folder: a copy of it has the same input.
         dictionary=os.path.relpath(Path(workflow.basedir) / "results" / "README.md"),
     output:
-        manifest="results/release/manifest.json",
-        card="results/release/README.md",
-        sums="results/release/SHA256SUMS",
+        manifest="<results>/release/manifest.json",
+        card="<results>/release/README.md",
+        sums="<results>/release/SHA256SUMS",
     pathvars:
         name="release",
     resources:
@@ -37,7 +37,7 @@ use rule short_job as release_manifest with:
         models=EXPERIMENT.describe(MODELS),
         settings=release_settings,
     message:
-        "Describing the release in results/release"
+        "Describing the release in {output.manifest}"
 
 
 # All files are asked for: Snakemake would not miss a deleted one that is only an input.

@@ -2,7 +2,7 @@ use rule job as untrained with:
     input:
         recipe=lambda wildcards: recipe_of(model_of(wildcards).recipe),
     output:
-        "results/untrained/{model}.safetensors",
+        "<results>/untrained/{model}.safetensors",
     pathvars:
         name="untrained/{model}",
     group:
@@ -24,7 +24,7 @@ use rule job as untrained with:
 
 use rule job as lock with:
     input:
-        expand("results/kernels/{model}.parquet", model=EXPERIMENT.remote),
+        expand("<results>/kernels/{model}.parquet", model=EXPERIMENT.remote),
     output:
         str(lock_of(config["zoo"])),
     pathvars:

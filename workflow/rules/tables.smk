@@ -1,16 +1,14 @@
 use rule short_job as tables_models with:
     input:
-        expand("results/labels/{model}.parquet", model=MODELS),
+        expand("<results>/labels/{model}.parquet", model=MODELS),
     output:
         **tables(of=["all", "release"], models="models"),
-        **tables(
-            of="all", composition="composition", layers="layers", shapes="shapes"
-        ),
+        **tables(of="all", composition="composition", layers="layers", shapes="shapes"),
     pathvars:
         name="tables/models",
     resources:
         mem_mb=memory(
-            900, 4, of=expand("results/kernels/{model}.parquet", model=MODELS)
+            900, 4, of=expand(f"{RESULTS}/kernels/{{model}}.parquet", model=MODELS)
         ),
         runtime=minutes(2, 0.05),
     params:
@@ -23,9 +21,9 @@ use rule short_job as tables_models with:
 
 use rule short_job as tables_family with:
     input:
-        clusters=of_family("results/clusters/k{k}.parquet"),
-        kernels=of_family("results/kernels/{model}.parquet"),
-        labels=of_family("results/labels/{model}.parquet"),
+        clusters=of_family("<results>/clusters/k{k}.parquet"),
+        kernels=of_family("<results>/kernels/{model}.parquet"),
+        labels=of_family("<results>/labels/{model}.parquet"),
     output:
         **tables(of="all", clusters="{family}_clusters", members="{family}_members"),
     pathvars:
@@ -44,8 +42,8 @@ use rule short_job as tables_family with:
 
 use rule short_job as tables_spectrum with:
     input:
-        autoencoder=f"results/autoencoders/k{{k}}_seed{FIRST_SEED}.safetensors",
-        corpus="results/corpora/k{k}.parquet",
+        autoencoder=f"<results>/autoencoders/k{{k}}_seed{FIRST_SEED}.safetensors",
+        corpus="<results>/corpora/k{k}.parquet",
     output:
         **tables("spectrum_k{k}", of="all"),
     pathvars:
@@ -62,8 +60,8 @@ use rule short_job as tables_spectrum with:
 
 use rule short_job as tables_pca with:
     input:
-        corpus="results/corpora/k{k}.parquet",
-        labels=expand("results/labels/{model}.parquet", model=TRAINED),
+        corpus="<results>/corpora/k{k}.parquet",
+        labels=expand("<results>/labels/{model}.parquet", model=TRAINED),
     output:
         **tables(of="all", scores="pca_k{k}", components="pca_components_k{k}"),
     pathvars:
@@ -79,8 +77,8 @@ use rule short_job as tables_pca with:
 
 use rule short_job as tables_weightsum with:
     input:
-        kernels=expand("results/kernels/{model}.parquet", model=TRAINED),
-        labels=expand("results/labels/{model}.parquet", model=TRAINED),
+        kernels=expand("<results>/kernels/{model}.parquet", model=TRAINED),
+        labels=expand("<results>/labels/{model}.parquet", model=TRAINED),
     output:
         **tables("weightsum_k{k}", of="all"),
     pathvars:
@@ -97,7 +95,7 @@ use rule short_job as tables_weightsum with:
 use rule short_job as tables_training with:
     input:
         expand(
-            "results/autoencoders/k{{k}}_seed{seed}_history.parquet",
+            "<results>/autoencoders/k{{k}}_seed{seed}_history.parquet",
             seed=config["seeds"],
         ),
     output:
@@ -116,8 +114,8 @@ use rule short_job as tables_training with:
 
 use rule short_job as tables_emergence with:
     input:
-        kernels=expand("results/kernels/{model}.parquet", model=DYNAMICS),
-        labels=expand("results/labels/{model}.parquet", model=DYNAMICS),
+        kernels=expand("<results>/kernels/{model}.parquet", model=DYNAMICS),
+        labels=expand("<results>/labels/{model}.parquet", model=DYNAMICS),
     output:
         **tables(
             of="dynamics",
@@ -139,8 +137,8 @@ use rule short_job as tables_emergence with:
 
 use rule short_job as tables_drift with:
     input:
-        kernels=expand("results/kernels/{model}.parquet", model=DYNAMICS),
-        labels=expand("results/labels/{model}.parquet", model=DYNAMICS),
+        kernels=expand("<results>/kernels/{model}.parquet", model=DYNAMICS),
+        labels=expand("<results>/labels/{model}.parquet", model=DYNAMICS),
     output:
         **tables("drift", of="dynamics"),
     pathvars:
@@ -202,10 +200,11 @@ use rule short_job as tables_data with:
 
 use rule short_job as tables_stability with:
     input:
-        corpus="results/corpora/k{k}.parquet",
-        crossfit="results/crossfit/k{k}.parquet",
+        corpus="<results>/corpora/k{k}.parquet",
+        crossfit="<results>/crossfit/k{k}.parquet",
         autoencoders=expand(
-            "results/autoencoders/k{{k}}_seed{seed}.safetensors", seed=config["seeds"]
+            "<results>/autoencoders/k{{k}}_seed{seed}.safetensors",
+            seed=config["seeds"],
         ),
     output:
         **tables("stability_k{k}", of="evidence"),
@@ -224,9 +223,9 @@ use rule short_job as tables_stability with:
 
 use rule short_job as tables_fits with:
     input:
-        labels=expand("results/labels/{model}.parquet", model=MODELS),
-        fits=expand("results/fits/{model}.parquet", model=MODELS),
-        clusters="results/clusters/k{k}.parquet",
+        labels=expand("<results>/labels/{model}.parquet", model=MODELS),
+        fits=expand("<results>/fits/{model}.parquet", model=MODELS),
+        clusters="<results>/clusters/k{k}.parquet",
     output:
         **tables(
             of="evidence",
@@ -250,8 +249,8 @@ use rule short_job as tables_fits with:
 
 use rule short_job as tables_limits with:
     input:
-        fits=expand("results/fits/{model}.parquet", model=MODELS),
-        nulls="results/nulls/k{k}.parquet",
+        fits=expand("<results>/fits/{model}.parquet", model=MODELS),
+        nulls="<results>/nulls/k{k}.parquet",
     output:
         **tables(of="evidence", over={"k": fitted_sizes}, table="limits_k{k}"),
     pathvars:
@@ -270,8 +269,8 @@ use rule short_job as tables_limits with:
 
 use rule short_job as tables_jet with:
     input:
-        fits=expand("results/fits/{model}.parquet", model=MODELS),
-        nulls="results/nulls/k{k}.parquet",
+        fits=expand("<results>/fits/{model}.parquet", model=MODELS),
+        nulls="<results>/nulls/k{k}.parquet",
     output:
         **tables(of="evidence", over={"k": fitted_sizes}, table="jet_k{k}"),
     pathvars:
@@ -289,10 +288,10 @@ use rule short_job as tables_jet with:
 
 use rule short_job as tables_nulls with:
     input:
-        labels=expand("results/labels/{model}.parquet", model=MODELS),
-        fits=expand("results/fits/{model}.parquet", model=MODELS),
-        crossfit="results/crossfit/k{k}.parquet",
-        nulls="results/nulls/k{k}.parquet",
+        labels=expand("<results>/labels/{model}.parquet", model=MODELS),
+        fits=expand("<results>/fits/{model}.parquet", model=MODELS),
+        crossfit="<results>/crossfit/k{k}.parquet",
+        nulls="<results>/nulls/k{k}.parquet",
     output:
         **tables(
             of=["evidence", "release"], over={"k": fitted_sizes}, shares="nulls_k{k}"
@@ -316,9 +315,9 @@ use rule short_job as tables_nulls with:
 
 use rule short_job as tables_dissimilarities with:
     input:
-        labels=expand("results/labels/{model}.parquet", model=MODELS),
-        crossfit="results/crossfit/k{k}.parquet",
-        nulls="results/nulls/k{k}.parquet",
+        labels=expand("<results>/labels/{model}.parquet", model=MODELS),
+        crossfit="<results>/crossfit/k{k}.parquet",
+        nulls="<results>/nulls/k{k}.parquet",
     output:
         **tables(
             of="evidence",
@@ -342,10 +341,11 @@ use rule short_job as tables_dissimilarities with:
 
 use rule short_job as tables_thresholds with:
     input:
-        kernels=expand("results/kernels/{model}.parquet", model=MODELS),
-        crossfit="results/crossfit/k{k}.safetensors",
+        kernels=expand("<results>/kernels/{model}.parquet", model=MODELS),
+        crossfit="<results>/crossfit/k{k}.safetensors",
         autoencoders=expand(
-            "results/autoencoders/k{{k}}_seed{seed}.safetensors", seed=config["seeds"]
+            "<results>/autoencoders/k{{k}}_seed{seed}.safetensors",
+            seed=config["seeds"],
         ),
     output:
         **tables("thresholds_k{k}", of="evidence", over={"k": fitted_sizes}),
@@ -367,9 +367,10 @@ use rule short_job as tables_thresholds with:
 
 use rule short_job as tables_baselines with:
     input:
-        corpus="results/corpora/k{k}.parquet",
+        corpus="<results>/corpora/k{k}.parquet",
         autoencoders=expand(
-            "results/autoencoders/k{{k}}_seed{seed}.safetensors", seed=config["seeds"]
+            "<results>/autoencoders/k{{k}}_seed{seed}.safetensors",
+            seed=config["seeds"],
         ),
     output:
         **kept(
@@ -399,11 +400,11 @@ use rule short_job as tables_baselines with:
 
 use rule short_job as tables_masterkeys with:
     input:
-        safetensors="results/masterkeys/k{k}.safetensors",
-        corpus="results/corpora/k{k}.parquet",
-        clusters="results/clusters/k{k}.parquet",
-        trained=expand("results/kernels/{model}.parquet", model=TRAINED),
-        kernels=expand("results/kernels/{model}.parquet", model=MODELS),
+        safetensors="<results>/masterkeys/k{k}.safetensors",
+        corpus="<results>/corpora/k{k}.parquet",
+        clusters="<results>/clusters/k{k}.parquet",
+        trained=expand("<results>/kernels/{model}.parquet", model=TRAINED),
+        kernels=expand("<results>/kernels/{model}.parquet", model=MODELS),
         published=published_filters,
     output:
         **tables(
@@ -428,7 +429,7 @@ use rule short_job as tables_masterkeys with:
 use rule short_job as tables_replacements with:
     input:
         lambda wildcards: expand(
-            "results/replacements/{model}.parquet", model=evaluated()
+            "<results>/replacements/{model}.parquet", model=evaluated()
         ),
     output:
         **tables("replacements", of="evidence", when=evaluated),
@@ -447,12 +448,12 @@ use rule short_job as tables_replacements with:
 use rule short_job as tables_frozen with:
     input:
         weights=expand(
-            "results/frozen/{variant}_seed{seed}.safetensors",
+            "<results>/frozen/{variant}_seed{seed}.safetensors",
             variant=FROZEN,
             seed=config["seeds"],
         ),
         histories=expand(
-            "results/frozen/{variant}_seed{seed}_history.parquet",
+            "<results>/frozen/{variant}_seed{seed}_history.parquet",
             variant=FROZEN,
             seed=config["seeds"],
         ),
@@ -473,7 +474,7 @@ use rule short_job as tables_frozen with:
 use rule short_job as tables_accuracy_search with:
     input:
         lambda wildcards: expand(
-            "results/accuracy_search/{model}.parquet", model=evaluated()
+            "<results>/accuracy_search/{model}.parquet", model=evaluated()
         ),
     output:
         **tables("accuracy_search", of="search", when=evaluated),
@@ -491,8 +492,8 @@ use rule short_job as tables_accuracy_search with:
 
 use rule short_job as tables_distances with:
     input:
-        corpus="results/corpora/k{k}.parquet",
-        kernels=expand("results/kernels/{model}.parquet", model=MODELS),
+        corpus="<results>/corpora/k{k}.parquet",
+        kernels=expand("<results>/kernels/{model}.parquet", model=MODELS),
     output:
         **tables("distances_k{k}", of="evidence"),
     pathvars:
@@ -509,7 +510,7 @@ use rule short_job as tables_distances with:
 
 use rule short_job as tables_layer_statistics with:
     input:
-        expand("results/kernels/{model}.parquet", model=MODELS),
+        expand("<results>/kernels/{model}.parquet", model=MODELS),
     output:
         **tables("layer_statistics", of="evidence"),
     pathvars:
@@ -526,7 +527,7 @@ use rule short_job as tables_layer_statistics with:
 
 use rule short_job as tables_named_layers with:
     input:
-        "results/tables/composition.parquet",
+        "<results>/tables/composition.parquet",
     output:
         **tables("named_layers", of="all" if NAMED else []),
     pathvars:
@@ -543,7 +544,7 @@ use rule short_job as tables_named_layers with:
 
 use rule short_job as tables_accuracy with:
     input:
-        models="results/tables/models.parquet",
+        models="<results>/tables/models.parquet",
         weights=[model.file for model in OF_KNOWN_ACCURACY],
         imagenet="workflow/zoos/imagenet_top1.csv",
     output:
@@ -565,8 +566,8 @@ use rule short_job as tables_accuracy with:
 
 use rule short_job as tables_parity with:
     input:
-        parts=expand("results/parity/{model}.parquet", model=ON_PICTURES),
-        layers="results/tables/offsets_layers.parquet",
+        parts=expand("<results>/parity/{model}.parquet", model=ON_PICTURES),
+        layers="<results>/tables/offsets_layers.parquet",
     output:
         **tables(
             of="evidence" if ON_PICTURES else [],
@@ -588,10 +589,10 @@ use rule short_job as tables_parity with:
 
 use rule short_job as tables_offsets with:
     input:
-        fits=expand("results/fits/{model}.parquet", model=TRAINED),
-        labels=expand("results/labels/{model}.parquet", model=TRAINED),
-        kernels=expand("results/kernels/{model}.parquet", model=TRAINED),
-        maps=expand("results/maps/{model}.parquet", model=MAPPED),
+        fits=expand("<results>/fits/{model}.parquet", model=TRAINED),
+        labels=expand("<results>/labels/{model}.parquet", model=TRAINED),
+        kernels=expand("<results>/kernels/{model}.parquet", model=TRAINED),
+        maps=expand("<results>/maps/{model}.parquet", model=MAPPED),
     output:
         **tables(
             of="evidence",

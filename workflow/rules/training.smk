@@ -3,7 +3,7 @@ NETWORKS = sorted(path.stem for path in (WORKFLOW / "zoos" / "recipes").glob("*.
 
 rule zoo:
     input:
-        expand("results/networks/{network}.safetensors", network=NETWORKS),
+        expand("<results>/networks/{network}.safetensors", network=NETWORKS),
 
 
 use rule job as network with:
@@ -12,9 +12,9 @@ use rule job as network with:
             f"workflow/zoos/recipes/{wildcards.network}.yaml"
         ),
     output:
-        weights="results/networks/{network}.safetensors",
-        history="results/networks/{network}_history.parquet",
-        trajectory=directory("results/networks/{network}_trajectory"),
+        weights="<results>/networks/{network}.safetensors",
+        history="<results>/networks/{network}_history.parquet",
+        trajectory=directory("<results>/networks/{network}_trajectory"),
     pathvars:
         name="networks/{network}",
     resources:
@@ -23,8 +23,6 @@ use rule job as network with:
         gpu=GPU,
     params:
         **runs("training/network"),
-        # Not an output: it must outlive a job that was killed.
-        resume="results/networks/{network}.resume",
     message:
         "Training the network {wildcards.network}; its progress is in {log}"
 
@@ -37,14 +35,14 @@ rule dynamics:
 # Snakemake makes checkpoints of no other rule, so that all is said here.
 checkpoint dynamics_sizes:
     input:
-        kernels=expand("results/kernels/{model}.parquet", model=DYNAMICS),
-        sizes="results/tables/sizes.parquet",
+        kernels=expand("<results>/kernels/{model}.parquet", model=DYNAMICS),
+        sizes="<results>/tables/sizes.parquet",
     output:
         **tables("dynamics_sizes", of="dynamics"),
     log:
-        "results/logs/tables/dynamics_sizes.log",
+        "<results>/logs/tables/dynamics_sizes.log",
     benchmark:
-        "results/benchmarks/tables/dynamics_sizes.tsv"
+        "<results>/benchmarks/tables/dynamics_sizes.tsv"
     localrule: True
     conda:
         ENVIRONMENT

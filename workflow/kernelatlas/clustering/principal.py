@@ -18,6 +18,7 @@ from torch.nn.functional import normalize
 
 from kernelatlas.clustering.curve import BLOCK, Curve
 from kernelatlas.clustering.kmeans import short_path, spherical_kmeans
+from kernelatlas.kernels.blocks import at_once
 from kernelatlas.kernels.layer import side
 from kernelatlas.kernels.sampling import sample_of
 
@@ -95,7 +96,8 @@ def _path(kernels: np.ndarray, points: int, n: int, seed: int) -> np.ndarray:
 
 def nearest(kernels: Tensor, curve: Tensor) -> tuple[Tensor, Tensor]:
     """Return each kernel's most similar point, (n,), and the cosine to it, (n,)."""
-    best = [(block @ curve.T).max(dim=1) for block in kernels.split(BLOCK)]
+    rows = at_once(kernels.shape[1], BLOCK, kernels.device.type)
+    best = [(block @ curve.T).max(dim=1) for block in kernels.split(rows)]
     return torch.cat([b.indices for b in best]), torch.cat([b.values for b in best])
 
 

@@ -48,12 +48,12 @@ def count(order: int) -> int:
 
 
 @cache
-def _places(order: int) -> Tensor:
-    return torch.tensor(products(*range(order + 1))).T
+def _places(order: int, device: torch.device) -> Tensor:
+    return torch.tensor(products(*range(order + 1)), device=device).T
 
 
 @cache
-def _maps(order: int) -> dict[str, Tensor]:
+def _maps(order: int, device: torch.device) -> dict[str, Tensor]:
     """Return what takes a polynomial's row to that of its derivative by a parameter, (r, r)."""
     known = {place: at for at, place in enumerate(products(*range(order + 1)))}
     maps = {name: torch.zeros(2 * [len(known)], dtype=torch.float64) for name in "xysa"}
@@ -69,14 +69,15 @@ def _maps(order: int) -> dict[str, Tensor]:
         for name, down, across, weight in terms:
             if weight and (down, across) in known:
                 maps[name][at, known[down, across]] += weight
-    return {"x": maps["x"], "y": maps["y"], "sigma": maps["s"], "angle": maps["a"]}
+    by_parameter = {"x": "x", "y": "y", "sigma": "s", "angle": "a"}
+    return {name: maps[letter].to(device) for name, letter in by_parameter.items()}
 
 
 def images(function: Sum, grid: Grid, parameters: Tensor) -> Tensor:
     """Return the parts of a sum at parameters, (p, n), on the grid, from above, (n, q, k·k)."""
     centre = torch.stack([parameters[-1], parameters[-2]])
     y, x = grid.moved(centre, parameters[0], function.order).permute(2, 3, 0, 1)
-    down, across = _places(function.order)
+    down, across = _places(function.order, grid.device)
     every = (y[:, down, :, None] * x[:, across, None]).flip(2).flatten(2)
     return function.polynomials(parameters) @ every
 
@@ -97,7 +98,7 @@ def expand(
     greatest value over c at cos²/2; there F_θ = ⟨r, m_θ⟩, and the Hessian is
     F_θθ − F_θc F_cc⁻¹ F_cθ.
     """
-    rows = at_once(grid.k**2, ROWS)
+    rows = at_once(grid.k**2, ROWS, grid.device.type)
     blocks = zip(kernels.split(rows, 2), parameters.split(rows, 1), strict=True)
     parts = [_expand(block, function, grid, values) for block, values in blocks]
     cosine, gradient, curvature = (torch.cat(t, -1) for t in zip(*parts, strict=True))
@@ -112,7 +113,7 @@ def _expand(
     few, more = count(function.order), count(function.order + 2)
     centre = torch.stack([natural[-1], natural[-2]])
     y, x = grid.moved(centre, natural[0], function.order + 4).permute(2, 3, 0, 1).contiguous()
-    down, across = _places(function.order + 4)
+    down, across = _places(function.order + 4, grid.device)
     every = (y[:, down[:more], :, None] * x[:, across[:more], None]).flatten(2)
     parts = _centred(polynomials @ every[:, :few])
     images = kernels.permute(2, 0, 1)
@@ -123,7 +124,7 @@ def _expand(
     rest = (y @ residual @ x.mT).flatten(1)[:, down * y.shape[1] + across]  # ⟨r, derivative⟩
     model = torch.nn.functional.pad((coefficients @ polynomials)[:, 0], (0, len(down) - few))
 
-    maps = _maps(function.order + 4)
+    maps = _maps(function.order + 4, grid.device)
     names = [name for name in function.parameters if name in maps]
     raised = torch.stack([model @ maps[name] for name in names], 1)  # m_θ, (n, p, r)
     pulled = torch.stack([rest @ maps[name].T for name in names], 1)

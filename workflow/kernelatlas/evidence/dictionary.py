@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from kernelatlas.kernels.blocks import at_once
+
 ROWS = 256  # kernels compared with a dictionary at once: few enough for a processor's cache
 
 
@@ -33,7 +35,7 @@ def best_entry(kernels: Tensor, starts: Tensor, bases: Tensor) -> Tensor:
     flat = bases.reshape(q * m, pixels).T.contiguous()
     best = [
         _energy((block @ flat).square_().view(len(block), q, m)).argmax(dim=1)
-        for block in kernels.split(ROWS)
+        for block in kernels.split(at_once(pixels, ROWS, kernels.device.type))
     ]
     return starts[torch.cat(best)]
 

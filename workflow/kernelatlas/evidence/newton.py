@@ -133,7 +133,7 @@ def _expand(
     if isinstance(function, Sum):
         return expand(kernels, function, grid, parameters)
     local = _expand_ellipse if function.evaluate is elongated else _expand_block
-    rows = at_once(grid.k**2, BLOCK)
+    rows = at_once(grid.k**2, BLOCK, grid.device.type)
     blocks = zip(kernels.split(rows, 2), parameters.split(rows, 1), strict=True)
     parts = [local(block, function, grid, values) for block, values in blocks]
     cosine, surround, gradient, curvature = (torch.cat(t, -1) for t in zip(*parts, strict=True))

@@ -42,7 +42,7 @@ def models_on_pages(models: pd.DataFrame, room: float) -> list[pd.DataFrame]:
     together = controls.groupby(["family", "filters", "number"], sort=False).agg(means)
     together = together.reset_index().assign(trained=False)
     together["model"] = [
-        f"{family}: {style.count(number[family], 'untrained control')}"
+        f"{family}: {style.count(number[str(family)], 'untrained control')}"
         for family in together["family"]
     ]
     rows = pd.concat([models[models["trained"]], together])
@@ -100,7 +100,7 @@ def _markers(ax: Axes, models: pd.DataFrame, names: list[str], column: str) -> N
     scale = 100 if column == SHOWN else 1
     published = models[models["filters"].str.startswith("idealised ")].groupby("model")[column]
     ax.hlines(
-        [places[model] for model in published.groups],
+        [places[str(model)] for model in published.groups],
         scale * published.min(),
         scale * published.max(),
         color=SETS[PARTNERS]["color"],
@@ -144,9 +144,9 @@ def _handles(models: pd.DataFrame) -> list[Line2D]:
         if name in numbers
     ]
     if models["filters"].str.startswith("idealised ").any():
-        bar = {"color": SETS[PARTNERS]["color"], "linewidth": 2.5, "alpha": 0.5}
+        bar: dict[str, Any] = {"color": SETS[PARTNERS]["color"], "linewidth": 2.5, "alpha": 0.5}
         handles.append(Line2D([], [], label="idealised, all scales", **bar))
     if not models["trained"].all():
-        hollow = {"color": style.INK, "marker": "o", "markerfacecolor": "white"}
+        hollow: dict[str, Any] = {"color": style.INK, "marker": "o", "markerfacecolor": "white"}
         handles.append(Line2D([], [], label="hollow: untrained controls", **marks, **hollow))
     return [*handles, Line2D([], [], label="95 % interval", color=style.INK, linewidth=0.7)]

@@ -97,9 +97,9 @@ def _panel(ax: Axes, rows: pd.DataFrame, colours: dict[int, tuple], names: list[
     style.despine(ax)
     if not names:
         return
-    low, high = ax.get_ylim()
+    bottom, top = ax.get_ylim()
     order = np.lexsort((x, y))
-    places = low + (high - low) * spread((y[order] - low) / (high - low), LINE / SIDE)
+    places = bottom + (top - bottom) * spread((y[order] - bottom) / (top - bottom), LINE / SIDE)
     for row, place in zip(order, places, strict=True):
         ax.plot(
             [x[row], 102, 102 + 100 * (GAP - 0.08) / SIDE],

@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 from kernelatlas.figures import style
 from kernelatlas.figures.emergence import COLOURS
 
-PITCH = 0.24  # inches from bar to bar
+PITCH, ABOVE = 0.24, 1.0  # inches from bar to bar, and from one kind's pictures to the next
 
 
 def draw(
@@ -19,7 +19,7 @@ def draw(
     spectra: pd.DataFrame | None = None,
     samples: pd.DataFrame | None = None,
     seed: int | None = None,
-) -> Figure:
+) -> list[Figure]:
     """Draw crops and spectra of each kind of data, and the shapes in the networks trained on it.
 
     Parameters
@@ -36,21 +36,38 @@ def draw(
         First of those whose vote labels are; None keeps the vote out of the caption.
     """
     rows = _rows(seeds, emergence)
-    high = PITCH * (len(rows) + 1.2 * rows["trained_on"].nunique()) + 0.7
     kinds = [] if spectra is None else list(dict.fromkeys(spectra["trained_on"]))
-    above = 0.3 + 1.05 * len(kinds)
-    figure = style.new_figure(
-        style.LONG, high + above, "What the training data change in the depthwise kernels"
-    )
-    grid = figure.add_gridspec(2 if kinds else 1, 1, height_ratios=[above, high] if kinds else [1])
-    if spectra is not None and samples is not None:
-        beside = grid[0].subgridspec(1, 2, width_ratios=(5.5, 4))
-        _samples(figure, beside[0], samples, kinds)
-        _spectra(figure.add_subplot(beside[1]), spectra, kinds)
-    parts = _bars(figure.add_subplot(grid[-1]), rows, seeds)
-    style.legend(figure, style.part_handles(parts), "shape")
-    style.caption(figure, _caption(bool(kinds), seed))
-    return figure
+    text, title = _caption(bool(kinds), seed), "What the training data change in the kernels"
+    room = style.SHORT - 0.35 - style.caption_height(text, style.LONG)
+    heights = [ABOVE * len(kinds) + 0.3, *[_high(part) for _, part in rows.groupby("trained_on")]]
+    named = list(rows.groupby("trained_on").groups)
+    pages = style.split(heights if kinds else heights[1:], room)
+    first = 1 if kinds else 0
+    figures = []
+    for number, page in enumerate(pages):
+        here = [named[index - first] for index in page if index >= first]
+        pictured = bool(kinds) and 0 in page
+        blocks = [heights[0]] * pictured
+        blocks += [sum(_high(rows[rows["trained_on"] == kind]) for kind in here)] * bool(here)
+        heading = style.numbered(title, number, len(pages))
+        figure = style.new_figure(style.LONG, 0.35 + sum(blocks), heading)
+        grid = figure.add_gridspec(len(blocks), 1, height_ratios=blocks)
+        if pictured and spectra is not None and samples is not None:
+            beside = grid[0].subgridspec(1, 2, width_ratios=(5.5, 4))
+            _samples(figure, beside[0], samples, kinds)
+            _spectra(figure.add_subplot(beside[1]), spectra, kinds)
+        if here:
+            chosen = rows[rows["trained_on"].isin(here)].reset_index(drop=True)
+            parts = _bars(figure.add_subplot(grid[-1]), chosen, seeds)
+            style.legend(figure, style.part_handles(parts), "shape")
+        style.caption(figure, text)
+        figures.append(figure)
+    return figures
+
+
+def _high(rows: pd.DataFrame) -> float:
+    """Return the inches of the bars of a kind of data."""
+    return PITCH * (len(rows) + 1.2) + 0.25
 
 
 def _caption(pictures: bool, seed: int | None) -> str:

@@ -57,7 +57,7 @@ def draw(distances: pd.DataFrame, k: int) -> Figure:
     image = ax.imshow(matrix, cmap=COLOURS, norm=norm, aspect="auto")
     if side / n >= LEGIBLE:
         _numbers(ax, matrix, norm)
-    _frames(ax, sets["family_a"].tolist())
+    _frames(ax, sets["family_a"].tolist(), side / n)
     size = min(style.SMALL, 0.9 * 72 * side / n)
     ax.set_xticks(range(n), shown, rotation=90, size=size)
     ax.set_yticks(range(n), texts, size=size)
@@ -88,12 +88,13 @@ def _numbers(ax: Axes, matrix: np.ndarray, norm: LogNorm) -> None:
         )
 
 
-def _frames(ax: Axes, families: Sequence[str]) -> None:
-    """Draw white lines between families."""
+def _frames(ax: Axes, families: Sequence[str], cell: float) -> None:
+    """Draw white lines between families; `cell` is the side of a set's cell in inches."""
+    wide = min(2.5, 0.15 * 72 * cell)
     for place in range(1, len(families)):
         if families[place] != families[place - 1]:
-            ax.axhline(place - 0.5, color="white", linewidth=2.5)
-            ax.axvline(place - 0.5, color="white", linewidth=2.5)
+            ax.axhline(place - 0.5, color="white", linewidth=wide)
+            ax.axvline(place - 0.5, color="white", linewidth=wide)
 
 
 def _caption(k: int, cut: bool) -> str:

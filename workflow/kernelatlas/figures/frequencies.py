@@ -95,10 +95,13 @@ def _caption(shown: list[str]) -> str:
 def _panel(ax: Axes, rows: pd.DataFrame, names: pd.DataFrame) -> None:
     columns = rows.drop_duplicates("number").sort_values("number")
     shares, low, high = (
-        100 * rows.pivot_table(value, "model", "number", dropna=False).reindex(names["model"])
+        100
+        * rows.pivot_table(value, "model", "number", dropna=False)
+        .reindex(names["model"])
+        .to_numpy(dtype=float)
         for value in ("share", "low", "high")
     )
-    values = np.vstack([shares.to_numpy(), 100 * columns["share_noise"]])
+    values = np.vstack([shares, 100 * columns["share_noise"].to_numpy(dtype=float)])
     values[:-1][names["kernels"].to_numpy() < style.FEW] = np.nan
     ax.imshow(values, cmap=COLOURS, vmin=0, vmax=50, aspect="auto")
     for (row, column), value in np.ndenumerate(values):
@@ -106,12 +109,12 @@ def _panel(ax: Axes, rows: pd.DataFrame, names: pd.DataFrame) -> None:
             continue
         dark = value > 20
         colour = "white" if dark else style.INK
-        known = row < len(shares) and not np.isnan(low.iloc[row, column])
+        known = row < len(shares) and not np.isnan(low[row, column])
         up = 0.17 if known else 0
         ax.text(column, row - up, f"{value:.0f}", ha="center", va="center_baseline",
                 size=style.SMALL, color=colour)  # fmt: skip
         if known:
-            text = f"{low.iloc[row, column]:.0f}–{high.iloc[row, column]:.0f}"
+            text = f"{low[row, column]:.0f}–{high[row, column]:.0f}"
             ax.text(column, row + 0.26, text, ha="center", va="center_baseline",
                     size=style.SMALL - 1.5, color=colour)  # fmt: skip
     ax.axhline(len(names) - 0.5, color="white", linewidth=2)

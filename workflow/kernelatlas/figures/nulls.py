@@ -31,6 +31,7 @@ RULES = {
     "r2": ("Described by an analytic function", "R² of at least"),
 }
 COVARIANCE = "covariance"
+MOST_PAIRS = 8  # of a family and a null, listed in the caption
 MOST_ROWS = 24  # networks and families; if there are more, families alone
 PITCH, CURVES, OVER, UNDER = 0.24, 2.5, 0.28, 0.47  # inches: of rows, of curves, over and under
 LEFT, WIDTH, BETWEEN = 1.95, 2.6, 1.5
@@ -144,6 +145,8 @@ def _caption(shares: pd.DataFrame, k: int, rate: float) -> str:
         f"live, in {style.count(int(trained.layers), 'layer')}. "
         + (
             f"Not distinguishable: {style.listed(pairs)}."
+            if 0 < len(pairs) <= MOST_PAIRS
+            else f"Not distinguishable: {len(pairs)} pairs of a family and a null, in the table."
             if pairs
             else "Every family is distinguishable from every null."
         )

@@ -102,7 +102,7 @@ def _scatter(ax: Axes, x: pd.Series, y: pd.Series, parts: pd.Series) -> None:
 
 def _scree(ax: Axes, components: pd.DataFrame, ratio: np.ndarray) -> None:
     ax.bar(components["component"], ratio, color=style.CONTROL, width=0.7, label="component")
-    sums = {"color": style.INK, "marker": "o", "markersize": 3, "linewidth": 0.9}
+    sums: dict[str, Any] = {"color": style.INK, "marker": "o", "markersize": 3, "linewidth": 0.9}
     ax.plot(components["component"], ratio.cumsum(), label="sum up to it", **sums)
     ax.set(xlabel="component", ylabel="explained variance, %", ylim=(0, 100))
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))

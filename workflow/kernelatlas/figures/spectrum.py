@@ -46,7 +46,7 @@ def draw(spectrum: pd.DataFrame, seed: int | None = None) -> Figure:
     spectrum = spectrum.sort_values("code", ignore_index=True)
     k = side(spectrum["prototype"].iloc[0])
     length = -(-len(spectrum) // LINES)  # points in a line
-    tile = min(WIDTH / min(IMAGES, length), 0.5)
+    tile = min(WIDTH / min(IMAGES, length), 0.34)
     depth = DENSITY + GAP + tile + GAP + BAND + BETWEEN
     lines = -(-len(spectrum) // length)
     width = LEFT + WIDTH + RIGHT

@@ -12,11 +12,12 @@ from kernelatlas.figures import style
 
 ROWS = 60  # layers shown, those with the most kernels
 ROW, PANEL, GAP = 0.17, 1.65, 0.3  # inches
+OVER, UNDER = 0.62, 0.45
 SQUARE, MOVE = "#00634A", "#0072B2"
 REACH = 1.1  # pixels
 
 
-def draw(layers: pd.DataFrame, r2: float) -> Figure:
+def draw(layers: pd.DataFrame, r2: float) -> list[Figure]:
     """Draw the share of squares and the median moves of each layer of stride 2 or more.
 
     Parameters
@@ -34,44 +35,55 @@ def draw(layers: pd.DataFrame, r2: float) -> Figure:
             0.5, 0.4, "No layer of a trained network is known to have stride 2.", ha="center"
         )
         style.caption(figure, _caption(r2, 0, 0))
-        return figure
+        return [figure]
     kept = strided.nlargest(ROWS, "kernels").sort_values(["k", "family", "model", "layer_index"])
     ones = layers[layers["stride"] == 1]
     others = [(f"{k}×{k}, stride 1", part) for k, part in ones.groupby("k") if k in set(kept["k"])]
     names = [_name(row) for row in style.rows_of(kept)]
-    names += [f"{name} ({style.count(len(part), 'layer')})" for name, part in others]
-    left = max(style.text_width(name, style.SMALL) for name in names) + 0.3
-    tall = ROW * (len(names) + 0.6)
-    width = left + 3 * (PANEL + GAP)
-    figure = style.new_figure(max(width, 7.0), 1.45 + tall, title, fixed=True)
-    bottom = style.caption(figure, _caption(r2, len(kept), len(strided)))
-    low = bottom + 0.75
-    axes = [
-        style.axes_at(figure, left + number * (PANEL + GAP), low, PANEL, tall)
-        for number in range(3)
-    ]
-    _squares(axes[0], kept, [part for _, part in others])
-    for ax, axis, words in zip(axes[1:], "xy", ("to the right", "upwards"), strict=True):
-        _moves(ax, kept, [part for _, part in others], axis)
-        ax.set_xlabel(f"centres, pixels {words}")
-    for ax in axes:
-        ax.set(ylim=(len(names) - 0.2, -0.8), yticks=range(len(names)))
-        ax.tick_params(axis="y", labelleft=ax is axes[0], length=0)
-        ax.axhline(len(kept) - 0.5, color=style.FAINT, linewidth=0.5)
-        ax.grid(True, axis="x", color="#E5E5E5", linewidth=0.5)
-        ax.set_axisbelow(True)
-        style.despine(ax, left=True)
-    axes[0].set_yticklabels(names)
+    below = [f"{name} ({style.count(len(part), 'layer')})" for name, part in others]
+    parts = [part for _, part in others]
+    left = max(style.text_width(name, style.SMALL) for name in [*names, *below]) + 0.3
+    width = max(left + 3 * (PANEL + GAP), 7.0)
+    text = _caption(r2, len(kept), len(strided))
+    room = style.SHORT - OVER - UNDER - style.caption_height(text, width)
+    pages = style.split([ROW] * len(names), room - ROW * (len(below) + 1.2))
+    figures = []
+    for number, page in enumerate(pages):
+        here, lines = kept.iloc[page], [*(names[index] for index in page), *below]
+        tall = ROW * (len(lines) + 0.6)
+        heading = style.numbered(title, number, len(pages))
+        figure = style.new_figure(width, OVER + tall + UNDER, heading, fixed=True)
+        low = style.caption(figure, text) + UNDER
+        style.legend_above(figure, _handles())
+        axes = [
+            style.axes_at(figure, left + column * (PANEL + GAP), low, PANEL, tall)
+            for column in range(3)
+        ]
+        _squares(axes[0], here, parts)
+        for ax, axis, words in zip(axes[1:], "xy", ("to the right", "upwards"), strict=True):
+            _moves(ax, here, parts, axis)
+            ax.set_xlabel(f"centres, pixels {words}")
+        for ax in axes:
+            ax.set(ylim=(len(lines) - 0.2, -0.8), yticks=range(len(lines)))
+            ax.tick_params(axis="y", labelleft=ax is axes[0], length=0)
+            ax.axhline(len(here) - 0.5, color=style.FAINT, linewidth=0.5)
+            ax.grid(True, axis="x", color=style.GRID, linewidth=0.5)
+            ax.set_axisbelow(True)
+            style.despine(ax, left=True)
+        axes[0].set_yticklabels(lines)
+        figures.append(figure)
+    return figures
+
+
+def _handles() -> list[Line2D]:
     found: dict[str, Any] = {"color": MOVE, "marker": "o", "markersize": 4, "linestyle": "none"}
-    handles = [
+    return [
         Line2D([], [], **{**found, "color": SQUARE}, label="squares"),
         Line2D([], [], **found, label="median of fitted centres"),
         Line2D([], [], **_expected(), linestyle="none", label="expected from the padding"),
+        Line2D([], [], color=MOVE, linewidth=1, label="95 % interval"),
+        Line2D([], [], color=style.CONTROL, linewidth=2.5, label="spread of layers of stride 1"),
     ]
-    inches = figure.get_size_inches()
-    at = (left / inches[0], (bottom + 0.1) / inches[1])
-    figure.legend(handles=handles, loc="lower left", bbox_to_anchor=at, ncols=3, borderaxespad=0)
-    return figure
 
 
 def _expected() -> dict[str, Any]:
@@ -85,6 +97,8 @@ def _name(row: Any) -> str:
 
 def _squares(ax: Axes, kept: pd.DataFrame, others: list[pd.DataFrame]) -> None:
     for place, row in enumerate(style.rows_of(kept)):
+        if row.kernels < style.FEW:
+            continue
         ax.plot([100 * row.low, 100 * row.high], [place] * 2, color=SQUARE, linewidth=1)
         ax.plot(100 * row.share_squares, place, marker="o", markersize=4, color=SQUARE)
     for place, part in enumerate(others, len(kept)):
@@ -126,6 +140,7 @@ def _caption(r2: float, shown: int, all_of_them: int) -> str:
         f"{r2:g}), with 95 % intervals, beside half the difference of the layer's paddings, which "
         "keeps its outputs symmetrical on the map. Below the line: all layers of stride 1; grey "
         "from the least to the greatest share, and from the first to the last decile of the "
-        "layers' medians."
+        "layers' medians. No shares of fewer than "
+        f"{style.FEW} kernels."
     )
     return text if shown == all_of_them else f"{text} {shown} of {all_of_them} layers are shown."

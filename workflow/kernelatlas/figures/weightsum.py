@@ -42,6 +42,10 @@ def draw(weightsum: pd.DataFrame, k: int | None = None) -> Figure:
         style.caption(figure, f"No kernel{size} is identified, so that there are no sums to draw.")
         return figure
     enough = (rows["kernels"] >= style.FEW).to_numpy()
+    if not enough.any():
+        few = f"No label has {style.FEW} kernels{size}, so that there are no sums to draw."
+        style.caption(figure, few)
+        return figure
     left, right = figure.subplots(1, 2, sharey=True)
     colours = style.palette(rows["label"])
     for ax, column, text in (

@@ -101,6 +101,17 @@ def models_with(path: str | Path, k: int, models: Iterable[str]) -> list[str]:
     return [name for name in models if k in sizes.get(name, ())]
 
 
+def counted(path: str | Path) -> tuple[set[str], set[int]]:
+    """Return all models in a written table, and the sides of their square kernels.
+
+    Without the table there are none.
+    """
+    if not Path(path).is_file():
+        return set(), set()
+    table = pd.read_parquet(path)
+    return set(table["model"]), set(table.loc[table["kh"] == table["kw"], "kh"])
+
+
 # Read once for as long as the file stays as it is: every job of every model asks.
 @functools.cache
 def _square_sizes(path: str, changed: int) -> tuple[dict[str, set[int]], set[int]]:

@@ -28,7 +28,7 @@ def _schema() -> dict[str, Any]:
 
 
 def checked(config: dict[str, Any], file: str = "config.yaml") -> dict[str, Any]:
-    """Return a valid config, as `read` returns it.
+    """Return a valid config, as `read` returns it, with the folder of the results normalised.
 
     Raises
     ------
@@ -38,7 +38,7 @@ def checked(config: dict[str, Any], file: str = "config.yaml") -> dict[str, Any]
     refuse_replaced(config, file)
     config = read(config)
     validate(config, "config", file)
-    return config
+    return {**config, "results": os.path.normpath(config["results"])}
 
 
 def typed(value: Any, schema: Mapping[str, Any]) -> Any:

@@ -11,6 +11,7 @@ import re
 import shutil
 import subprocess
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -88,8 +89,8 @@ def refuse_orphans(folder: str | Path, required: bool, patience: float = 60) -> 
         time.sleep(1)
 
 
-def errors_in(folder: str | Path, since: float) -> list[str]:
-    """Return the distinct error messages in log files, in the order of the files' names.
+def errors_in(folders: Iterable[str | Path], since: float) -> list[str]:
+    """Return the distinct error messages in log files, in the order of folders and names.
 
     These are the lines that `kernelatlas.running.job.logged` writes, and the lines in which Slurm
     reports that it ended a job.
@@ -100,7 +101,7 @@ def errors_in(folder: str | Path, since: float) -> list[str]:
         Ignore files that were last changed before this time, in seconds since the epoch.
     """
     found: dict[str, None] = {}
-    for path in sorted(Path(folder).rglob("*.log")):
+    for path in (path for folder in folders for path in sorted(Path(folder).rglob("*.log"))):
         if path.stat().st_mtime >= since:
             lines = path.read_text(errors="replace").splitlines()
             found |= dict.fromkeys(line for line in lines if line.startswith("ERROR "))

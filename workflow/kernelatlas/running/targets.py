@@ -1,12 +1,15 @@
 """The files of each target (`all`, `evidence`, …), as the rules that make them register them."""
 
 import itertools
+import os
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from kernelatlas.errors import KernelAtlasError, suggest
 
+RESULTS = "<results>/"  # in patterns, the folder of the results
 WILDCARD = re.compile(r"\{(\w+)\}")
 
 Values = Callable[[], Iterable[object]]
@@ -19,7 +22,7 @@ class Result:
     Attributes
     ----------
     pattern
-        Its path, with wildcards in braces.
+        Its path, with wildcards in braces. It begins with `<results>/`.
     targets
         Names of the targets that make it.
     over
@@ -39,10 +42,20 @@ class Targets:
 
     Values are functions without arguments, called when the files are asked for: kernel sizes are
     known only after the kernels have been counted.
+
+    Parameters
+    ----------
+    values
+        For each target, the values of each wildcard.
+    folder
+        Of the results.
     """
 
-    def __init__(self, values: Mapping[str, Mapping[str, Values]]) -> None:
+    def __init__(
+        self, values: Mapping[str, Mapping[str, Values]], folder: str | os.PathLike[str]
+    ) -> None:
         self.values = values
+        self.folder = Path(folder)
         self.results: list[Result] = []
 
     def add(
@@ -96,7 +109,8 @@ class Targets:
         """
         for path in requested:
             for result in self.results:
-                match = _regex(result.pattern).fullmatch(path)
+                pattern = result.pattern.replace(RESULTS, f"{self.folder}/", 1)
+                match = _regex(pattern).fullmatch(path)
                 for kind, value in (match.groupdict() if match else {}).items():
                     if kind in known and value not in known[kind]:
                         names = sorted(known[kind])
@@ -104,6 +118,40 @@ class Targets:
                         raise KernelAtlasError(
                             f"{path}: no {kind} '{value}' in the zoo {zoo}; {hint}"
                         )
+
+    def left_over(self, known: Mapping[str, Collection[str]]) -> list[str]:
+        """Return the files of the results of which a model, family or size is not known.
+
+        Tables of kernels are left out: they are those of their network, whatever the zoo.
+
+        Parameters
+        ----------
+        known
+            The values that there are of some wildcards.
+
+        Returns
+        -------
+        list of str
+            Paths in the folder of the results, sorted.
+        """
+        by_folder: dict[str, list[re.Pattern[str]]] = {}
+        for result in self.results:
+            parent, _, name = result.pattern.removeprefix(RESULTS).rpartition("/")
+            if parent != "kernels":
+                by_folder.setdefault(parent, []).append(_regex(name))
+        found = []
+        for parent, patterns in by_folder.items():
+            if (self.folder / parent).is_dir():
+                for name in os.listdir(self.folder / parent):
+                    matches = [match for p in patterns if (match := p.fullmatch(name))]
+                    if matches and not any(_of(match, known) for match in matches):
+                        found.append(f"{parent}/{name}")
+        return sorted(found)
+
+
+def _of(match: re.Match[str], known: Mapping[str, Collection[str]]) -> bool:
+    """Tell whether all values in the name of a file are known."""
+    return all(value in known.get(kind, [value]) for kind, value in match.groupdict().items())
 
 
 def _regex(pattern: str) -> re.Pattern[str]:

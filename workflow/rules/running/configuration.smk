@@ -2,7 +2,6 @@ import json
 import os
 import re
 import sys
-import time
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
 
@@ -30,9 +29,6 @@ from kernelatlas.running.configuration import (
     refuse_missing,
     refuse_unwritable,
 )
-from kernelatlas.running.upgrade import outdated
-from kernelatlas.running.slurm import errors_in, refuse_orphans
-from kernelatlas.sources.experiment import Experiment
 from kernelatlas.sources.zoo import lock_of
 
 
@@ -47,55 +43,15 @@ try:
     SETTINGS = read(config)
     update_config(SETTINGS, read(GIVEN))
     config.update(checked(SETTINGS))
-    EXPERIMENT = Experiment.load(
-        config["zoo"], config["dynamics"], every_tag=config["tags"] == "all"
-    )
     refuse_missing("images", config["images"])
-    refuse_unwritable("results")
 except KernelAtlasError as error:
     stop(error)
 
 
-if old := outdated("results"):
-    logger.warning(old)
-
-STARTED = time.time()
-
-
-# By then Snakemake holds the lock of the folder, and has submitted nothing.
-onstart:
-    try:
-        refuse_orphans(
-            os.getcwd(), required=workflow.executor_plugin.name == "slurm"
-        )
-    except KernelAtlasError as error:
-        stop(error)
-
-
-# Jobs on this machine have already printed their errors.
-onerror:
-    if not workflow.executor_plugin.common_settings.local_exec:
-        for line in errors_in("results/logs", STARTED):
-            logger.error(line)
+pathvars:
+    results=config["results"],
 
 
 if config["container"]:
 
     container: config["container"]
-
-
-MODELS, DYNAMICS = list(EXPERIMENT.zoo), list(EXPERIMENT.dynamics)
-FAMILIES, TRAINED = EXPERIMENT.families, EXPERIMENT.trained
-FIRST_SEED = config["seeds"][0]
-FROZEN = ("learned", "keys", "random")  # variants of the trainings of `frozen`
-# Whether checkpoints are read in jobs of their own, or where Snakemake runs.
-NODES_EXTRACT = config["extract_on"] == "nodes"
-
-
-wildcard_constraints:
-    model="|".join(map(re.escape, EXPERIMENT.names)),
-    family="|".join(map(re.escape, FAMILIES)),
-    network=r"[A-Za-z0-9][A-Za-z0-9._-]*",
-    k=r"[1-9][0-9]*",
-    seed=r"[0-9]+",
-    variant="|".join(FROZEN),

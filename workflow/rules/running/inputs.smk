@@ -51,7 +51,7 @@ def checkpoint_of(wildcards):
     """The files that hold the weights of {model}; none if it comes from a hub or an address."""
     model = model_of(wildcards)
     if not model.trained:
-        return f"results/untrained/{model.name}.safetensors"
+        return f"<results>/untrained/{model.name}.safetensors"
     return [model.file, *shards_of(model.file)] if model.file else []
 
 
@@ -61,7 +61,7 @@ def digest_of_checkpoint(wildcards):
     None if it comes from a hub or an address, or is written by a rule, perhaps only after this.
     """
     file = model_of(wildcards).file
-    if not file or Path(file).parent == Path("results/networks"):
+    if not file or Path(file).parent == Path(RESULTS) / "networks":
         return None
     return DIGESTS.of(checkpoint_of(wildcards))
 
@@ -95,7 +95,7 @@ def kernels_of_size(wildcards):
     """The kernel tables of the trained models that have {k}x{k} kernels."""
     table = checkpoints.sizes.get().output.parquet
     models = models_with(table, size_of(wildcards), TRAINED)
-    return expand("results/kernels/{model}.parquet", model=models)
+    return expand("<results>/kernels/{model}.parquet", model=models)
 
 
 def fitted_sizes(models=None):
@@ -129,7 +129,7 @@ def recipe_in_file(wildcards):
 def kernels_to_fit(wildcards):
     """The kernels of {model}, once the kernel sizes are known, which are a parameter."""
     fitted_sizes([wildcards.model])
-    return f"results/kernels/{wildcards.model}.parquet"
+    return f"<results>/kernels/{wildcards.model}.parquet"
 
 
 # Networks that timm can build, which are tested on the user's pictures. `fused` kernels are not
@@ -154,7 +154,7 @@ def limit_of_pictures(wildcards):
 
 def memory_of_test(wildcards):
     """MB of a job that tests {model}: its weights thrice, if they are large, and a batch."""
-    table = Path(f"results/kernels/{wildcards.model}.parquet")
+    table = Path(f"{RESULTS}/kernels/{wildcards.model}.parquet")
     weights = metadata_of(table).get("bytes", 0) if table.exists() else 0
     return (3000 if wildcards.model in ON_PICTURES else 2000) + 3 * weights / 1e6
 

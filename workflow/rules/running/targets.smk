@@ -15,7 +15,8 @@ TARGETS = Targets(
         "release": OF_ZOO,
         "dynamics": {"model": lambda: DYNAMICS},
         "frozen": {"variant": lambda: FROZEN, "seed": lambda: config["seeds"]},
-    }
+    },
+    RESULTS,
 )
 
 
@@ -29,11 +30,11 @@ def result(path, of, over=None, when=None):
 
 
 def tables(*name, of, over=None, when=None, **names):
-    """Outputs under results/tables: `parquet` and `csv` of a single table; else by keyword."""
+    """Outputs under <results>/tables: `parquet` and `csv` of a single table; else by keyword."""
 
     def both(stem):
         return [
-            result(f"results/tables/{stem}.{suffix}", of, over, when)
+            result(f"<results>/tables/{stem}.{suffix}", of, over, when)
             for suffix in ("parquet", "csv")
         ]
 
@@ -52,8 +53,8 @@ def kept(**outputs):
 
 
 def figures(name, category, title, of, over=None, when=None):
-    """Outputs under results/figures, and where the report shows the figure."""
-    pdf, png = (f"results/figures/{name}.{suffix}" for suffix in ("pdf", "png"))
+    """Outputs under <results>/figures, and where the report shows the figure."""
+    pdf, png = (f"<results>/figures/{name}.{suffix}" for suffix in ("pdf", "png"))
     labels = {"family": "{family}"} if "{family}" in name else {}
     labels |= {"size": "{k}"} if "{k}" in name else {}
     caption = name.removesuffix("_k{k}").replace("{family}", "family")
@@ -78,7 +79,7 @@ def dynamics_results(wildcards):
 def released(wildcards):
     """The files of a release but for those that describe it."""
     files = TARGETS.files("release")
-    return [file.replace("results/", "results/release/", 1) for file in files]
+    return [file.replace("<results>/", "<results>/release/", 1) for file in files]
 
 
 def release_settings(wildcards):

@@ -17,11 +17,12 @@ with logged(snakemake.log[0]) as terminal:
     file = next(iter(inputs.network), None)
     checkpoint = {**json.loads(params.checkpoint), "file": file}
     place = inputs.kernels, params.sizes, config["images"], params.limit, config["device"]
+    resume = snakemake.output[0].removesuffix(".parquet")
     code = f"{params.code} {params.pictures}"
     try:
         with opened(model, checkpoint, *place) as trial:
             tables = [
-                search(trial, curve, settings, f"{params.resume}_k{curve.k}.resume", code, terminal)
+                search(trial, curve, settings, f"{resume}_k{curve.k}.resume", code, terminal)
                 for curve in map(Curve.load, inputs.autoencoders)
             ]
     except UnsuitedError as reason:

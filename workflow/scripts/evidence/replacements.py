@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import torch
 
@@ -23,7 +24,9 @@ with logged(snakemake.log[0]) as terminal:
     try:
         with opened(model, checkpoint, *place) as trial:
             found = variants(trial.kernels, material)
-            table = evaluate(trial, found, params.resume, code, terminal)
+            # Not an output: it must outlive a job that was killed.
+            resume = Path(snakemake.output[0]).with_suffix(".resume")
+            table = evaluate(trial, found, resume, code, terminal)
     except UnsuitedError as reason:
         table = skipped(str(reason))
     table.insert(0, "model", model)

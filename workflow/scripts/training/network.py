@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pandas as pd
 import torch
 
@@ -10,7 +12,9 @@ with logged(snakemake.log[0]):
     torch.set_num_threads(snakemake.threads)
     recipe = read_recipe(snakemake.input.recipe[0])
     params, output = snakemake.params, snakemake.output
-    trained = train(recipe, snakemake.config["device"], params.resume, params.code)
+    # Not an output: it must outlive a job that was killed.
+    resume = Path(output.weights).with_suffix(".resume")
+    trained = train(recipe, snakemake.config["device"], resume, params.code)
     trained.write_trajectory(output.trajectory)
     write_frame(pd.DataFrame(trained.history), output.history, schema_version=FIRST_VERSION)
     trained.write_weights(output.weights)

@@ -1,0 +1,61 @@
+import time
+
+from kernelatlas.running.upgrade import outdated
+from kernelatlas.running.slurm import errors_in, refuse_orphans
+from kernelatlas.sources.experiment import Experiment
+
+# As profiles/slurm says.
+SLURM_LOGS = ".snakemake/slurm_logs"
+# The folder of the results, also where a module statement gives <results> or a prefix.
+RESULTS = str(Path(rules.unmeasured_job.log[0]).parents[1])
+
+try:
+    refuse_unwritable(RESULTS)
+    EXPERIMENT = Experiment.load(
+        config["zoo"],
+        config["dynamics"],
+        every_tag=config["tags"] == "all",
+        kernels=f"{RESULTS}/kernels",
+    )
+except KernelAtlasError as error:
+    stop(error)
+
+
+if old := outdated(RESULTS):
+    logger.warning(old)
+
+STARTED = time.time()
+
+
+# By then Snakemake holds the lock of the folder, and has submitted nothing.
+onstart:
+    try:
+        refuse_orphans(
+            os.getcwd(), required=workflow.executor_plugin.name == "slurm"
+        )
+    except KernelAtlasError as error:
+        stop(error)
+
+
+# Jobs on this machine have already printed their errors.
+onerror:
+    if not workflow.executor_plugin.common_settings.local_exec:
+        for line in errors_in([f"{RESULTS}/logs", SLURM_LOGS], STARTED):
+            logger.error(line)
+
+
+MODELS, DYNAMICS = list(EXPERIMENT.zoo), list(EXPERIMENT.dynamics)
+FAMILIES, TRAINED = EXPERIMENT.families, EXPERIMENT.trained
+FIRST_SEED = config["seeds"][0]
+FROZEN = ("learned", "keys", "random")  # variants of the trainings of `frozen`
+# Whether checkpoints are read in jobs of their own, or where Snakemake runs.
+NODES_EXTRACT = config["extract_on"] == "nodes"
+
+
+wildcard_constraints:
+    model="|".join(map(re.escape, EXPERIMENT.names)),
+    family="|".join(map(re.escape, FAMILIES)),
+    network=r"[A-Za-z0-9][A-Za-z0-9._-]*",
+    k=r"[1-9][0-9]*",
+    seed=r"[0-9]+",
+    variant="|".join(FROZEN),
