@@ -31,7 +31,7 @@ CELL, GAP, TEXT = (
 )  # inches: side of a kernel, space between kernels, three lines of text
 BAND = 2 * CELL + 0.08 + TEXT
 LEFT = 0.85
-ROW, FOOT = 0.2, 0.9  # inches of a label, and under the labels
+ROW, FOOT = 0.2, 1.05  # inches of a label, and under the labels
 DISCRETE, REACHED = "*", "†"
 MARKS = f"{DISCRETE} the discrete form fits better    {REACHED} a parameter ended at a limit"
 MOST_LIMITS = 12  # shown, those at which most fits end
@@ -188,9 +188,7 @@ def _heat(ax: Axes, shares: pd.DataFrame) -> None:
     )
     ax.set(xlabel="function", ylabel="")
     ax.tick_params(axis="both", length=0, labelsize=style.SMALL)
-    ax.tick_params(axis="x", rotation=35)
-    for text in ax.get_xticklabels():
-        text.set_horizontalalignment("right")
+    ax.tick_params(axis="x", rotation=90)
 
 
 def _described(ax: Axes, functions: pd.DataFrame, fitted: list[str]) -> None:
