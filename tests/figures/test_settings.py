@@ -102,10 +102,14 @@ def test_pages_follow_each_other_in_a_pdf_and_stand_above_each_other_in_a_png(
     assert (pixels[300:, 300:] == 255).all()
 
 
-def test_columns_of_very_many_pages_have_fewer_pixels_an_inch(tmp_path: Path) -> None:
-    style.save([style.new_figure(1, 10, "") for _ in range(40)], tmp_path / "many.png")
+def test_very_many_pages_stand_in_columns_of_an_image_that_programs_open(tmp_path: Path) -> None:
+    pages = [style.new_figure(1, 10, "") for _ in range(40)]
+    pages[39].set_facecolor("black")
+    style.save(pages, tmp_path / "many.png")
     with Image.open(tmp_path / "many.png") as image:
-        assert image.height <= 30_000
+        assert image.size == (4 * 150, 10 * 1500)
+        assert image.getpixel((599, 14_999)) == (0, 0, 0)  # the last page ends the last column
+        assert image.getpixel((449, 14_999)) == (255, 255, 255)
 
 
 def test_things_are_put_on_as_few_pages_as_possible_and_fill_them_equally() -> None:

@@ -52,7 +52,9 @@ def draw(accuracies: pd.DataFrame, learning: pd.DataFrame) -> Figure:
     handles = [
         Line2D([], [], label=NAMES.get(name, name), **looks) for name, looks in VARIANTS.items()
     ]
-    style.legend(figure, [*handles, Line2D([], [], label="chance", **CHANCE)])
+    dot = Line2D([], [], label="seed", linestyle="", marker="o", markersize=3.7, color=style.INK)
+    mean = Line2D([], [], label="mean of the seeds", linewidth=1.1, color=style.INK)
+    style.legend(figure, [*handles, dot, mean, Line2D([], [], label="chance", **CHANCE)])
     style.caption(figure, _caption(accuracies))
     return figure
 

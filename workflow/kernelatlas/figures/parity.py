@@ -10,6 +10,9 @@ from matplotlib.lines import Line2D
 from kernelatlas.figures import style
 from kernelatlas.figures.emergence import COLOURS
 
+MOST = 12  # networks with a colour each; if there are more, families have colours
+NAMES = 2.0  # inches of names in the legend, at most
+
 
 def draw(sizes: pd.DataFrame, moves: pd.DataFrame) -> Figure:
     """Draw the likelihood of the true class against alignment, and against the size of pictures.
@@ -26,7 +29,10 @@ def draw(sizes: pd.DataFrame, moves: pd.DataFrame) -> Figure:
         style.caption(figure, _caption(0))
         return figure
     models = list(dict.fromkeys(sizes["model"]))
-    colours = {model: COLOURS[i % len(COLOURS)] for i, model in enumerate(models)}
+    by = "model" if len(models) <= MOST else "family"
+    shown = list(dict.fromkeys(sizes[by]))
+    known = sizes.drop_duplicates("model").set_index("model")[by]
+    colours = {model: COLOURS[shown.index(known[model]) % len(COLOURS)] for model in models}
     figure = style.new_figure(9.5, 4.2, title)
     left, right = figure.subplots(1, 2)
     _moves(left, moves, colours)
@@ -36,10 +42,15 @@ def draw(sizes: pd.DataFrame, moves: pd.DataFrame) -> Figure:
         ax.set_axisbelow(True)
         style.despine(ax)
     dots: dict[str, Any] = {"color": style.INK, "linestyle": "none", "markersize": 4.5}
-    handles = [Line2D([], [], color=colours[model], label=model) for model in models]
+    texts = style.distinct(shown, NAMES, style.SMALL)
+    handles = [
+        Line2D([], [], color=COLOURS[place % len(COLOURS)], label=text)
+        for place, text in enumerate(texts)
+    ]
     handles += [
         Line2D([], [], marker="o", label="even map", **dots),
         Line2D([], [], marker="o", label="odd map", markerfacecolor="white", **dots),
+        Line2D([], [], color=style.INK, linewidth=0.9, label="95 % interval"),
     ]
     style.legend(figure, handles)
     style.caption(figure, _caption(int(sizes["pictures"].min())))

@@ -21,7 +21,7 @@ MARGIN = 0.15  # inches between the edge of the page and its content
 # Inches that A4 and Letter both have inside margins of a quarter of an inch, either way up.
 LONG, SHORT = 10.5, 7.7
 TITLE, KEY_LINE = 0.42, 0.14  # inches of a page's title, and of a line of the legend under it
-DPI, HIGHEST = 150, 30_000  # pixels an inch, and of a column of pages, of images
+DPI, HIGHEST = 150, 15_000  # pixels an inch of images, and of a column of pages in one, about
 
 
 def new_figure(width: float, height: float, title: str, fixed: bool = False) -> Figure:
@@ -121,8 +121,8 @@ def _lay_out(figure: Figure) -> None:
 def save(figures: Figure | Sequence[Figure], *paths: str | os.PathLike[str]) -> None:
     """Write pages to each path, and empty them.
 
-    A .pdf has them one after another, a .png one above another. Equal figures give equal bytes: no
-    dates and no versions are written.
+    A .pdf has them one after another, a .png one above another, in several columns if they are
+    many. Equal figures give equal bytes: no dates and no versions are written.
 
     Raises
     ------
@@ -149,21 +149,29 @@ def _write_pdf(pages: Sequence[Figure], path: Path) -> None:
 
 
 def _write_png(pages: Sequence[Figure], path: Path) -> None:
-    high = sum(float(page.get_size_inches()[1]) for page in pages)
-    dpi = min(DPI, HIGHEST / high)
     images = []
     for page in pages:
-        page.set_dpi(dpi)
+        page.set_dpi(DPI)
         canvas = FigureCanvasAgg(page)
         canvas.draw()
         images.append(np.array(canvas.buffer_rgba())[..., :3])
-    across = max(image.shape[1] for image in images)
-    whole_image = np.full((sum(map(len, images)), across, 3), 255, dtype=np.uint8)
-    upper = 0
-    for image in images:
-        whole_image[upper : upper + len(image), : image.shape[1]] = image
-        upper += len(image)
-    Image.fromarray(whole_image).save(path, format="png", dpi=(dpi, dpi))
+    columns = -(-sum(map(len, images)) // HIGHEST)
+    per = -(-len(images) // columns)
+    stacks = [_above(images[start : start + per]) for start in range(0, len(images), per)]
+    high = max(map(len, stacks))
+    parts = [np.pad(s, ((0, high - len(s)), (0, 0), (0, 0)), constant_values=255) for s in stacks]
+    Image.fromarray(np.hstack(parts)).save(path, format="png", dpi=(DPI, DPI))
+
+
+def _above(images: Sequence[np.ndarray]) -> np.ndarray:
+    """Put images above one another, on white."""
+    wide = max(image.shape[1] for image in images)
+    return np.vstack(
+        [
+            np.pad(image, ((0, 0), (0, wide - image.shape[1]), (0, 0)), constant_values=255)
+            for image in images
+        ]
+    )
 
 
 def numbered(title: str, number: int, pages: int) -> str:
