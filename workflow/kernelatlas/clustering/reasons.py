@@ -1,6 +1,7 @@
 """Why kernels are not identified, and how many kernels each reason accounts for."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -45,6 +46,20 @@ def reasons(
 def with_reasons(labels: pd.DataFrame) -> pd.DataFrame:
     """Return a label table with a column of truth values for each of `COUNTS`, to be summed."""
     return labels.assign(**{name: labels["reason"] == reason for name, reason in COUNTS.items()})
+
+
+def composition(labels: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
+    """Count kernels, those identified, and those with each reason by group and label.
+
+    Parameters
+    ----------
+    labels
+        Columns `by`, label, identified and reason.
+    """
+    sums: dict[str, Any] = {name: (name, "sum") for name in COUNTS}
+    groups = with_reasons(labels).groupby([*by, "label"], observed=True, sort=True)
+    counts = groups.agg(kernels=("identified", "size"), identified=("identified", "sum"), **sums)
+    return counts.reset_index()
 
 
 def shares_by_reason(composition: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:

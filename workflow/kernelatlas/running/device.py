@@ -34,9 +34,7 @@ def resolve(name: str = "auto") -> torch.device:
     if name == "auto":
         name = next(kind for kind, present in available.items() if present)
     if not available.get(name.split(":")[0], False):
-        raise KernelAtlasError(
-            f"device '{name}' is not on this machine: set `device: auto` in config.yaml"
-        )
+        raise KernelAtlasError(f"device '{name}' is not on this machine: choose `auto`")
     return torch.device("cuda", _own_cuda()) if name == "cuda" else torch.device(name)
 
 
