@@ -47,8 +47,10 @@ def layers_of(weights: Any, options: Options = DEFAULT) -> list[Layer]:
         doubtful = [layer.name for layer in layers if layer.inferred]
         if doubtful:
             log.warning(
-                "%d of %d layers may not be depthwise, but first layers for images of one channel, "
-                "or transposed convolutions to one: %s%s",
+                "%s: %d of %d layers may not be depthwise, but first layers for images of one "
+                "channel, or transposed convolutions to one (the option `depthwise` says that all "
+                "are): %s%s",
+                "state dict" if isinstance(weights, Mapping) else weights,
                 len(doubtful),
                 len(layers),
                 ", ".join(doubtful[:3]),
