@@ -109,7 +109,7 @@ BAD = {
     ),
     "ordinary.safetensors": (
         lambda path: save_file({"w.weight": np.ones((4, 3, 3, 3), np.float32)}, path),
-        ["no depthwise layers", "remove it from the zoo"],
+        ["no depthwise layers", "leave it out, or name another file"],
     ),
 }
 

@@ -13,6 +13,7 @@ from kernelatlas.clustering.curve import Curve
 from kernelatlas.clustering.labels import label_kernels, write_labels
 from kernelatlas.clustering.templates import bank
 from kernelatlas.evidence import fits
+from kernelatlas.evidence.stability import stability_table
 from kernelatlas.kernels.layer import Layer
 from kernelatlas.kernels.normalise import normalise
 from kernelatlas.kernels.table import write_kernels
@@ -29,6 +30,7 @@ SETTINGS = {
     "r2": 0.8,
     "clusters": {"minimum_cosine": 0.75},
 }
+RULE = {"thresholds": SETTINGS["thresholds"], "minimum_cosine": 0.75}
 MANIFEST = {"schema_version": 2, "settings": SETTINGS, "models": [], "files": {}}
 SHAPES = ("on-centre", "off-centre", "first-derivative 0°", "first-derivative 90°")
 DICTIONARY = """# Title
@@ -59,6 +61,7 @@ More of them:
 | table | columns |
 |---|---|
 | nulls_k{k} | of nulls |
+| stability_k{k} | of the vote and networks |
 """
 
 
@@ -95,21 +98,28 @@ def make_results(folder: Path) -> Path:
         write_kernels(folder / f"kernels/{name}.parquet", name, [Layer("dw", weights)], source)
         table = label_kernels(folder / f"kernels/{name}.parquet", curves, clusters, 0.3, 0.75)
         labels.append(folder / f"labels/{name}.parquet")
-        write_labels([table], labels[-1], SETTINGS["seeds"])
+        write_labels([table], labels[-1], SETTINGS["seeds"], **RULE)
         fitted = fits.fit(weights.reshape(-1, K * K))
         keys = table[["model", "layer", "layer_index", "channel", "k"]].astype({"model": "str"})
         write_frame(pd.concat([keys, fitted], axis=1), folder / f"fits/{name}.parquet")
     counts = model_table(labels, MODELS, SETTINGS["thresholds"])
     write_frame(counts, folder / "tables/models.parquet", folder / "tables/models.csv")
+    every = ("all families", "all networks")
     nulls = [
-        ("fam", "white", "identified", 9, 0.9),
-        ("all families", "trained", "identified", 60, 0.8),
-        ("all families", "trained", "r2", 60, 0.7),
-        ("all families", "white", "identified", 1000, 0.0125),
-        ("all families", "white", "r2", 1000, 0.5),
+        ("fam", "net", "white", "identified", 9, 0.9, 0.5, 1.0),
+        (*every, "trained", "identified", 60, 0.8, 0.7, 0.9),
+        (*every, "trained", "r2", 60, 0.7, 0.6, 0.8),
+        (*every, "white", "identified", 1000, 0.0125, 0.0, 0.1),
+        (*every, "white", "r2", 1000, 0.5, 0.4, 0.6),
     ]
-    columns = ["family", "set", "rule", "kernels", "share"]
+    columns = ["family", "model", "set", "rule", "kernels", "share", "low", "high"]
     write_frame(pd.DataFrame(nulls, columns=columns), folder / "tables/nulls_k7.parquet")
+    crossfit = np.full(400, np.nan)  # nothing is held out: the table has what all curves saw
+    unseen = pd.DataFrame({"fold": -1, "label": None, "agreement": crossfit})
+    unseen = unseen.assign(dissimilarity=crossfit)
+    models = np.full(400, "net", dtype=object)
+    stability = stability_table(models, corpus, curves, unseen, 0.3, 0.75)
+    write_frame(stability, folder / "tables/stability_k7.parquet")
     (folder / "README.md").write_text(DICTIONARY)
     return folder
 

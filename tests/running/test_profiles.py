@@ -39,3 +39,10 @@ def test_every_key_is_explained(name):
     for block in re.split(r"\n\n+", as_elsewhere):
         if re.search(r"^[a-z]", block, re.MULTILINE):
             assert block.startswith(("#", "executor:")), block
+
+
+def test_rules_that_use_a_gpu_say_how_much_of_it():
+    rules = (ROOT / "workflow/rules").glob("*.smk")
+    asked = re.findall(r"gpu=GPU,\n\s+(\w+=\w+)|(gpu)=", "".join(p.read_text() for p in rules))
+    assert len(asked) >= 7
+    assert {share for share, _ in asked} == {"gpu_quarters=QUARTER", "gpu_quarters=WHOLE"}

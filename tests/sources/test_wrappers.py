@@ -117,7 +117,7 @@ def test_nothing_decides_between_several(file, write):
     path = file(write(content))
     message = refusal(path)
     assert message == (
-        "holds 2 state dicts, 'generator', 'teacher.net': choose one with `key:` in the zoo"
+        "holds 2 state dicts, 'generator', 'teacher.net': choose one with the option `key`"
     )
     for key, state in (("generator", first), ("teacher.net", second), ("teacher", second)):
         assert_equal(read_depthwise(path, Options(key=key)).layers, state, NAMES)
@@ -125,7 +125,7 @@ def test_nothing_decides_between_several(file, write):
         read_depthwise(path, Options(key="student"))
     assert str(caught.value) == (
         f"{path}: has no 'student'; it has 'generator', 'teacher.net', 'head': "
-        "correct `key:` in the zoo"
+        "correct the option `key`"
     )
     with pytest.raises(KernelAtlasError, match="no depthwise layers"):
         read_depthwise(path, Options(key="head"))

@@ -1,4 +1,4 @@
-"""The command line: labels and fits for the kernels of a checkpoint."""
+"""The command line: a kernel of the results, and labels and fits for the kernels of checkpoints."""
 
 import argparse
 import logging
@@ -9,15 +9,13 @@ from pathlib import Path
 from kernelatlas import __version__
 from kernelatlas.errors import KernelAtlasError
 
-TYPICAL = 8  # kernels of each label in the figure
-
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return its exit status."""
     options = _parser().parse_args(arguments)
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s", force=True)
     try:
-        _classify(options.checkpoint, options.release, options.output, options.device)
+        options.run(options)
     except KernelAtlasError as error:
         print("ERROR", " ".join(str(error).split()), file=sys.stderr)
         return 1
@@ -30,20 +28,56 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="command")
+    _add_show(commands)
+    _add_classify(commands)
+    return parser
+
+
+def _add_show(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     command = commands.add_parser(
-        "classify",
-        help="labels, analytic fits and a figure for the kernels of a checkpoint",
+        "show",
+        help="one kernel of the results: its picture, label and fit, and why it has them",
         description=(
-            "Label every depthwise kernel of a checkpoint with the curves of a release, and find "
-            "the analytic function that fits it best. Writes labels.csv, labels.parquet, "
-            "shapes.pdf and shapes.png, and prints the share of each shape. No code in the "
-            "checkpoint is executed."
+            "Show a kernel of the workflow's results: its picture, its place, its label with the "
+            "codes and votes of the seeds, the analytic functions that fit it, and why it was or "
+            "was not identified."
         ),
     )
+    command.set_defaults(run=_show)
+    command.add_argument("model", metavar="MODEL", help="a network of the zoo")
+    command.add_argument("layer", metavar="LAYER", help="the name of a layer, or its number from 0")
+    command.add_argument("channel", metavar="CHANNEL", type=int, help="from 0")
     command.add_argument(
-        "checkpoint",
+        "--results",
         type=Path,
-        help=".safetensors (or the index of its shards), .pth, .pt or .bin",
+        default=Path("results"),
+        metavar="FOLDER",
+        help="what `snakemake` made (default: %(default)s)",
+    )
+    command.add_argument(
+        "--output", type=Path, metavar="FILE", help="write a picture too, .png or .pdf"
+    )
+
+
+def _add_classify(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    command = commands.add_parser(
+        "classify",
+        help="labels, analytic fits and figures for the kernels of checkpoints",
+        description=(
+            "Label every depthwise kernel of checkpoints with the curves of a release, and find "
+            "the analytic function that fits it best. Writes labels.csv, labels.parquet, "
+            "shapes.pdf and shapes.png for each file, a table and a figure that compare several, "
+            "and prints the shares of shapes beside those of the release and of its nulls. No code "
+            "in a checkpoint is executed."
+        ),
+    )
+    command.set_defaults(run=_classify)
+    command.add_argument(
+        "checkpoints",
+        type=Path,
+        nargs="+",
+        metavar="FILE",
+        help="safetensors (or the index of its shards), PyTorch, ONNX, TFLite or Keras",
     )
     command.add_argument(
         "--release",
@@ -56,7 +90,15 @@ def _parser() -> argparse.ArgumentParser:
         "--output",
         type=Path,
         metavar="FOLDER",
-        help="where to write the results (default: ./NAME_kernels, for a checkpoint NAME.pth)",
+        help=(
+            "where to write the results (default: ./NAME_kernels, for a checkpoint NAME.pth; "
+            "./compared_kernels for several, with a folder for each)"
+        ),
+    )
+    command.add_argument(
+        "--fits",
+        action=argparse.BooleanOptionalAction,
+        help="fit analytic functions, for which PyTorch is needed (default: if it is installed)",
     )
     command.add_argument(
         "--device",
@@ -64,49 +106,38 @@ def _parser() -> argparse.ArgumentParser:
         metavar="NAME",
         help="device for the fits: auto, cpu, cuda or mps (default: %(default)s)",
     )
-    return parser
+    reading = command.add_argument_group("reading checkpoints, as the options of a zoo")
+    reading.add_argument("--key", metavar="PATH", help="where in the file the state dict is: a.b")
+    reading.add_argument(
+        "--depthwise", action="store_true", help="all layers of depthwise shape are depthwise"
+    )
+    reading.add_argument(
+        "--fused", action="store_true", help="fold norms and parallel branches into the kernels"
+    )
 
 
-def _classify(checkpoint: Path, release: Path, output: Path | None, device: str) -> None:
-    if not checkpoint.exists():  # the reader's own message would mention a zoo
-        raise KernelAtlasError(f"{checkpoint}: no such file: check the path of the checkpoint")
-    # Imported here so that --help and the error above do not wait for torch.
-    from kernelatlas.figures import classified, style
-    from kernelatlas.release import classification
-    from kernelatlas.running.files import write_frame
+def _show(options: argparse.Namespace) -> None:
+    from kernelatlas.release.show_kernel import show_kernel
 
-    known = classification.load_release(release)
-    layers = classification.layers_of(checkpoint)
-    name = checkpoint.stem
-    folder = output or Path(f"{name}_kernels")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise KernelAtlasError(
-            f"{folder}: cannot create this folder ({error.strerror}): choose another --output"
-        ) from error
-    table = known.classify(layers, device)
-    shapes = classification.shape_table(table)
-    typical = classification.typical(table, layers, known, TYPICAL)
+    show_kernel(options.results, options.model, options.layer, options.channel, options.output)
 
-    write_frame(table, folder / "labels.parquet", folder / "labels.csv")
-    description = {"name": name, "settings": known.manifest["settings"]}
-    page = classified.draw(table, typical, description)
-    style.save(page, folder / "shapes.pdf", folder / "shapes.png")
 
-    counts = (len(table), "kernel"), (table["layer"].nunique(), "layer")
-    print(f"{checkpoint.name}:", " in ".join(style.count(*count) for count in counts))
-    shapes["share"] = shapes["share"].map("{:.1%}".format)
-    shapes["r2"] = shapes["r2"].map("{:.2f}".format, na_action="ignore")
-    shapes["agrees"] = shapes["agrees"].map("{:.0%}".format, na_action="ignore")
-    heads = {
-        "share": "of size k",
-        "r2": "median R²",
-        "function": "most frequent fit",
-        "agrees": "fits of that shape",
-    }
-    print(shapes.rename(columns=heads).to_string(index=False, na_rep=""))
-    print(f"Written: labels.csv, labels.parquet, shapes.pdf and shapes.png in {folder}/")
+def _classify(options: argparse.Namespace) -> None:
+    for path in options.checkpoints:
+        if not path.exists():  # before torch is imported, and before anything is computed
+            raise KernelAtlasError(f"{path}: no such file: check the path of the checkpoint")
+    from kernelatlas.release.classify_files import classify_files
+
+    classify_files(
+        options.checkpoints,
+        options.release,
+        options.output,
+        options.device,
+        options.fits,
+        key=options.key,
+        depthwise=options.depthwise,
+        fused=options.fused,
+    )
 
 
 if __name__ == "__main__":

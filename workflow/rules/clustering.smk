@@ -18,6 +18,7 @@ use rule cacheable_job as autoencoder with:
         mem_mb=memory(1300, 8),
         runtime=minutes(10, 0.03),
         gpu=GPU,
+        gpu_quarters=QUARTER,
     params:
         **runs("clustering/autoencoder"),
         seed=lambda wildcards: int(wildcards.seed),

@@ -57,6 +57,7 @@ use rule job as crossfit with:
         mem_mb=memory(1300, 8),
         runtime=minutes(20 * len(config["seeds"]), 0.1),
         gpu=GPU,
+        gpu_quarters=QUARTER,
     params:
         **runs("evidence/crossfit"),
         seeds=config["seeds"],
@@ -136,6 +137,7 @@ use rule job as replacements with:
         mem_mb=memory(memory_of_test),
         runtime=minutes(240),
         gpu=GPU,
+        gpu_quarters=WHOLE,
         downloads=downloads_of_test,
     params:
         **runs("evidence/replacements"),
@@ -161,6 +163,7 @@ use rule job as parity with:
         mem_mb=memory(memory_of_test),
         runtime=minutes(240),
         gpu=GPU,
+        gpu_quarters=WHOLE,
         downloads=downloads_of_test,
     params:
         **runs("evidence/parity"),
@@ -193,6 +196,7 @@ use rule job as frozen_training with:
         mem_mb=memory(3500),
         runtime=minutes(60),
         gpu=GPU,
+        gpu_quarters=WHOLE,
     params:
         **runs("evidence/frozen_training"),
     message:
@@ -228,6 +232,7 @@ use rule job as accuracy_search with:
         mem_mb=memory(memory_of_test),
         runtime=minutes(480),
         gpu=GPU,
+        gpu_quarters=WHOLE,
         downloads=downloads_of_test,
     params:
         **runs("evidence/accuracy_search"),

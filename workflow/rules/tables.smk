@@ -207,7 +207,7 @@ use rule short_job as tables_stability with:
             seed=config["seeds"],
         ),
     output:
-        **tables("stability_k{k}", of="evidence"),
+        **tables("stability_k{k}", of=["evidence", "release"]),
     pathvars:
         name="tables/stability_k{k}",
     resources:

@@ -21,6 +21,7 @@ use rule job as network with:
         mem_mb=memory(3500),
         runtime=minutes(240),
         gpu=GPU,
+        gpu_quarters=WHOLE,
     params:
         **runs("training/network"),
     message:

@@ -8,6 +8,7 @@ seeds whose own reconstruction is closest to a template of the same shape.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -272,13 +273,17 @@ def assign(kernels: np.ndarray, labels: np.ndarray, clusters: pd.DataFrame) -> n
     return found
 
 
-def write_labels(parts: list[pd.DataFrame], path: str | Path, seeds: Sequence[int]) -> None:
+def write_labels(
+    parts: list[pd.DataFrame], path: str | Path, seeds: Sequence[int], **rule: Any
+) -> None:
     """Write the labels of one model, all its kernel sizes, in the order of its layers.
 
     Parameters
     ----------
     seeds
         Of codes and by_seed, in their order; kept in the metadata.
+    rule
+        thresholds and minimum_cosine, which made the labels; kept there too.
     """
     empty = SCHEMA.empty_table().to_pandas()
     frame = pd.concat(parts) if parts else empty
@@ -301,7 +306,7 @@ def write_labels(parts: list[pd.DataFrame], path: str | Path, seeds: Sequence[in
         for field, column in zip(SCHEMA, table.columns, strict=True)
     ]
     table = pa.table([a.combine_chunks() for a in arrays], schema=SCHEMA)
-    write_parquet(table, path, {"schema_version": LABELS_VERSION, "seeds": list(seeds)})
+    write_parquet(table, path, {"schema_version": LABELS_VERSION, "seeds": list(seeds), **rule})
 
 
 def seed_values(column: pa.ChunkedArray) -> np.ndarray:

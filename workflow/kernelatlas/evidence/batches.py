@@ -41,7 +41,7 @@ def in_batches(
     if valid.any():
         on = torch.device("cpu" if torch.device(device).type == "mps" else device)
         kernels = torch.from_numpy(np.asarray(weights[valid], np.float32))
-        blocks = kernels.split(at_once(weights.shape[1], batch))
+        blocks = kernels.split(at_once(weights.shape[1], batch, on.type))
         found = pd.concat([fit(block.to(on)) for block in blocks], ignore_index=True)
     found = found.set_index(np.flatnonzero(valid)).reindex(range(len(weights)))
     return found.reindex(columns=list(schema)).astype(schema)

@@ -26,6 +26,8 @@ COLUMNS = {
     "adjusted_rand_index": "float64",
     "mean_dissimilarity": "float64",
     "mean_dissimilarity_crossfit": "float64",
+    "median_dissimilarity": "float64",
+    "median_dissimilarity_crossfit": "float64",
 }
 
 
@@ -104,6 +106,7 @@ def stability_table(
             "kernels": int(mine.sum()),
             "share_identified": share(identified[mine]),
             "mean_dissimilarity": votes.dissimilarity[mine].mean(dtype=float),
+            "median_dissimilarity": float(np.median(votes.dissimilarity[mine])),
         }
         if held_out[mine].all():
             both = mine & identified & again
@@ -111,6 +114,7 @@ def stability_table(
                 "share_identified_crossfit": share(again[mine]),
                 "agreement": share(same[both]),
                 "mean_dissimilarity_crossfit": crossfit["dissimilarity"][mine].mean(),
+                "median_dissimilarity_crossfit": crossfit["dissimilarity"][mine].median(),
             }
         rows.append(row)
     table = pd.DataFrame(rows).reindex(columns=list(COLUMNS))

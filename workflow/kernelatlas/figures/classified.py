@@ -21,7 +21,7 @@ NAMES = 1.9  # width of the names of layers
 TEXT = 1.6  # width of the description of a shape
 TILE = 0.44  # inches, side of a kernel's image
 ACROSS = 0.74  # inches from kernel to kernel, with room for the text under each
-DOWN = 0.76  # inches from shape to shape
+DOWN = 0.86  # inches from shape to shape, with room for three lines
 HEAD = 0.52  # inches over a block's bars
 FOOT = 0.5
 
@@ -32,10 +32,10 @@ def draw(table: pd.DataFrame, typical: pd.DataFrame, description: Mapping[str, A
     Parameters
     ----------
     table
-        Columns layer, layer_index, channel, k, label, identified, degenerate, r2, function,
-        fit_agrees (bool or missing).
+        Columns layer, layer_index, channel, k, label, identified, reason, degenerate; with fits
+        also r2, function, fit_agrees (bool or missing).
     typical
-        Columns k, label, rank (from 0), function, r2, weights; may be empty.
+        Columns k, label, rank (from 0), weights, with fits also function, r2; may be empty.
     description
         name, and settings of the release: thresholds, seeds.
     """
@@ -119,15 +119,23 @@ def _caption(table: pd.DataFrame, typical: pd.DataFrame, description: Mapping[st
         f"{style.thresholds(limits)}. Left: share of all kernels of the layer and size by the "
         "shape that they are identified as."
     )
+    fitted = "function" in typical
     if len(typical):
+        text += " Right: the identified kernels of each shape that are most like its prototype, "
+        text += "so more regular than most"
         text += (
-            " Right: the identified kernels of each shape that are most like its prototype, "
-            "so more regular than most, with the analytic function that was selected for each and "
-            "its R²; of derivatives one for each direction (degrees anticlockwise from the right; "
-            "+: a dark ridge, −: a bright one), with the number of kernels. Fits agree if the "
-            "selected function is named like the kernel; the share is of kernels where both have a "
-            "name. Kernels are centred: red is above the mean, blue below, each on its own scale."
+            ", with the analytic function that was selected for each and its R²" if fitted else ""
         )
+        text += (
+            "; of derivatives one for each direction (degrees anticlockwise from the right; +: a "
+            "dark ridge, −: a bright one), with the number of kernels. "
+        )
+        if fitted:
+            text += (
+                "Fits agree if the selected function is named like the kernel; the share is of "
+                "kernels where both have a name. "
+            )
+        text += "Kernels are centred: red is above the mean, blue below, each on its own scale."
     return text
 
 
@@ -210,7 +218,7 @@ def _describe(page: Axes, shape: str, rows: pd.DataFrame, upper: float) -> None:
         (shape, style.NORMAL, "bold"),
         (f"{style.count(len(rows), 'kernel')}, {share:.1f} %", style.SMALL, "normal"),
     ]
-    function = rows["function"].mode()
+    function = rows["function"].mode() if "function" in rows else pd.Series()
     if len(function):
         common = 100 * (rows["function"] == function[0]).mean()
         # The commonest function, then how well the selected ones fit.
@@ -218,10 +226,10 @@ def _describe(page: Axes, shape: str, rows: pd.DataFrame, upper: float) -> None:
             (f"{common:.0f} % “{function[0]}”", style.SMALL, "normal"),
             (f"median R² {rows['r2'].median():.2f}", style.SMALL, "normal"),
         ]
-    agreed = rows["fit_agrees"].dropna()
-    if len(agreed):
-        text = f"fits agree: {100 * agreed.astype(float).mean():.0f} %"
-        texts.append((text, style.SMALL, "normal"))
+        agreed = rows["fit_agrees"].dropna()
+        if len(agreed):
+            text = f"fits agree: {100 * agreed.astype(float).mean():.0f} %"
+            texts.append((text, style.SMALL, "normal"))
     for line, (text, size, weight) in enumerate(texts):
         place = upper + DOWN / 2 - 0.05 + (line - (len(texts) - 1) / 2) * 0.125
         page.text(0.1, place, text, size=size, weight=weight, va="center_baseline")
@@ -239,8 +247,8 @@ def _kernel(page: Axes, row: Any, k: int, start: float, upper: float, number: in
     direction = style.direction_of(row.label)
     if direction:
         texts.append(f"{direction}: {number:,}")
-    if isinstance(row.function, str):
-        texts.append(f"{row.function} {row.r2:.2f}")
+    if isinstance(getattr(row, "function", None), str):
+        texts += [row.function, f"{row.r2:.2f}"]
     for line, text in enumerate(texts):
         page.text(
             start + TILE / 2,

@@ -1,7 +1,7 @@
 """How many kernels to treat at once."""
 
 PIXELS = 128  # of a kernel: up to 11×11; larger ones are treated fewer at a time
-ON_GPU = 16  # times as many on a GPU, which has no time for small products
+ON_GPU = 64  # times as many on a GPU, which has no time for small products
 
 
 def at_once(pixels: int, most: int, device: str = "cpu") -> int:

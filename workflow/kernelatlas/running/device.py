@@ -2,6 +2,7 @@
 
 import fcntl
 import functools
+import itertools
 import os
 import tempfile
 from collections.abc import Sequence
@@ -11,12 +12,14 @@ import torch
 
 from kernelatlas.errors import KernelAtlasError
 
+SHARED_BY = 4  # processes: `gpu_quarters` in the rules
+
 
 def resolve(name: str = "auto") -> torch.device:
     """Return the device with that name; `auto` is CUDA if present, else MPS, else the CPU.
 
-    `auto` and `cuda` choose a CUDA device that no other process of this user has claimed on this
-    machine, if there is one: Snakemake counts GPUs, but does not assign them to jobs.
+    `auto` and `cuda` choose the CUDA device that the fewest other processes of this user have
+    claimed on this machine: Snakemake counts GPUs, but does not assign them to jobs.
 
     Raises
     ------
@@ -31,9 +34,7 @@ def resolve(name: str = "auto") -> torch.device:
     if name == "auto":
         name = next(kind for kind, present in available.items() if present)
     if not available.get(name.split(":")[0], False):
-        raise KernelAtlasError(
-            f"device '{name}' is not on this machine: set `device: auto` in config.yaml"
-        )
+        raise KernelAtlasError(f"device '{name}' is not on this machine: choose `auto`")
     return torch.device("cuda", _own_cuda()) if name == "cuda" else torch.device(name)
 
 
@@ -47,13 +48,13 @@ _claims: list[int] = []
 
 
 def claim(names: Sequence[str]) -> int:
-    """Claim the first name that no other process has claimed; return its index, 0 if all are taken.
+    """Claim the name that the fewest other processes have claimed; return its index.
 
-    A claim is a lock on a file of this user in the folder for temporary files. It ends with the
-    process.
+    It is the first if all have as many as share a device. A claim is a lock on a file of this user
+    in the folder for temporary files. It ends with the process.
     """
-    for index, name in enumerate(names):
-        path = Path(tempfile.gettempdir()) / f"kernelatlas-{os.getuid()}-{name}.lock"
+    for place, (index, name) in itertools.product(range(SHARED_BY), enumerate(names)):
+        path = Path(tempfile.gettempdir()) / f"kernelatlas-{os.getuid()}-{name}-{place}.lock"
         file = os.open(path, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW, 0o600)
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

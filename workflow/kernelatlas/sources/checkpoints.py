@@ -73,7 +73,7 @@ def _read(path: Path, read: Callable[[Source], T]) -> T:
             sibling = partial(_read_sibling, path.parent)
             return read(LocalSource(file, str(path), sibling, path.parent))
     except FileNotFoundError as error:
-        raise KernelAtlasError(f"{path}: no such file: check the path in the zoo") from error
+        raise KernelAtlasError(f"{path}: no such file: check the path") from error
     except PermissionError as error:
         raise KernelAtlasError(f"{path}: permission denied: make the file readable") from error
     except OSError as error:
@@ -148,7 +148,7 @@ def read_layers(source: Source, options: Options = DEFAULT) -> Reading:
         elif options.fused:
             raise Refused(
                 "is no state dict, whose norms and branches `fused` folds into kernels: "
-                "leave `fused` out of the zoo"
+                "leave `fused` out"
             )
         elif options.depthwise:
             layers = [replace(layer, inferred=False) for layer in found.layers]
@@ -159,7 +159,7 @@ def read_layers(source: Source, options: Options = DEFAULT) -> Reading:
         )
         raise KernelAtlasError(
             f"{source.label}: has no depthwise layers; {found.tensors} tensors read"
-            f"{hint if found.left_out else ''}: remove it from the zoo"
+            f"{hint if found.left_out else ''}: leave it out, or name another file"
         )
     size = source.size + source.shard_bytes
     return Reading(

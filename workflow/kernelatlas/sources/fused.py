@@ -137,7 +137,7 @@ def fuse(
         if layer.weights.size > WEIGHTS_LIMIT:
             raise KernelAtlasError(
                 f"{model}: layer {layer.name!r} has {layer.weights.size} weights, too many to be "
-                f"folded (limit {WEIGHTS_LIMIT}): leave `fused` out of the zoo"
+                f"folded (limit {WEIGHTS_LIMIT}): leave `fused` out"
             )
     known = {row["layer"]: row for row in rows or ()}
     kernels = dict(zip(names, (layer.weights for layer in layers), strict=True))
@@ -177,8 +177,7 @@ def fuse(
     twice = [name for name, n in Counter(layer.name for layer in found).items() if n > 1]
     if twice:
         raise KernelAtlasError(
-            f"{model}: has both the branches and the kernel of '{twice[0]}': "
-            "leave `fused` out of the zoo"
+            f"{model}: has both the branches and the kernel of '{twice[0]}': leave `fused` out"
         )
     if not folded:
         log.warning("%s: `fused` changes nothing: no norm or branch of it can be folded", model)

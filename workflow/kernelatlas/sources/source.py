@@ -248,7 +248,7 @@ class Source(abc.ABC):
         """
         raise Refused(
             f"keeps weights in another file, {short(name)}, which is read from disks only: "
-            "download both into one folder and name `file:` in the zoo"
+            "download both into one folder and name the file there"
         )
 
     @abc.abstractmethod

@@ -163,8 +163,7 @@ def check_parts(claimed: int) -> None:
     """Refuse a file with too many bytes of norms."""
     if claimed > PARTS_LIMIT:
         raise Refused(
-            f"claims {claimed} bytes of norms and scales (limit {PARTS_LIMIT}): "
-            "leave `fused` out of the zoo"
+            f"claims {claimed} bytes of norms and scales (limit {PARTS_LIMIT}): leave `fused` out"
         )
 
 

@@ -119,7 +119,7 @@ class _Search:
         if chosen is None:
             raise Refused(
                 f"holds {len(likely)} state dicts, {listed(found.path for found in likely)}: "
-                "choose one with `key:` in the zoo"
+                "choose one with the option `key`"
             )
         return chosen
 
@@ -193,7 +193,7 @@ def _at(content: Any, key: str) -> Found:
         if len(parts) > 1:
             raise Refused(
                 f"has {short(rest)} in {listed(found.path for found in parts)}: write more of "
-                "the path to `key:` in the zoo"
+                "the path to the option `key`"
             )
         if parts:
             return parts[0]
@@ -225,7 +225,7 @@ def heads(names: Iterable[str]) -> list[tuple[str, ...]]:
 
 def no_key(key: str, there: Iterable[tuple[str, ...]]) -> str:
     """Return what to say where the key of the zoo is not in a file."""
-    return f"has no {short(key)}; it has {listed(there)}: correct `key:` in the zoo"
+    return f"has no {short(key)}; it has {listed(there)}: correct the option `key`"
 
 
 def listed(paths: Iterable[tuple[str, ...]]) -> str:

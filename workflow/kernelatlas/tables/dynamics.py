@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from kernelatlas.clustering.reasons import with_reasons
+from kernelatlas.clustering.reasons import composition
 from kernelatlas.clustering.shares import shares_by_shape
 from kernelatlas.kernels.table import read_square
 from kernelatlas.running.tensors import read_metadata
-from kernelatlas.tables.models import KNOWN, REASONS, read_labels
+from kernelatlas.tables.models import KNOWN, read_labels
 
 COLUMNS = (*KNOWN, "network", "step")
 STATE = ["family", "network", "trained_on", "step", "k"]
@@ -95,12 +95,7 @@ def _centred(path: str | Path, k: int) -> pd.Series:
 
 def state_composition(labels: Sequence[str | Path], models: Sequence[Sequence]) -> pd.DataFrame:
     """Count the kernels of each state by size and label."""
-    return (
-        with_reasons(read_states(labels, models))
-        .groupby([*STATE, "label"], sort=True)
-        .agg(kernels=("identified", "size"), identified=("identified", "sum"), **REASONS)
-        .reset_index()
-    )
+    return composition(read_states(labels, models), STATE)
 
 
 def shape_shares(composition: pd.DataFrame) -> pd.DataFrame:

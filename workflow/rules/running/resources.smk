@@ -1,8 +1,10 @@
 from kernelatlas.running.resources import memory_mb, runtime_minutes
 
-# GPUs of a job that trains. Where a profile limits `gpu` to 0, as profiles/default does on a
-# machine without one, Snakemake reduces this to 0.
+# GPUs of a job that trains, for which schedulers are asked; and of how many quarters of one it makes
+# use, which profiles/default limits to those of this machine. Where there are none, Snakemake
+# reduces the number to 0.
 GPU = 0 if config["device"] in ("cpu", "mps") else 1
+QUARTER, WHOLE = 1 * GPU, 4 * GPU
 
 
 # The numbers in the rules are what `benchmarks/resources.py` found for the paper's zoo, rounded up.

@@ -14,4 +14,5 @@ with logged(snakemake.log[0]):
         own = [curve for curve in curves if curve.k == k]
         thresholds = threshold(k, params.thresholds), params.minimum_cosine
         parts.append(label_kernels(inputs.kernels, own, clusters, *thresholds))
-    write_labels(parts, snakemake.output[0], params.seeds)
+    rule = {"thresholds": dict(params.thresholds), "minimum_cosine": params.minimum_cosine}
+    write_labels(parts, snakemake.output[0], params.seeds, **rule)
