@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 from kernelatlas.figures import style
 from kernelatlas.tables.offsets import CENTRED, EDGES, SHARES, TOGETHER
 
-PANEL, GAP, ROW = 1.1, 0.29, 1.12  # inches: side, between panels, under a panel
+PANEL, GAP, ROW = 1.1, 0.29, 1.24  # inches: side, between panels, under a panel
 LEFT, HEAD = 0.6, 0.85
 WORDS = {"centred": "no shift", "half_one": "½ in one axis", "half_both": "½ in both axes"}
 LINE = 0.125
