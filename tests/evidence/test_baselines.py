@@ -324,8 +324,9 @@ def test_the_figure_shows_every_method_and_prototype(run, tmp_path):
     _, _, prototypes = read = [pd.read_parquet(tmp_path / f"{n}.parquet") for n in range(3)]
     drawn = figure.draw(*read)
     assert_texts_apart(drawn)
-    texts = " ".join(text.get_text() for text in drawn.findobj(Text))
+    found = [text for page in drawn for text in page.findobj(Text)]
+    texts = " ".join(text.get_text() for text in found)
     assert all(method in texts for method in prototypes["method"])
     assert f"{len(kernels)} kernels of 5×5" in texts
     assert "(seed 0)" in texts.replace("\n", " ")
-    assert sum(len(ax.images) for ax in drawn.axes) == len(prototypes)
+    assert sum(len(ax.images) for page in drawn for ax in page.axes) == len(prototypes)

@@ -114,7 +114,7 @@ def test_published_filters_are_matched_with_all_others(
 @pytest.mark.parametrize("published", [True, False])
 def test_figure(published: bool, found: tuple[pd.DataFrame, pd.DataFrame], tmp_path: Path) -> None:
     table = found[0] if published else found[0].query("filters != 'published'")
-    page = figure.draw(table, k=K)
+    (page,) = figure.draw(table, k=K)
     assert [ax.get_title(loc="left") or ax.get_title() for ax in page.axes] == [
         "master keys",
         *(["published"] if published else []),

@@ -284,6 +284,7 @@ def test_tables_of_planted_kernels(tmp_path) -> None:
     assert of_keys["mean_r2"]["a"] == pytest.approx(1, abs=1e-5)
     assert of_keys["share_r2_90"]["a"] == pytest.approx(60 / 70)  # of all kernels
     assert of_keys["mean_r2"]["b"] < 0.3
+    assert of_keys["low"]["a"] <= of_keys["share_r2_80"]["a"] <= of_keys["high"]["a"]
     chance = models[models["filters"] == RANDOM].set_index("model")["mean_r2"]
     assert chance["a"] < 0.3
     each = [mean_r2(kernels, filters) for filters in sets[RANDOM]]
@@ -304,20 +305,25 @@ def drawn(keys: int, k: int = 5, models: int = 2) -> tuple[pd.DataFrame, ...]:
     for model, (name, alternatives) in itertools.product(range(models), sets.items()):
         scored = scores(best_filter(kernels, alternatives[0])[1], energy)
         same = {"family": "f", "model": f"net_number_{model}", "trained": model % 2 == 0, "k": k}
-        rows.append({**same, "filters": name, "number": 8, "kernels": 60, "degenerate": 0} | scored)
+        limits = {"low": 0.9 * scored["share_r2_80"], "high": 0.1 + 0.9 * scored["share_r2_80"]}
+        counts = {"filters": name, "number": 8, "kernels": 60, "degenerate": 0}
+        rows.append({**same, **counts, **scored, **limits})
     return table, filters, pd.DataFrame(rows)
 
 
 @pytest.mark.parametrize(("keys", "models"), [(8, 2), (1, 1), (11, 7)])
 def test_figure(keys: int, models: int) -> None:
     k = 7 if keys == 8 else 5  # with published filters, and without
-    page = figure.draw(*drawn(keys, k, models), k=k)
-    shown = [ax for ax in page.axes if ax.images]
+    pages = figure.draw(*drawn(keys, k, models), k=k)
+    shown = [ax for page in pages for ax in page.axes if ax.images]
     assert len(shown) == keys + min(keys, 8)  # and their partners
     assert any(
-        f"the {keys} master keys" in text.get_text().replace("\n", " ") for text in page.texts
+        f"the {keys} master keys" in text.get_text().replace("\n", " ") for text in pages[0].texts
     )
-    assert_apart(page)
+    for page in pages:
+        assert_apart(page)
+        width, height = page.get_size_inches()
+        assert (width <= style.LONG) & (height <= style.SHORT)
 
 
 def test_same_bytes_each_time(tmp_path) -> None:

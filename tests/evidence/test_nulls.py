@@ -214,7 +214,7 @@ def test_the_figure_tells_every_set_and_is_the_same_each_time(world, tmp_path):
     _, kernels, _ = world
     shares, curves = null_shares(kernels, 0.3, 0.8, 0.01), null_curves(kernels)
     for name in ("one.png", "two.png"):
-        drawn = figure.draw(shares, curves, K, 0.01)
+        (drawn,) = figure.draw(shares, curves, K, 0.01)
         legend = {text.get_text() for text in drawn.legends[0].get_texts()}
         assert set(figure.WORDS.values()) <= legend
         style.save(drawn, tmp_path / name)
@@ -304,7 +304,7 @@ def test_kernels_that_every_curve_has_seen_are_not_compared(world):
         "untrained",
         *NULLS,
     }
-    assert "no curves are left" in figure.draw(shares, curves, K, 0.01).texts[-1].get_text()
+    assert "no curves are left" in figure.draw(shares, curves, K, 0.01)[0].texts[-1].get_text()
 
 
 def test_shares_of_live_kernels_stand_beside_those_of_all(world):

@@ -398,15 +398,17 @@ def results(networks: int, kept: int = 0, measure: str = "subject") -> pd.DataFr
 def test_figure(networks: int, measure: str) -> None:
     table = results(networks, networks - 1, measure)
     reason = skipped("other: has 12 classes").assign(family="f", model="other")
-    page = figure.draw(pd.concat([table, reason.dropna(axis=1)]))
-    FigureCanvasAgg(page).draw()
-    shown = [ax for ax in page.axes if ax.get_visible()]
+    pages = figure.draw(pd.concat([table, reason.dropna(axis=1)]))
+    for page in pages:
+        FigureCanvasAgg(page).draw()
+    assert len(pages) == -(-networks // figure.ACROSS)
+    shown = [ax for page in pages for ax in page.axes]
     assert [ax.get_title(loc="left") for ax in shown] == [
         f"network_number_{n}" for n in range(networks)
     ]
     lengths = [bar.get_width() for bar in shown[0].patches]
     assert lengths == pytest.approx([90, 80, 70, 60, 52, 40])
-    caption = " ".join(text.get_text() for text in page.texts).replace("\n", " ")
+    caption = " ".join(text.get_text() for text in pages[0].texts).replace("\n", " ")
     assert "mean of 3 seeds" in caption
     assert "Not tested: other: has 12 classes." in caption
     assert ("Pictures: 800 of ImageNet" in caption) == (measure == "top-1")

@@ -139,7 +139,7 @@ def test_no_known_accuracy_gives_empty_tables_and_words(tmp_path) -> None:
     write_frame(correlations, tmp_path / "c.parquet", tmp_path / "c.csv")
     assert str(pd.read_parquet(tmp_path / "c.parquet")["rho"].dtype) == "float64"
     drawn = figure.draw(table, correlations)
-    assert any("no network" in text.get_text() for text in drawn.findobj(Text))
+    assert any("no network" in text.get_text() for text in drawn[0].findobj(Text))
 
 
 @pytest.mark.parametrize("networks", [1, 5, 200])
@@ -163,16 +163,17 @@ def test_figure_names_points_and_tells_correlations(tmp_path, networks: int) -> 
     write_frame(correlation_table(table, 50), tmp_path / "correlations.parquet")
     correlations = pd.read_parquet(tmp_path / "correlations.parquet")
     drawn = figure.draw(table, correlations)
-    canvas = FigureCanvasAgg(drawn)
-    canvas.draw()
-    shown = [text.get_text() for text in drawn.findobj(Text)]
+    assert len(drawn) == 2  # a page for each measure
+    shown = [text.get_text() for page in drawn for text in page.findobj(Text)]
     assert any("ρ = " in text for text in shown) == (networks >= 4)
     assert ("network_of_the_zoo_0, 3×3" in shown) == (networks <= 5)
     assert any(text.startswith("3×3: ") for text in shown)
-    for ax in drawn.axes:
+    for ax in (ax for page in drawn for ax in page.axes):
+        canvas = FigureCanvasAgg(ax.figure)
+        canvas.draw()
         boxes = [text.get_window_extent(canvas.get_renderer()).padded(-1) for text in ax.texts]
         assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
-        assert all(box.x1 <= drawn.bbox.x1 for box in boxes)
+        assert all(box.x1 <= ax.figure.bbox.x1 for box in boxes)
     style.save(figure.draw(table, correlations), tmp_path / "1.png")
     style.save(figure.draw(table, correlations), tmp_path / "2.png")
     assert (tmp_path / "1.png").read_bytes() == (tmp_path / "2.png").read_bytes()

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from independent import gaussian
+from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from kernelatlas.clustering.labels import SCHEMA, write_labels
@@ -28,6 +29,10 @@ from kernelatlas.tables.offsets import (
 from kernelatlas.training.maps import COLUMNS, write_maps
 
 N = 400
+
+
+def texts(pages: list[Figure]) -> list[str]:
+    return [text.get_text() for page in pages for text in page.findobj(Text)]
 
 
 def write_model(folder, name: str, k: int, x, y, label: str, r2=0.95, stride: int | None = 2):
@@ -138,7 +143,7 @@ def test_labels_without_a_centre_leave_empty_tables_and_words(tmp_path) -> None:
     assert layers[["kernels", "squares", "centred"]].to_numpy().tolist() == [[5, 0, 0]]
     assert strides["median_x"].isna().all()
     write_frame(offsets, tmp_path / "offsets.parquet", tmp_path / "offsets.csv")
-    shown = [t.get_text() for t in figure.draw(offsets, histogram, 0.8).findobj(Text)]
+    shown = texts(figure.draw(offsets, histogram, 0.8))
     assert any("No identified kernel with a centre" in text for text in shown)
 
 
@@ -215,7 +220,7 @@ def test_figure_shows_shares_beside_chance(tmp_path) -> None:
     squares = write_model(tmp_path, "squares", 7, x, y, "on-square")
     crosses = write_model(tmp_path, "crosses", 3, 0 * x, 0 * y, "off-cross", stride=None)
     offsets, *_, histogram = tables(squares, crosses)
-    shown = [t.get_text() for t in figure.draw(offsets, histogram, 0.8).findobj(Text)]
+    shown = texts(figure.draw(offsets, histogram, 0.8))
     by_chance = 100 * chance(7).loc["on-square", "chance_half_both"]
     assert f"½ in both axes: 100 % ({by_chance:.0f} %)" in shown
     assert {"7×7: all", "3×3: all", "on-square", "off-cross"} <= set(shown)
@@ -233,7 +238,7 @@ def test_figure_of_strides_names_layers_and_is_equal_for_equal_tables(tmp_path) 
     few = write_model(tmp_path, "few", 3, x[:3], y[:3], "on-centre")
     maps = write_map(tmp_path, "even", 56, (-0.5, 0.5))
     layers = tables(even, one, few, maps=maps)[1]
-    shown = [t.get_text() for t in strides_figure.draw(layers, 0.8).findobj(Text)]
+    shown = texts(strides_figure.draw(layers, 0.8))
     names = {"even, layer 0: 5×5, map 56", "few, layer 0: 3×3", "5×5, stride 1 (1 layer)"}
     assert names <= set(shown)
     for name in "12":
@@ -241,7 +246,5 @@ def test_figure_of_strides_names_layers_and_is_equal_for_equal_tables(tmp_path) 
         style.save(strides_figure.draw(layers, 0.8), *paths)
     for suffix in ("pdf", "png"):
         assert (tmp_path / f"1.{suffix}").read_bytes() == (tmp_path / f"2.{suffix}").read_bytes()
-    shown = [
-        t.get_text() for t in strides_figure.draw(layers[layers["stride"] == 1], 0.8).findobj(Text)
-    ]
+    shown = texts(strides_figure.draw(layers[layers["stride"] == 1], 0.8))
     assert "No layer of a trained network is known to have stride 2." in shown

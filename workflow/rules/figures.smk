@@ -50,6 +50,9 @@ use rule figure as figure_models with:
         **figures("models", "Models", "models", of="all"),
     pathvars:
         name="figures/models",
+    resources:
+        mem_mb=memory(lambda wildcards: 500 + 2 * len(MODELS)),
+        runtime=minutes(5),
     params:
         **draws("models"),
         seed=FIRST_SEED,
