@@ -248,6 +248,19 @@ def test_the_picture_shows_the_kernel_its_reconstruction_template_and_fit(shown,
     assert r**2 == pytest.approx(kernel.fit["r2"], abs=1e-4)
 
 
+def test_a_reader_that_stops_gets_no_traceback(shown):
+    """As `kernelatlas show … | head -1`; here it stops before anything is printed."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-m", "kernelatlas", "show", "net", "dw", "7", "--results", shown]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "workflow")}
+    done = subprocess.run(
+        command, stdout=writing, stderr=subprocess.PIPE, env=environment, text=True
+    )
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (1, "")
+
+
 # --- errors ------------------------------------------------------------------------------
 
 

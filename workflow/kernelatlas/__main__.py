@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +17,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s", force=True)
     try:
         options.run(options)
+        sys.stdout.flush()
+    except BrokenPipeError:  # `kernelatlas show … | head`: nobody reads on
+        os.dup2(
+            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
+        )  # what Python flushes at exit
+        return 1
     except KernelAtlasError as error:
         print("ERROR", " ".join(str(error).split()), file=sys.stderr)
         return 1
