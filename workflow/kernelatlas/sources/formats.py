@@ -24,7 +24,7 @@ _CORE_ML = f"a Core ML model: {_ORIGINAL}"
 _DARKNET = "a Darknet network: load its weights into PyTorch and save model.state_dict()"
 _CAFFE = "a Caffe model: convert it to ONNX"
 _MATLAB = "a MATLAB file: load it with scipy.io.loadmat and save the arrays with numpy.savez"
-_NCNN = f"an ncnn or PNNX model: {_ORIGINAL}"
+_NCNN = f"an ncnn or PNNX model: {_ORIGINAL}, or take its kernels as docs/sources.md shows"
 
 # By the bytes at a place.
 _MAGIC = (
