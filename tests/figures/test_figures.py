@@ -515,7 +515,7 @@ def test_same_bytes_whatever_the_hash_seed(tmp_path: Path) -> None:
         pytest.param(lambda: classified_figure(("other",)), id="classified, nothing identified"),
         pytest.param(lambda: models_figure(), id="models"),
         pytest.param(lambda: models_figure(networks=6, ks=(3, 5, 7)), id="models, many"),
-        pytest.param(lambda: models_figure(networks=90, ks=(3, 5)), id="models, very many"),
+        pytest.param(lambda: models_figure(networks=40, ks=(3, 5)), id="models, very many"),
         pytest.param(lambda: layers_figure(networks=9), id="layers of nine networks"),
         pytest.param(pca_figure, id="pca"),
         pytest.param(weightsum_figure, id="weightsum"),

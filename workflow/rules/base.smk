@@ -39,5 +39,5 @@ use rule job as short_job with:
 
 use rule short_job as figure with:
     resources:
-        mem_mb=memory(500),
-        runtime=minutes(2),
+        mem_mb=memory(lambda wildcards: 500 + 2 * len(MODELS)),
+        runtime=minutes(5),

@@ -50,9 +50,6 @@ use rule figure as figure_models with:
         **figures("models", "Models", "models", of="all"),
     pathvars:
         name="figures/models",
-    resources:
-        mem_mb=memory(lambda wildcards: 500 + 2 * len(MODELS)),
-        runtime=minutes(5),
     params:
         **draws("models"),
         seed=FIRST_SEED,
@@ -315,9 +312,6 @@ use rule figure as figure_masterkeys with:
         **figures("masterkeys_k{k}", "Kernel sizes", "master keys", of="evidence"),
     pathvars:
         name="figures/masterkeys_k{k}",
-    resources:
-        mem_mb=memory(500),
-        runtime=minutes(5),
     params:
         **draws("masterkeys"),
         k=size_of,
