@@ -29,6 +29,7 @@ def write(path, model, hits, alone, seeds):
                     "template_cosine": 0.9,
                     "dissimilarity": 0.1 if found else 0.5,
                     **{"identified": found, "identified_one_seed": found},
+                    "reason": None if found else "too far",
                     **{"degenerate": False, "live": True, "codes": [0.5] * seeds},
                     "by_seed": [
                         0.1 if channel < alone[seed][layer] else (0.5 if seed else np.nan)
