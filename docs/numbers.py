@@ -11,6 +11,7 @@ as it is.
 
 import argparse
 import functools
+import itertools
 import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -31,6 +32,7 @@ from kernelatlas.names import (
     DEGENERATE,
     FIRST,
     FUNCTIONS,
+    IN_SAMPLE,
     LABELS,
     OTHER,
     SHAPES,
@@ -77,9 +79,11 @@ METHODS = {  # of baselines, in the order of their lines
     "PCA 5": "5 principal components",
     "PCA 10": "10 principal components",
 }
+FITTED = {"selected": "selected function", "described": "selected function, R² ≥ 0.8"}
 FILTERS = ("master keys", "idealised D2", "idealised, refitted", "random")
 IDEALISED = tuple(f"idealised {name}" for name in ("A", "B", "C1", "C2", "D1", "D2"))
 SHOWN = (5, 7)  # kernel sizes of findings that are not given for all
+FEWEST = 30  # kernels, of whose fits shares are given
 MUCH = 0.2  # difference of shares, or a share, that is called much
 LARGE = 5  # size of kernels with room to move
 NEAR_HALF = 0.25  # pixels: medians of moves above it are nearer to a half than to none
@@ -230,9 +234,11 @@ def _described_row(results: Results, k: int) -> list[str]:
     part = shares.loc[TRAINED, "share"]
     few = "few" if part < MUCH else "less than half" if part < 1 / 2 else "not nearly all"
     chance = percents(shares.loc[name, "share"] for name in CHANCE if name in shares.index)
+    reached = _at_limits(results, k, "described").loc[TRAINED]
     return [
         f"Described by an analytic function (R² ≥ {threshold:g}), {square(k)}",
-        _with_interval(shares.loc[TRAINED]),
+        f"{_with_interval(shares.loc[TRAINED])}; of these at a limit of the search: "
+        f"{_with_interval(reached)}",
         f"chance {chance}; same covariance {_share_of(shares, COVARIANCE)}",
         f"beyond both nulls, but {few} of the kernels",
     ]
@@ -309,13 +315,13 @@ def _continuum_row(results: Results, k: int) -> list[str]:
 def _keys_row(results: Results, k: int) -> list[str]:
     table = results(f"masterkeys_models_k{k}")
     table = table[table["trained"]]
+    parts = [table[table["filters"] == name] for name in ("master keys", "random")]
     keys, random = (
-        number(_weighted(table[table["filters"] == name], "mean_r2"))
-        for name in ("master keys", "random")
+        _explained(_weighted(part, "mean_r2"), _weighted(part, "share_r2_80")) for part in parts
     )
-    centroids = number(_centroids(results, k)["mean_r2"])
+    centroids = _explained(*_centroids(results, k)[["mean_r2", "share_r2_80"]])
     return [
-        f"Eight filters for all kernels: mean R² of a·f + b, {square(k)}",
+        f"Eight filters for all kernels: mean R² of a·f + b (share with R² ≥ 0.8), {square(k)}",
         keys,
         f"random filters {random}; k-means centroids {centroids}",
         "not in these networks",
@@ -573,6 +579,103 @@ def _seeds_agree(results: Results, k: int, method: str) -> float:
     table = results(f"agreement_k{k}")
     same = table[table["method"] == table["other"]].set_index("method")
     return float(same["adjusted_rand_index"].get(method, float("nan")))
+
+
+def dissimilarities(results: Results) -> str:
+    """How far kernels are from their reconstruction, by network and beside the nulls."""
+    rows = []
+    for k in results.sizes:
+        table = results(f"dissimilarities_k{k}")
+        for text, own in _networks(table):
+            sets = [name for name in (TRAINED, IN_SAMPLE, *SETS) if name in own.index]
+            medians = {name: number(own.loc[name, "median"]) for name in sets}
+            below = {
+                name: percent(*own.loc[name, ["share_below", "low", "high"]])
+                for name in (TRAINED, COVARIANCE)
+                if name in sets
+            }
+            row = [square(k), text, *(medians.get(n, NONE) for n in (TRAINED, IN_SAMPLE, *SETS))]
+            row += [number(own["threshold"].iloc[0])]
+            rows.append([*row, *(below.get(name, NONE) for name in (TRAINED, COVARIANCE))])
+    head = ["size", "network or family", "median: trained", "in sample", *SETS, "threshold"]
+    return markdown([*head, "trained below it (95 %)", "covariance below it"], rows)
+
+
+def thresholds(results: Results) -> str:
+    """At which thresholds more kernels are identified than of each null, all families together."""
+    rows = []
+    for k in results.sizes:
+        table = results(f"thresholds_k{k}")
+        table = table[table["family"] == ALL_FAMILIES]
+        here = table[table["in_use"]].iloc[0]
+        for null in SETS:
+            own = table[(table["set"] == null) & table["excess"].notna()]
+            if own.empty:
+                continue
+            row = [square(k), null, _points(own[own["in_use"]].iloc[0])]
+            for name, other in (("threshold", "minimum_cosine"), ("minimum_cosine", "threshold")):
+                along = own[own[other] == here[other]]
+                more = along.loc[along["excess_low"] > 0, name]
+                row.append(f"{_ranges(more, along[name])} ({number(here[name])})")
+            best = own.loc[own["excess"].idxmax()]
+            at = f"{number(best['threshold'])}, {number(best['minimum_cosine'])}"
+            rows.append([*row, f"{_points(best)} at {at}", percent((own["excess_low"] > 0).mean())])
+    head = ["size", "null", "excess in use, points", "thresholds with an excess (in use)"]
+    head += ["minimum cosines with an excess (in use)", "greatest excess, at threshold and cosine"]
+    return markdown([*head, "pairs with an excess"], rows)
+
+
+def _ranges(chosen: pd.Series, every: pd.Series) -> str:
+    """Write which of all values are chosen as ranges without a gap."""
+    known = sorted(every.unique())
+    places = [known.index(value) for value in sorted(chosen.unique())]
+    texts = []
+    for _, run in itertools.groupby(enumerate(places), lambda pair: pair[1] - pair[0]):
+        ends = [known[place] for _, place in run]
+        texts.append(span([ends[0], ends[-1]], 2))
+    return ", ".join(texts) or "none"
+
+
+def limits(results: Results) -> str:
+    """Fits of which a parameter ended at a limit of the search, beside the nulls."""
+    rows = []
+    for k in results.sizes:
+        table = results(f"limits_k{k}")
+        whole = table[(table["model"] == ALL_NETWORKS) & (table["limit"] == "any")]
+        for fitted in ("selected", "described", "jet 0", "jet 1", "jet 2", "jet 3"):
+            for family, own in whole[whole["function"] == fitted].groupby("family", sort=False):
+                if fitted in ("selected", "described") or family == ALL_FAMILIES:
+                    sets = own.set_index("set")
+                    enough = sets.index[sets["kernels"] >= FEWEST]
+                    shares = [
+                        _with_interval(sets.loc[name]) if name in enough else NONE
+                        for name in (TRAINED, *SETS)
+                    ]
+                    rows.append([square(k), FITTED.get(fitted, fitted), family, *shares])
+    return markdown(["size", "fits", "family", "trained (95 %)", *SETS], rows)
+
+
+def limits_of(results: Results, k: int) -> str:
+    """The limits of selected functions at which most fits of trained kernels end."""
+    table = results(f"limits_k{k}")
+    table = table[table["limit"] != "any"]
+    trained = table[table["set"] == TRAINED].nlargest(10, "at_limit")
+    rows = []
+    for row in trained.itertuples():
+        same = (table["function"] == row.function) & (table["limit"] == row.limit)
+        others = table[same].set_index("set")
+        shares = [_with_interval(others.loc[n]) if n in others.index else NONE
+                  for n in (TRAINED, UNTRAINED, COVARIANCE)]  # fmt: skip
+        rows.append([row.function, row.limit, number(row.value), *shares, number(row.mean_r2)])
+    head = ["function", "limit", "value", "trained (95 %)", UNTRAINED, COVARIANCE]
+    return markdown([*head, "mean R² of the trained"], rows)
+
+
+def _at_limits(results: Results, k: int, fitted: str) -> pd.DataFrame:
+    """Return the shares of fits at limits, of all families together, by set."""
+    table = results(f"limits_k{k}")
+    chosen = (table["family"] == ALL_FAMILIES) & (table["limit"] == "any")
+    return table[chosen & (table["function"] == fitted)].set_index("set")
 
 
 def unnamed(results: Results) -> str:
@@ -931,6 +1034,10 @@ def _paper_values(results: Results) -> dict[str, str]:
         "idealised": explained["idealised D2"],
         "refitted": explained["idealised, refitted"],
         "centroids": number(_centroids(results, 7)["mean_r2"]),
+        **{
+            f"{name}_80": percent(_weighted(keys[keys["filters"] == filters], "share_r2_80"))
+            for name, filters in (("keys", "master keys"), ("random", "random"))
+        },
         "first_key": percent(first.max()),
         "even_key": percent(1 / len(first)),
         **{
@@ -1057,7 +1164,8 @@ TABLES: dict[str, Callable[[Results], str]] = {
     table.__name__: table
     for table in (
         *(findings, identified, described, excess, named, calibrated, stability, crossfit),
-        *(dissimilarity, unnamed, prototypes, functions, jets, jet_parts, masterkeys, scales),
+        *(dissimilarity, dissimilarities, thresholds, unnamed, prototypes, functions, limits),
+        *(jets, jet_parts, masterkeys, scales),
         *(replacements, distances, offsets, strides, accuracy, paper, drift, networks, emergence),
         *(seeds, shapes, spectra),
     )
@@ -1066,6 +1174,7 @@ BY_SIZE: dict[str, Callable[[Results, int], str]] = {
     "baselines": baselines,
     "functions": functions_of,
     "frequencies": frequencies,
+    "limits": limits_of,
 }
 
 

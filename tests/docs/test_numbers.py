@@ -281,6 +281,21 @@ FINDINGS = {
         "number": 8,
         "kernels": [100, 300, 400, 400],
         "mean_r2": [0.2, 0.6, 0.05, 0.9],
+        "share_r2_80": [0.0, 0.2, 0.01, 0.9],
+    },
+    "limits_k7": {
+        "family": "all families",
+        "model": "all networks",
+        "set": ["trained", "trained", "white", "trained", "covariance"],
+        "function": ["selected", "described", "described", "first", "first"],
+        "limit": ["any", "any", "any", "greatest sigma", "greatest sigma"],
+        "value": [np.nan, np.nan, np.nan, 3.5, 3.5],
+        "kernels": [200, 90, 29, 200, 200],
+        "at_limit": [100, 30, 20, 50, 10],
+        "share": [0.5, 0.25, 0.7, 0.25, 0.05],
+        "low": [0.4, 0.2, 0.6, np.nan, 0.02],
+        "high": [0.6, 0.3, 0.8, np.nan, 0.08],
+        "mean_r2": 0.625,
     },
     "masterkeys_k7": {
         "source": ["k-means", "k-means", "curve"],
@@ -344,7 +359,10 @@ def test_findings_stand_beside_their_nulls(fill, results):
             "75.0 % (70.0–80.0); in sample 87.5 %",
             "chance 0.0–1.0 %; same covariance 50.0 %, excess in points: 25.0 (18.8 to 31.2)",
         ],
-        ["75.0 % (70.0–80.0)", "chance 0.0–1.0 %; same covariance 50.0 %"],
+        [
+            "75.0 % (70.0–80.0); of these at a limit of the search: 25.0 % (20.0–30.0)",
+            "chance 0.0–1.0 %; same covariance 50.0 %",
+        ],
         [
             "DoG 75.0 %, derivatives 25.0 %, Gaussian off the centre 0.0 %; mean R² 0.70",
             "untrained: DoG 0.0 %, derivatives 0.0 %, Gaussian off the centre 100.0 %; "
@@ -352,7 +370,7 @@ def test_findings_stand_beside_their_nulls(fill, results):
         ],
         ["0.70", "k-means, 20 centroids: 0.48"],
         ["0.15", "k-means, 20 centroids: 0.40"],
-        ["0.50", "random filters 0.05; k-means centroids 0.55"],
+        ["0.50 (15.0 %)", "random filters 0.05 (1.0 %); k-means centroids 0.55 (10.0 %)"],
         ["1 of 2", "prototypes without a name: 1 of 2"],
         ["50.0–100.0 %", "by its mean alone: 20.0–25.0 %"],
         ["60.0–70.0 %", "on photographs with shuffled pixels: 75.0 %"],
@@ -362,6 +380,59 @@ def test_findings_stand_beside_their_nulls(fill, results):
         ],
         ["−0.50 (−1.00 to 0.50)", "6 networks"],
     ]
+
+
+def cells(text: str) -> list[list[str]]:
+    """Return the rows of a table without its head."""
+    rows = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("|")]
+    return rows[2:]
+
+
+def test_fits_at_limits_stand_beside_nulls_of_enough_kernels(fill, results):
+    write_frame(pd.DataFrame(FINDINGS["limits_k7"]), results / "tables/limits_k7.parquet")
+    status, text, error = fill("limits")
+    assert (status, error) == (0, "")
+    assert cells(text) == [
+        ["7×7", "selected function", "all families", "50.0 % (40.0–60.0)", "–", "–", "–", "–"],
+        # Of 29 kernels of white noise no share is given.
+        ["7×7", "selected function, R² ≥ 0.8", "all families", "25.0 % (20.0–30.0)", *"––––"],
+    ]
+    _, text, _ = fill("limits_k7")
+    assert cells(text) == [
+        ["first", "greatest sigma", "3.50", "25.0 %", "–", "5.0 % (2.0–8.0)", "0.62"]
+    ]
+
+
+def test_dissimilarities_stand_beside_nulls(fill, results):
+    rows = [
+        {"family": "fam", "model": "one", "set": name, "k": 7, "median": median, "threshold": 0.3,
+         "share_below": 0.75, "low": 0.7, "high": 0.8}
+        for name, median in (("trained", 0.2), ("trained, in sample", 0.1), ("covariance", 0.25))
+    ]  # fmt: skip
+    write_frame(pd.DataFrame(rows), results / "tables/dissimilarities_k7.parquet")
+    _, text, _ = fill("dissimilarities")
+    below = "75.0 % (70.0–80.0)"
+    expected = ["7×7", "one", "0.20", "0.10", "–", "–", "–", "0.25", "0.30", below, below]
+    assert cells(text) == [expected]
+
+
+def test_thresholds_with_an_excess_are_ranges_of_the_grid(fill, results):
+    low = {0.1: 0.02, 0.2: 0.01, 0.3: -0.05, 0.4: 0.01}  # of the excess, with the cosine in use
+    rows = [
+        {"family": "all families", "set": "covariance", "threshold": threshold,
+         "minimum_cosine": cosine, "in_use": (threshold, cosine) == (0.3, 0.75),
+         "excess": start + 0.1 * (cosine == 0.5), "excess_low": start if cosine == 0.75 else 0.1,
+         "excess_high": 0.3}
+        for threshold, start in low.items()
+        for cosine in (0.5, 0.75)
+    ]  # fmt: skip
+    write_frame(pd.DataFrame(rows), results / "tables/thresholds_k7.parquet")
+    status, text, error = fill("thresholds")
+    assert (status, error) == (0, "")
+    assert cells(text) == [
+        ["7×7", "covariance", "−5.0 (−5.0 to 30.0)", "0.10–0.20, 0.40 (0.30)", "0.50 (0.75)",
+         "12.0 (10.0 to 30.0) at 0.10, 0.50", "87.5 %"]
+    ]  # fmt: skip
 
 
 def test_moves_stand_beside_what_padding_makes_one_expect(fill, results):

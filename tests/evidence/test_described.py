@@ -13,7 +13,7 @@ import pytest
 
 from kernelatlas.names import ALL_FAMILIES, TRAINED
 from kernelatlas.release import card
-from kernelatlas.running.files import write_frame
+from kernelatlas.running.files import LABELS_VERSION, write_frame
 from kernelatlas.tables.fits import function_table
 from kernelatlas.tables.nulls import null_curves, null_shares
 from kernelatlas.tables.offsets import offset_tables
@@ -44,8 +44,8 @@ def paths(tmp_path, threshold):
     found = r2(threshold)
     fits = NAMES.assign(
         function="gaussian", form="discrete", r2=found, other_form_r2=found, fit_label="on-centre"
-    )
-    fits = fits.assign(shifted_x=0.0, shifted_y=0.0, shifted_r2=found)
+    ).assign(at_limit=None)
+    fits = fits.assign(shifted_x=0.0, shifted_y=0.0, shifted_r2=found, shifted_at_limit=None)
     labels = NAMES.assign(layer="dw", label="on-centre", identified=True)
     fits.to_parquet(tmp_path / "fits.parquet")
     labels.to_parquet(tmp_path / "labels.parquet")
@@ -108,7 +108,8 @@ def test_in_the_documents(tmp_path, threshold):
     numbers = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(numbers)
     folder = tmp_path / "tables"
-    write_frame(pd.DataFrame({"model": ["net"], "k": [K]}), folder / "models.parquet")
+    models = pd.DataFrame({"model": ["net"], "k": [K]})
+    write_frame(models, folder / "models.parquet", schema_version=LABELS_VERSION)
     shares = pd.DataFrame([{"rule": "r2", "threshold": threshold, "family": ALL_FAMILIES}])
     write_frame(shares, folder / f"nulls_k{K}.parquet")
     prototypes = pd.DataFrame({"label": "on-centre", "r2": r2(threshold)})

@@ -19,6 +19,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.text import Text
 
 from kernelatlas import names
+from kernelatlas.clustering.reasons import COUNTS
 from kernelatlas.clustering.shares import shares_by_shape
 from kernelatlas.errors import KernelAtlasError
 from kernelatlas.figures import (
@@ -154,6 +155,8 @@ def family_tables(
                 for cluster, label in enumerate([*labels, names.DEGENERATE]):
                     found = 0 if cluster >= named else int(90 * parts[cluster])
                     row = {"label": label, "kernels": found + 1, "identified": found}
+                    why = "no_name" if cluster >= named else "too_far"
+                    row |= {name: int(name == why and label in labels) for name in COUNTS}
                     tables["composition"].append({**same, **place, **row})
                 rows = tables["composition"][-len(labels) - 1 :]
                 found, every = (sum(r[name] for r in rows) for name in ("identified", "kernels"))
@@ -238,7 +241,7 @@ def classified_figure(labels: tuple[str, ...] = NAMED, fitted: bool = True) -> D
             "k": 7,
             "label": label,
             "identified": label != "other",
-            "reason": "no name" if label == "other" else None,
+            "reason": names.NO_NAME if label == "other" else None,
             "degenerate": False,
             "rank": n // len(labels),
             "weights": kernel(label, 7, rng),
@@ -263,11 +266,13 @@ def models_figure(networks: int = 1, ks: tuple[int, ...] = (7,)) -> Drawn:
 def pca_figure() -> Drawn:
     rng = np.random.default_rng(2)
     labels = rng.choice(WITH_SHAPE, 200)
+    identified = rng.uniform(size=200) < 0.7
     scores = pd.DataFrame(
         {
             "model": "net",
             "label": labels,
-            "identified": rng.uniform(size=200) < 0.7,
+            "identified": identified,
+            "reason": np.where(identified, None, rng.choice(names.REASONS[1:], 200)),
             "pc1": rng.normal(size=200),
             "pc2": rng.normal(size=200),
             "pc3": rng.normal(size=200),
@@ -331,7 +336,17 @@ def dynamics_tables(
             for step, k in itertools.product(states, ks):
                 found = rng.dirichlet(np.ones(len(WITH_SHAPE))) * 1500 * step / 2200
                 rows = [
-                    {**known, "step": step, "k": k, "label": label, "kernels": 60, "identified": n}
+                    {
+                        **known,
+                        "step": step,
+                        "k": k,
+                        "label": label,
+                        "kernels": 60,
+                        "identified": n,
+                        "too_far": 60 - n,
+                        "no_name": 0,
+                        "seeds_disagree": 0,
+                    }
                     for label, n in zip(WITH_SHAPE, np.minimum(found.astype(int), 60), strict=True)
                 ]
                 tables["composition"] += rows
@@ -673,12 +688,15 @@ def test_shares_by_shape_counts_identified_degenerate_and_the_rest() -> None:
             "label": ["first-derivative 0°", "first-derivative 45°", "other", "degenerate"],
             "kernels": [40, 30, 20, 10],
             "identified": [35, 25, 0, 0],
+            "too_far": [5, 2, 4, 0],
+            "no_name": [0, 0, 16, 0],
+            "seeds_disagree": [0, 3, 0, 0],
         }
     )
     shares = shares_by_shape(composition, ["model"]).loc["net"]
     assert shares["first-derivative"] == pytest.approx(60)
     assert shares[names.DEGENERATE] == pytest.approx(10)
-    assert shares[style.NOT_IDENTIFIED] == pytest.approx(30)
+    assert shares[[*style.UNIDENTIFIED.values()]].tolist() == pytest.approx([11, 16, 3])
     assert shares.sum() == pytest.approx(100)
 
 

@@ -148,6 +148,15 @@ def test_a_kernel_is_shown_with_place_weights_label_codes_and_fit(shown, capsys)
     assert show(shown, capsys, "net", 0, 7) == text  # by the number of the layer
 
 
+def test_parameters_at_a_limit_of_the_search_are_named(shown, capsys):
+    fits = pd.read_parquet(shown / "fits/net.parquet")
+    reached = fits.loc[fits["at_limit"].notna()].iloc[0]
+    within = fits.loc[fits["at_limit"].isna() & ~fits["degenerate"]].iloc[0]
+    text = show(shown, capsys, "net", "dw", int(reached["channel"]))
+    assert f"at a limit   of the search, so no estimate: {reached['at_limit']}\n" in text
+    assert "at a limit" not in show(shown, capsys, "net", "dw", int(within["channel"]))
+
+
 def test_strides_are_shown_and_missing_fits_named(shown, capsys):
     text = show(shown, capsys, "loose", "a.dw", 0)
     assert "layer number 0, 7×7, stride 2\n" in text  # the tables know no family of it

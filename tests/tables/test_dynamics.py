@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 from test_network import RECIPE
 from test_tables import write
 
-from kernelatlas.clustering.shares import NOT_IDENTIFIED
+from kernelatlas.clustering.shares import UNIDENTIFIED
 from kernelatlas.errors import KernelAtlasError
 from kernelatlas.kernels.layer import Layer
 from kernelatlas.kernels.sizes import size_table_of_others
@@ -132,7 +132,8 @@ def test_shares_of_shapes_at_the_last_step_and_their_spread(labels):
     table = shape_shares(composition)
     share = table.set_index(["network", "shape"])["share"]
     assert share["a", ON] == 0.75
-    assert share["a", NOT_IDENTIFIED] == pytest.approx(0.25)
+    assert share["a", UNIDENTIFIED["too far"]] == pytest.approx(0.25)
+    assert share["a", UNIDENTIFIED["no name"]] == 0
     assert share["b", ON] == 0.5
     assert share["b", "degenerate"] == 0.5
     assert table.groupby("network")["share"].sum().to_list() == pytest.approx([1, 1, 1])

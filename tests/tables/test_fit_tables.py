@@ -5,6 +5,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 from independent import first_derivative, gaussian
+from matplotlib.text import Text
 
 from kernelatlas.clustering.labels import write_labels
 from kernelatlas.clustering.templates import bank, cross
@@ -14,6 +15,7 @@ from kernelatlas.figures import style
 from kernelatlas.kernels.layer import Layer
 from kernelatlas.kernels.table import write_kernels
 from kernelatlas.tables.fits import function_table
+from kernelatlas.tables.limits import limit_table
 
 AXIS = np.arange(5) - 2
 X, Y = np.meshgrid(AXIS, -AXIS)
@@ -119,17 +121,80 @@ def test_prototypes_that_are_templates_are_described(tmp_path):
         assert cosine**2 == pytest.approx(row.r2, abs=1e-3)
 
 
-def test_the_figure_shows_each_prototype_with_its_fit(tables, tmp_path):
+@pytest.fixture(scope="module")
+def limits(tables, tmp_path_factory):
+    """Fits at limits: those of the networks, and as nulls the same kernels once more."""
+    nulls = tmp_path_factory.mktemp("nulls") / "nulls.parquet"
+    own = pq.read_table(tables[1][0]).to_pandas().astype({"model": "str"})
+    own[own["k"] == 5].assign(null="white").to_parquet(nulls)
+    return limit_table(tables[1], nulls, MODELS, 5, 0.8)
+
+
+def test_fits_at_limits_are_counted_by_network_and_by_limit(tables, limits):
+    fits = pq.read_table(tables[1][0]).to_pandas()
+    fits = fits[(fits["k"] == 5) & ~fits["degenerate"]]
+    rows = limits[limits["model"] == "net"].set_index(["set", "function"])
+    reached = fits["at_limit"].notna()
+    assert 0 < reached.sum() < len(fits)
+    found = rows.loc[("trained", "selected")]
+    assert found["at_limit"] == reached.sum()
+    assert found["share"] == pytest.approx(reached.mean())
+    assert np.isnan(found["low"])  # of one layer there is no interval
+    described = fits["r2"] >= 0.8
+    assert rows.loc[("trained", "described"), "share"] == pytest.approx(reached[described].mean())
+    jets = fits["jet_at_limit_2"].notna().mean()
+    assert rows.loc[("trained", "jet 2"), "share"] == pytest.approx(jets)
+    # The nulls are the kernels of the network.
+    assert rows.loc[("white", "selected"), "share"] == found["share"]
+    each = limits[(limits["set"] == "trained") & (limits["limit"] != "any")]
+    for row in each.itertuples():
+        named = fits["at_limit"].map(lambda text, limit=row.limit: limit in str(text).split(", "))
+        of_function = fits["function"] == row.function
+        assert row.at_limit == (named & of_function).sum()
+        parameter = row.limit.split(" ")[1]
+        values = fits.loc[named & of_function, parameter]
+        np.testing.assert_allclose(values, row.value, rtol=2e-3, atol=2e-3)
+
+
+def test_functions_are_counted_with_those_at_a_limit(tables):
+    table = function_table(*tables, MODELS, 5, 0.8)
+    fits = pd.concat([pq.read_table(path).to_pandas() for path in tables[1]])
+    fits = fits[fits["k"] == 5]
+    assert table["at_limit"].sum() == fits["at_limit"].notna().sum()
+    both = fits["at_limit"].notna() & (fits["r2"] >= 0.8)
+    assert table["described_at_limit"].sum() == both.sum()
+    assert (table["described_at_limit"] <= table[["described", "at_limit"]].min(axis=1)).all()
+
+
+def words_of(pages) -> list[str]:
+    return [text.get_text() for page in pages for text in page.findobj(Text)]
+
+
+def test_the_figure_shows_each_prototype_with_its_fit(tables, limits, tmp_path):
     functions = function_table(*tables, MODELS, 5, 0.8)
     for name in ("one.png", "two.png"):
-        drawn = figure.draw(functions, prototypes(tmp_path), 0.8)
-        words = " ".join(ax.get_xlabel() for ax in drawn.axes)
+        drawn = figure.draw(functions, prototypes(tmp_path), limits, 0.8)
+        words = " ".join(ax.get_xlabel() for page in drawn for ax in page.axes)
         assert words.count("R²") == 4
         style.save(drawn, tmp_path / name)
     assert (tmp_path / "one.png").read_bytes() == (tmp_path / "two.png").read_bytes()
 
 
-def test_the_figure_of_networks_of_which_nothing_is_identified(tables, tmp_path):
+def test_the_figure_names_its_marks_and_marks_fits_at_a_limit(tables, limits, tmp_path):
+    table = prototypes(tmp_path)
+    table["form"] = ["discrete", "discrete", "continuous", "continuous"]
+    table["at_limit"] = ["least sigma", None, "greatest x", None]
+    functions = function_table(*tables, MODELS, 5, 0.8)
+    words = words_of(figure.draw(functions, table, limits, 0.8))
+    below = [word.split("\n")[1] for word in words if word.split("\n")[-1].startswith("R² ")]
+    marks = [word.lstrip("abcdefghijklmnopqrstuvwxyz ") for word in below]
+    assert marks == ["*†", "*", "†", ""]
+    assert any("* the discrete form" in word and "† a parameter" in word for word in words)
+    assert "a parameter at a limit" in words  # the hatch of described kernels
+    assert {"trained networks", "untrained networks", "white noise"} <= set(words)
+
+
+def test_the_figure_of_networks_of_which_nothing_is_identified(tables, limits, tmp_path):
     functions = function_table(*tables, MODELS, 5, 0.8).assign(identified=False)
-    drawn = figure.draw(functions, prototypes(tmp_path), 0.8)
-    assert any("no kernel is identified" in t.get_text() for ax in drawn.axes for t in ax.texts)
+    words = words_of(figure.draw(functions, prototypes(tmp_path), limits, 0.8))
+    assert any("no kernel is identified" in word for word in words)

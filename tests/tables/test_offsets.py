@@ -35,7 +35,9 @@ def texts(pages: list[Figure]) -> list[str]:
     return [text.get_text() for page in pages for text in page.findobj(Text)]
 
 
-def write_model(folder, name: str, k: int, x, y, label: str, r2=0.95, stride: int | None = 2):
+def write_model(
+    folder, name: str, k: int, x, y, label: str, r2=0.95, stride: int | None = 2, at_limit=None
+):
     """Write fits, labels and kernels of one layer with these offsets; return their paths."""
     n = len(x)
     weights = np.zeros((n, k, k), np.float32)
@@ -55,6 +57,7 @@ def write_model(folder, name: str, k: int, x, y, label: str, r2=0.95, stride: in
     )
     write_labels([labels[SCHEMA.names]], folder / f"{name}.labels", [0])
     fits = pd.DataFrame(keys).assign(shifted_x=x, shifted_y=y, shifted_r2=r2)
+    fits["shifted_at_limit"] = at_limit
     kinds = {"layer_index": "int16", "channel": "int32", "k": "int16"}
     fits.astype(kinds).to_parquet(folder / f"{name}.fits")
     return [folder / f"{name}.{what}" for what in ("fits", "labels", "kernels")]
@@ -124,9 +127,11 @@ def test_a_label_alone_says_something_of_the_offset(k: int) -> None:
 
 def test_poor_fits_and_far_offsets_are_not_counted(tmp_path) -> None:
     x, y, r2 = np.array([[0.0, 0, 0.9], [0.5, 0, 0.9], [0, 0, 0.7], [1.5, 0, 0.9]]).T
-    written = write_model(tmp_path, "net", 5, x, y, "off-cross", r2, stride=None)
+    limits = [None, "least sigma", "greatest sigma", "greatest x"]  # the third fits badly
+    written = write_model(tmp_path, "net", 5, x, y, "off-cross", r2, None, limits)
     offsets, layers, _, histogram = tables(written)
     row = offsets.iloc[0]
+    assert row["at_limit"] == layers.loc[0, "at_limit"] == 2
     assert row[["identified", "kernels", "near"]].tolist() == [4, 3, 2]
     assert row["share_centred"] == row["share_half_one"] == 0.5
     assert row["median_x"] == 0.5

@@ -8,12 +8,12 @@ import torch
 from kernelatlas.clustering.autoencoder import Autoencoder, Settings
 from kernelatlas.clustering.labels import SCHEMA, write_labels
 from kernelatlas.clustering.reasons import shares_by_reason
-from kernelatlas.clustering.shares import NOT_IDENTIFIED, shares_by_shape
+from kernelatlas.clustering.shares import UNIDENTIFIED, shares_by_shape
 from kernelatlas.clustering.templates import bank
 from kernelatlas.kernels.corpus import build_corpus, read_corpus, write_corpus
 from kernelatlas.kernels.layer import Layer
 from kernelatlas.kernels.table import write_kernels
-from kernelatlas.names import DEGENERATE, REASONS, SHAPES
+from kernelatlas.names import REASONS, SHAPES
 from kernelatlas.running.files import write_frame
 from kernelatlas.tables import pca
 from kernelatlas.tables.family import N_MEMBERS, cluster_shares, random_members
@@ -167,9 +167,13 @@ def test_composition(labels):
     assert list(shares) == list(REASONS)
     assert shares.loc[("b", 3)].tolist() == [25, 25, 25, 0]
     assert shares.loc[("a", 5)].tolist() == [0, 50, 0, 0]
+    parts = shares_by_shape(table, ["model", "k"])
+    np.testing.assert_allclose(parts.sum(axis=1), 100)
+    for reason, part in UNIDENTIFIED.items():
+        assert parts[part].tolist() == shares[reason].tolist()
+    identified = table.groupby(["model", "k"])[["identified", "kernels"]].sum()
     np.testing.assert_allclose(
-        shares.drop(columns=DEGENERATE).sum(axis=1),
-        shares_by_shape(table, ["model", "k"])[NOT_IDENTIFIED],
+        parts[[*SHAPES]].sum(axis=1), 100 * identified["identified"] / identified["kernels"]
     )
     found = {
         (row.model, row.k, row.layer, row.label): (row.kernels, row.identified)

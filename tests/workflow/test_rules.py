@@ -118,7 +118,8 @@ def test_every_figure_takes_what_its_rule_gives(rules):
         given = [*rule["input"], *set(rule["params"]) - OF_JOB]
         inspect.signature(draw).bind(**dict.fromkeys(given))
     modules = {path.stem for path in (ROOT / "workflow/kernelatlas/figures").glob("[a-z]*.py")}
-    assert modules - {"style", "classified"} == set(drawn)  # classified: `kernelatlas classify`
+    of_commands = {"classified", "compared", "one_kernel", "terminal"}  # `kernelatlas …`
+    assert modules - of_commands == set(drawn)
 
 
 def test_every_figure_draws_a_table_of_its_name_that_is_written_as_csv_too(rules):

@@ -191,6 +191,7 @@ use rule figure as figure_fits with:
     input:
         functions="<results>/tables/functions_k{k}.parquet",
         prototypes="<results>/tables/prototype_fits_k{k}.parquet",
+        limits="<results>/tables/limits_k{k}.parquet",
     output:
         **figures(
             "fits_k{k}",
@@ -244,6 +245,47 @@ use rule figure as figure_nulls with:
         rate=config["evidence"]["false_positives"],
     message:
         "Drawing the shares of {wildcards.k}x{wildcards.k} kernels beside the null models"
+
+
+use rule figure as figure_dissimilarities with:
+    input:
+        summary="<results>/tables/dissimilarities_k{k}.parquet",
+        bins="<results>/tables/dissimilarity_bins_k{k}.parquet",
+    output:
+        **figures(
+            "dissimilarities_k{k}",
+            "Evidence",
+            "dissimilarities",
+            of="evidence",
+            over={"k": fitted_sizes},
+        ),
+    pathvars:
+        name="figures/dissimilarities_k{k}",
+    params:
+        **draws("dissimilarities"),
+        k=size_of,
+    message:
+        "Drawing how dissimilar {wildcards.k}x{wildcards.k} kernels and nulls are from curves"
+
+
+use rule figure as figure_thresholds with:
+    input:
+        table="<results>/tables/thresholds_k{k}.parquet",
+    output:
+        **figures(
+            "thresholds_k{k}",
+            "Evidence",
+            "thresholds",
+            of="evidence",
+            over={"k": fitted_sizes},
+        ),
+    pathvars:
+        name="figures/thresholds_k{k}",
+    params:
+        **draws("thresholds"),
+        k=size_of,
+    message:
+        "Drawing the share of {wildcards.k}x{wildcards.k} kernels identified by threshold"
 
 
 use rule figure as figure_baselines with:

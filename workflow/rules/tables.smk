@@ -247,6 +247,26 @@ use rule short_job as tables_fits with:
         "Counting the analytic functions of {wildcards.k}x{wildcards.k} kernels"
 
 
+use rule short_job as tables_limits with:
+    input:
+        fits=expand("<results>/fits/{model}.parquet", model=MODELS),
+        nulls="<results>/nulls/k{k}.parquet",
+    output:
+        **tables(of="evidence", over={"k": fitted_sizes}, table="limits_k{k}"),
+    pathvars:
+        name="tables/limits_k{k}",
+    resources:
+        mem_mb=memory(900, 10),
+        runtime=minutes(2, 0.05),
+    params:
+        **runs("tables/tables_limits"),
+        models=EXPERIMENT.describe(MODELS),
+        k=size_of,
+        r2=config["evidence"]["r2"],
+    message:
+        "Counting the fits of {wildcards.k}x{wildcards.k} kernels that end at a limit"
+
+
 use rule short_job as tables_jet with:
     input:
         fits=expand("<results>/fits/{model}.parquet", model=MODELS),
@@ -291,6 +311,58 @@ use rule short_job as tables_nulls with:
         rate=config["evidence"]["false_positives"],
     message:
         "Comparing {wildcards.k}x{wildcards.k} kernels with the null models"
+
+
+use rule short_job as tables_dissimilarities with:
+    input:
+        labels=expand("<results>/labels/{model}.parquet", model=MODELS),
+        crossfit="<results>/crossfit/k{k}.parquet",
+        nulls="<results>/nulls/k{k}.parquet",
+    output:
+        **tables(
+            of="evidence",
+            over={"k": fitted_sizes},
+            summary="dissimilarities_k{k}",
+            bins="dissimilarity_bins_k{k}",
+        ),
+    pathvars:
+        name="tables/dissimilarities_k{k}",
+    resources:
+        mem_mb=memory(900, 10),
+        runtime=minutes(2, 0.05),
+    params:
+        **runs("tables/tables_dissimilarities"),
+        models=EXPERIMENT.describe(MODELS),
+        k=size_of,
+        thresholds=config["thresholds"],
+    message:
+        "Gathering the dissimilarities of {wildcards.k}x{wildcards.k} kernels and of the nulls"
+
+
+use rule short_job as tables_thresholds with:
+    input:
+        kernels=expand("<results>/kernels/{model}.parquet", model=MODELS),
+        crossfit="<results>/crossfit/k{k}.safetensors",
+        autoencoders=expand(
+            "<results>/autoencoders/k{{k}}_seed{seed}.safetensors",
+            seed=config["seeds"],
+        ),
+    output:
+        **tables("thresholds_k{k}", of="evidence", over={"k": fitted_sizes}),
+    pathvars:
+        name="tables/thresholds_k{k}",
+    resources:
+        mem_mb=memory(1500, 8),
+        runtime=minutes(5, 0.1),
+    params:
+        **runs("tables/tables_thresholds"),
+        models=EXPERIMENT.describe(MODELS),
+        k=size_of,
+        thresholds=config["thresholds"],
+        minimum_cosine=config["clusters"]["minimum_cosine"],
+        sample=config["evidence"]["sample"],
+    message:
+        "Counting the {wildcards.k}x{wildcards.k} kernels identified at other thresholds"
 
 
 use rule short_job as tables_baselines with:

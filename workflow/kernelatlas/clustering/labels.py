@@ -66,6 +66,8 @@ class Votes:
         Whether the first seed's point has a name other than "other".
     seed_shapes : ndarray of shape (n, seeds), int
         Index into `kernelatlas.names.SHAPES` of each seed's own name.
+    seed_cosines : ndarray of shape (n, seeds), float32
+        Of each seed's reconstruction and the template that is most similar to it.
     """
 
     names: Names
@@ -74,6 +76,7 @@ class Votes:
     codes: np.ndarray
     one_seed_named: np.ndarray
     seed_shapes: np.ndarray
+    seed_cosines: np.ndarray
 
     @property
     def dissimilarity(self) -> np.ndarray:
@@ -140,6 +143,7 @@ def vote(kernels: np.ndarray, curves: Sequence[Curve], minimum_cosine: float) ->
                 ),
                 one_seed_named=first[drawn[0].point],
                 seed_shapes=np.stack([a.shape for a in alone], axis=1),
+                seed_cosines=np.stack([a.cosine for a in alone], axis=1),
             )
         )
     return parts[0] if len(parts) == 1 else _joined(parts)

@@ -65,9 +65,6 @@ def composition(labels: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
 def shares_by_reason(composition: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     """Return per group the percentage of its kernels with each of `kernelatlas.names.REASONS`.
 
-    All but those of degenerate kernels add up to "not identified" of
-    `kernelatlas.clustering.shares.shares_by_shape`.
-
     Parameters
     ----------
     composition

@@ -1,13 +1,16 @@
-"""Shares of kernels by the shape that they are identified as."""
+"""Shares of kernels by the shape that they are identified as, or by why they are not."""
 
 from collections.abc import Sequence
 
 import pandas as pd
 
+from kernelatlas.clustering.reasons import COUNTS, shares_by_reason
 from kernelatlas.names import DEGENERATE, SHAPES, shape_of
 
 NOT_IDENTIFIED = "not identified"
-PARTS = (*SHAPES, DEGENERATE, NOT_IDENTIFIED)  # of all kernels, in the order of stacked bars
+UNIDENTIFIED = {reason: f"{NOT_IDENTIFIED}: {reason}" for reason in COUNTS.values()}
+# Of all kernels, in the order of stacked bars.
+PARTS = (*SHAPES, DEGENERATE, *UNIDENTIFIED.values())
 
 
 def shares_by_shape(composition: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
@@ -16,14 +19,21 @@ def shares_by_shape(composition: pd.DataFrame, by: Sequence[str]) -> pd.DataFram
     Parameters
     ----------
     composition
-        Columns `by`, label, kernels, identified.
+        Columns `by`, label, kernels, identified, and those of
+        `kernelatlas.clustering.reasons.COUNTS`.
     """
     shape = composition["label"].astype(str).map(shape_of)
-    counted = composition["identified"].where(shape != DEGENERATE, composition["kernels"])
     keys = [composition[name] for name in by]
     total = composition["kernels"].groupby(keys, observed=True).sum()
-    parts = pd.DataFrame(
-        {part: counted.where(shape == part, 0).groupby(keys, observed=True).sum() for part in PARTS}
+    counts = pd.DataFrame(
+        {
+            part: composition["identified"]
+            .where(shape == part, 0)
+            .groupby(keys, observed=True)
+            .sum()
+            for part in SHAPES
+        }
     )
-    parts[NOT_IDENTIFIED] = total - parts.sum(axis=1)
-    return 100 * parts.div(total.where(total > 0, 1), axis=0)
+    shares = 100 * counts.div(total.where(total > 0, 1), axis=0)
+    rest = shares_by_reason(composition, by).rename(columns=UNIDENTIFIED)
+    return pd.concat([shares, rest], axis=1)[list(PARTS)]

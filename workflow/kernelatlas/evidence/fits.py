@@ -48,7 +48,9 @@ SCHEMA = {
     "runner_up_r2": "float32",
     "other_form_r2": "float32",
     **dict.fromkeys(("amplitude", "offset", *PARAMETERS), "float32"),
+    "at_limit": "object",
     **dict.fromkeys(("shifted_x", "shifted_y", "shifted_r2"), "float32"),
+    "shifted_at_limit": "object",
     "degenerate": "bool",
 }
 
@@ -88,7 +90,9 @@ def fit(weights: np.ndarray, device: str | torch.device = "cpu") -> pd.DataFrame
         amplitude a (signed where its sign means something: a first derivative is turned by π
         instead) and offset b of w ≈ a·f + b, in the units of the weights; the parameters of
         `PARAMETERS`, in pixels and radians, empty where the function has no such parameter;
-        shifted_x, shifted_y and shifted_r2 of the best shifted Gaussian; degenerate. Degenerate
+        at_limit, the parameters that ended at a limit of the search, as
+        `kernelatlas.evidence.formulas.Search.at_limits` names them; shifted_x, shifted_y,
+        shifted_r2 and shifted_at_limit of the best shifted Gaussian; degenerate. Degenerate
         kernels have nothing else.
 
     Raises
@@ -137,10 +141,13 @@ def _fit_batch(raw: Tensor, k: int, known: dict[str, Function]) -> pd.DataFrame:
     shift, shift_cosine = _better_shift(fitted)
     values = torch.full((len(raw), len(PARAMETERS)), math.nan, device=device)
     amplitude = cosine[best, at]
+    at_limit = np.full(len(raw), None, dtype=object)
     for index, pair in enumerate(pairs):
         rows = best == index
-        columns_of = [PARAMETERS.index(name) for name in known[pair[0]].parameters]
-        values[rows.nonzero(), torch.tensor(columns_of, device=device)] = fitted[pair][0][rows]
+        function, parameters = known[pair[0]], fitted[pair][0][rows]
+        columns_of = [PARAMETERS.index(name) for name in function.parameters]
+        values[rows.nonzero(), torch.tensor(columns_of, device=device)] = parameters
+        at_limit[rows.cpu().numpy()] = function.at_limits(parameters)
     first = torch.isin(own[best], torch.tensor(FIRSTS, device=device))
     angle, phase = (values[:, PARAMETERS.index(name)] for name in ("angle", "phase"))
     half_turns = (angle / math.pi).floor()
@@ -165,6 +172,8 @@ def _fit_batch(raw: Tensor, k: int, known: dict[str, Function]) -> pd.DataFrame:
         function=named[best.cpu().numpy()],
         form=forms[best.cpu().numpy()],
         runner_up=named[second.cpu().numpy()],
+        at_limit=at_limit,
+        shifted_at_limit=known["shifted"].at_limits(shift),
     )
 
 

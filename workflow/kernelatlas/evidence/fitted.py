@@ -16,7 +16,8 @@ from kernelatlas.names import OTHER, SHAPES, shape_of
 from kernelatlas.running.files import write_parquet
 
 DICTIONARIES = (
-    "model", "layer", "function", "form", "runner_up", "fit_label", *jet.SUMS,
+    "model", "layer", "function", "form", "runner_up", "at_limit", "shifted_at_limit", "fit_label",
+    *jet.AT_LIMIT, *jet.SUMS, *jet.LIMITS,
 )  # fmt: skip
 SHAPED = tuple(shape for shape in SHAPES if shape != OTHER)
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -19,6 +20,9 @@ PARAMETERS = (
     "sigma", "ratio", "surround", "aspect", "frequency", "phase", "angle", "width", "x", "y",
 )  # fmt: skip
 SCALES = ("sigma", "ratio", "aspect", "width", "frequency")  # searched by their logarithms
+TOUCHING = (
+    1e-3  # distance from a limit, in pixels or logarithms: more than rounding, less than known
+)
 
 # Factors along y and along x, each (d, k, n), of the products that separable functions consist of.
 Factors = tuple[Tensor, Tensor]
@@ -183,6 +187,35 @@ class Search:
         values = searched.clone()
         values[self._scales] = values[self._scales].exp()
         return values
+
+    def at_limits(self, parameters: Tensor) -> np.ndarray:
+        """Name the parameters, (n, p), that ended at a limit of the search.
+
+        There R² grows only beyond the limit, or it is hardly changed by the parameter.
+
+        Returns
+        -------
+        ndarray of shape (n,), object
+            Such as `greatest sigma, least x`; None where every parameter is within its limits.
+        """
+        ends = torch.zeros(parameters.shape, dtype=torch.int8)
+        for at, (name, limits) in enumerate(zip(self.parameters, self.limits, strict=True)):
+            values = parameters[:, at].double().cpu()
+            for end, limit in zip((-1, 1), limits, strict=True):
+                away = (values / limit).log() if name in SCALES else values - limit
+                ends[away.abs() <= TOUCHING, at] = end
+        kinds, kind = np.unique(ends.numpy(), axis=0, return_inverse=True)
+        texts = np.empty(len(kinds), object)
+        texts[:] = [
+            ", ".join(
+                f"{'least' if end < 0 else 'greatest'} {name}"
+                for name, end in zip(self.parameters, row, strict=True)
+                if end
+            )
+            or None
+            for row in kinds
+        ]
+        return texts[kind.ravel()]
 
     def restore(self, searched: Tensor, closed: Tensor) -> Tensor:
         """Return parameters, (n, p), within their limits."""

@@ -49,13 +49,16 @@ PLACE = ("sigma", "x", "y")
 SEVEN, TEN = ("jet1", "hessian", "ridge", "edge"), ("jet2", "gauge")
 BEST = {"seven": SEVEN, "ten": TEN}  # sets of sums of as many numbers
 SUMS = tuple(f"{name}_sum" for name in BEST)
+LIMITS = tuple(f"{name}_at_limit" for name in BEST)
 LEFT = 1  # degrees of freedom that the selected order leaves, at least
 BATCH = 8192  # kernels at once, or fewer if they are large
 PART = 1024  # entries of a dictionary made at once, or fewer if kernels are large
 
 R2 = tuple(f"jet_r2_{order}" for order in ORDERS)
+AT_LIMIT = tuple(f"jet_at_limit_{order}" for order in ORDERS)
 ENERGIES = tuple(f"jet_energy_{part}" for part in ("gaussian", "laplacian", "first", "oriented"))
-SUMMARY = (*R2, "jet_order", *ENERGIES, "seven_r2", "ten_r2")  # what nulls are compared by
+# What nulls are compared by.
+SUMMARY = (*R2, *AT_LIMIT, "jet_order", *ENERGIES, "seven_r2", "ten_r2")
 
 
 def numbers(order: int) -> tuple[str, ...]:
@@ -65,11 +68,13 @@ def numbers(order: int) -> tuple[str, ...]:
 
 SCHEMA = {
     **dict.fromkeys(R2, "float32"),
+    **dict.fromkeys(AT_LIMIT, "object"),
     "jet_order": "Int8",
     **dict.fromkeys([*ENERGIES, "jet_direction", "jet_axis"], "float32"),
     **{name: "float32" for order in KEPT for name in numbers(order)},
     **{f"{name}{part}": kind for name in BEST
-       for part, kind in (("_sum", "object"), ("_r2", "float32"), ("", "object"))},
+       for part, kind in (("_sum", "object"), ("_r2", "float32"), ("_at_limit", "object"),
+                          ("", "object"))},
 }  # fmt: skip
 
 
@@ -191,9 +196,10 @@ def _fit_batch(raw: Tensor, k: int) -> pd.DataFrame:
     grid, units = _grid(k, raw.device), unit(raw.double())
     kernels = units.float()
     scale = (raw.double() - raw.double().mean(1, keepdim=True)).norm(dim=1)
-    found, r2 = {}, {}
+    found, r2, at_limit = {}, {}, {}
     for name, function in sums(k).items():
         place, _ = refine(kernels, function, grid, begin(kernels, k, name))
+        at_limit[name] = function.at_limits(place)
         coefficients = _coefficients(units, images(function, grid, place.T))
         stored = torch.cat([place, coefficients], 1).float()
         # Of what is stored: a sum may consist of large parts that nearly cancel.
@@ -207,12 +213,14 @@ def _fit_batch(raw: Tensor, k: int) -> pd.DataFrame:
     columns = {name: tensor.cpu().numpy() for name, tensor in table.items()}
     for order in KEPT:
         columns |= dict(zip(numbers(order), found[f"jet{order}"].T, strict=True))
+    columns |= {column: at_limit[name] for name, column in zip(jets, AT_LIMIT, strict=False)}
     lists = {}
     for name, members in BEST.items():
         every = torch.stack([r2[member] for member in members]).cpu().numpy()
         best, at = every.argmax(0), np.arange(len(raw))
         columns[f"{name}_sum"] = np.array(members, dtype=object)[best]
         columns[f"{name}_r2"] = every[best, at]
+        columns[f"{name}_at_limit"] = np.stack([at_limit[m] for m in members])[best, at]
         lists[name] = list(np.stack([found[member] for member in members])[best, at])
     return pd.DataFrame(columns).assign(**lists).reindex(columns=list(SCHEMA))
 

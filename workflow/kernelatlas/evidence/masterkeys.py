@@ -1,4 +1,4 @@
-"""Master keys: a few filters f such that almost every kernel is approximately a·f + b.
+"""Master keys: a few filters f, and how much of each kernel its best a·f + b explains.
 
 After arXiv 2509.11711: filters are sampled from the decoded curve, every kernel is approximated by
 its best a·f + b, and filters are removed one by one until `BEST` are left; then `AROUND` more

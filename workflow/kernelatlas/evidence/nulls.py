@@ -29,7 +29,7 @@ from kernelatlas.names import NULLS
 LAYER = KEY[:3]
 SEED = 0
 BLOCK = 16_384  # kernels at a time, of those whose moments are summed
-FITTED = ("function", "r2")  # columns of fits that the table has
+FITTED = ("function", "r2", "at_limit")  # columns of fits that the table has
 
 
 def products(weights: np.ndarray) -> np.ndarray:
@@ -70,6 +70,53 @@ def generate(name: str, weights: np.ndarray, target: np.ndarray, seed: Sequence[
     return noise.astype(np.float32)
 
 
+def drawn(
+    kernels: Sequence[str | Path], k: int, sample: int
+) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
+    """Draw the kernels of each null, network by network.
+
+    A network of fewer kernels than a kernel has weights takes the moments of all networks: its own
+    are those of these few kernels alone.
+
+    Parameters
+    ----------
+    kernels
+        Kernel tables of the trained models.
+    k
+        Side of the kernels.
+    sample
+        Largest number of trained kernels to generate nulls from; drawn at random.
+
+    Returns
+    -------
+    key : DataFrame
+        The layer of each trained kernel that is replaced, whether it is live, and k.
+    nulls : dict of ndarray of shape (n, k·k), float32
+        By name; not normalised.
+    """
+    # Tables are read twice, so that the kernels of one network at a time are in memory.
+    sums, sizes = np.zeros((k * k, k * k)), []
+    for path in kernels:
+        _, raw = _valid(path, k)
+        sums += products(raw)
+        sizes.append(len(raw))
+    chosen = sample_of(np.arange(sum(sizes)), sample, SEED)
+    keys: list[pd.DataFrame] = []
+    parts: dict[str, list[np.ndarray]] = {name: [] for name in NULLS}
+    for path, begin, n in zip(kernels, np.cumsum([0, *sizes]), sizes, strict=False):
+        mine = chosen[(chosen >= begin) & (chosen < begin + n)] - begin
+        if not len(mine):
+            continue
+        rows, raw = _valid(path, k)
+        target = products(raw) / n if n >= k * k else sums / sum(sizes)
+        seed = SEED, zlib.crc32(rows["model"].iloc[0].encode())
+        for name in NULLS:
+            parts[name].append(generate(name, raw[mine], target, seed))
+        keys.append(rows.iloc[mine].assign(live=live(raw[mine]), k=np.int16(k)))
+    nulls = {name: np.concatenate(noise) for name, noise in parts.items()}
+    return pd.concat(keys, ignore_index=True), nulls
+
+
 def null_table(
     kernels: Sequence[str | Path],
     crossfit: CrossFit,
@@ -79,21 +126,16 @@ def null_table(
 ) -> pd.DataFrame:
     """Label and fit the kernels of each null like those of networks.
 
-    A network of fewer kernels than a kernel has weights takes the moments of all networks: its own
-    are those of these few kernels alone.
-
     Parameters
     ----------
-    kernels
-        Kernel tables of the trained models.
+    kernels, sample
+        As `drawn` takes them.
     crossfit
         The curves that have not seen a fold.
     curves
         Of all kernels, one for each seed: they label what is in no fold.
     minimum_cosine
         As `kernelatlas.clustering.labels.vote` takes it.
-    sample
-        Largest number of trained kernels to generate nulls from; drawn at random.
 
     Returns
     -------
@@ -103,32 +145,11 @@ def null_table(
         table; the columns `FITTED` of the fit table, and
         `kernelatlas.evidence.jet.SUMMARY`.
     """
-    k = curves[0].k
-    # Tables are read twice, so that the kernels of one network at a time are in memory.
-    sums, sizes = np.zeros((k * k, k * k)), []
-    for path in kernels:
-        _, raw = _valid(path, k)
-        sums += products(raw)
-        sizes.append(len(raw))
-    chosen = sample_of(np.arange(sum(sizes)), sample, SEED)
-    keys: list[pd.DataFrame] = []
-    drawn: dict[str, list[np.ndarray]] = {name: [] for name in NULLS}
-    for path, begin, n in zip(kernels, np.cumsum([0, *sizes]), sizes, strict=False):
-        mine = chosen[(chosen >= begin) & (chosen < begin + n)] - begin
-        if not len(mine):
-            continue
-        rows, raw = _valid(path, k)
-        target = products(raw) / n if n >= k * k else sums / sum(sizes)
-        seed = SEED, zlib.crc32(rows["model"].iloc[0].encode())
-        for name in NULLS:
-            drawn[name].append(generate(name, raw[mine], target, seed))
-        keys.append(rows.iloc[mine].assign(live=live(raw[mine]), k=np.int16(k)))
-    key = pd.concat(keys, ignore_index=True)
+    key, nulls = drawn(kernels, curves[0].k, sample)
     fold = crossfit.fold_of(key)
     by_fold = {ANY: tuple(curves), **dict(enumerate(crossfit.curves))}
     parts = []
-    for name in NULLS:
-        noise = np.concatenate(drawn[name])
+    for name, noise in nulls.items():
         labels = labelled(normalise(noise), fold, by_fold, minimum_cosine)
         fitted = [fits.fit(noise)[list(FITTED)], jet.fit(noise)[list(jet.SUMMARY)]]
         parts.append(pd.concat([key.assign(null=name), labels, *fitted], axis=1))

@@ -83,6 +83,7 @@ def _caption(pictures: bool, seed: int | None) -> str:
         "several networks of one family their mean. To the right, the share identified with ± one "
         "standard deviation of the sample, and that of the same networks untrained. The "
         "autoencoders are those of the zoo."
+        + style.WHY
         + ("" if seed is None else " Labels are by vote of the seeds of the autoencoder.")
     )
 

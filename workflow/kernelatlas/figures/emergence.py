@@ -136,6 +136,7 @@ def _caption(states: pd.DataFrame, learned: bool, seed: int | None) -> str:
         "unrelated kernels would show, 1/(k² − 1)"
         + ("; the accuracy on held-out crops" if learned else "")
         + ". Bars: the kernels identified after each step, by shape."
+        + style.WHY
         + ("" if seed is None else " Labels are by vote of the seeds of the autoencoder.")
     )
 

@@ -112,6 +112,7 @@ def _caption(composition: pd.DataFrame, mixed: bool, controls: bool) -> str:
             if controls
             else ""
         )
+        + style.WHY
         + (" The number above a bar is the size k of its k×k kernels." if mixed else "")
     )
 

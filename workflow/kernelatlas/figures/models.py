@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from kernelatlas.clustering.reasons import COUNTS
 from kernelatlas.clustering.shares import shares_by_shape
 from kernelatlas.figures import style
 
@@ -94,7 +95,7 @@ def _rows(models: pd.DataFrame) -> pd.DataFrame:
 def _shares(models: pd.DataFrame, composition: pd.DataFrame) -> pd.DataFrame:
     """Return the percentages of `PARTS` by k, family and model; of controls together, without."""
     known = models[["model", "k", "family", "trained"]].drop_duplicates(["model", "k"])
-    here = composition[["model", "k", "label", "kernels", "identified"]].merge(
+    here = composition[["model", "k", "label", "kernels", "identified", *COUNTS]].merge(
         known, on=["model", "k"]
     )
     here = here.assign(model=here["model"].where(here["trained"], ""))
@@ -117,6 +118,7 @@ def _caption(models: pd.DataFrame, seed: int | None) -> str:
             "from the lowest to the highest of theirs."
         )
         + f" Percentages of fewer than {style.FEW} kernels are not drawn."
+        + style.WHY
         + ("" if seed is None else " Labels are by vote of the seeds of the autoencoder.")
     )
 

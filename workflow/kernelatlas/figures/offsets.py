@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 from kernelatlas.figures import style
 from kernelatlas.tables.offsets import CENTRED, EDGES, SHARES, TOGETHER
 
-PANEL, GAP, ROW = 1.1, 0.29, 1.12  # inches: side, between panels, under a panel
+PANEL, GAP, ROW = 1.1, 0.29, 1.24  # inches: side, between panels, under a panel
 LEFT, HEAD = 0.6, 0.85
 WORDS = {"centred": "no shift", "half_one": "½ in one axis", "half_both": "½ in both axes"}
 LINE = 0.125
@@ -109,8 +109,9 @@ def _panel(ax: Axes, bins: pd.DataFrame) -> None:
 
 def _numbers(ax: Axes, counted: pd.DataFrame, kernels: int) -> None:
     """Write below the panel how many kernels are on the lattice, and how many by chance."""
-    near = int(counted["near"].sum())
+    near, reached = (int(counted[name].sum()) for name in ("near", "at_limit"))
     lines = [(f"{style.count(kernels, 'kernel')}, {near:,} near", style.INK)]
+    lines.append((f"{reached:,} at a limit", style.INK))
     for share in SHARES if near >= style.FEW else ():
         # All strides together.
         found = (counted[f"share_{share}"].fillna(0) * counted["near"]).sum() / near
@@ -131,8 +132,9 @@ def _caption(r2: float) -> str:
         f"centre of which the fit has R² ≥ {r2:g}; strides together. Bins of a tenth of a pixel, "
         "darkness goes with the square root of their number. The boxes are the half-pixel "
         "lattice. Beneath: how many of the kernels are within 0.6 pixels of no shift along both "
-        "axes (near); of these, the share within a tenth of a pixel of its points and, in "
-        "brackets, what it would be by chance: for Gaussians of uniform random offsets up to 0.6 "
-        "pixels whose best template has this label. No percentages where fewer "
-        f"than {style.FEW} kernels are near."
+        "axes (near), and of how many the fit ended at a limit of the search (a centre 1.5 pixels "
+        "away, or the least or greatest width); of those near, the share within a tenth of a pixel "
+        "of its points and, in brackets, what it would be by chance: for Gaussians of uniform "
+        "random offsets up to 0.6 pixels whose best template has this label. No percentages where "
+        f"fewer than {style.FEW} kernels are near."
     )

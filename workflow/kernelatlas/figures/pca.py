@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from kernelatlas.figures import style
@@ -27,7 +28,7 @@ def draw(scores: pd.DataFrame, components: pd.DataFrame, kernels: int | None = N
     Parameters
     ----------
     scores
-        Columns label, identified, pc1, pc2, pc3.
+        Columns label, identified, reason, pc1, pc2, pc3.
     components
         Columns component (from 1), explained_variance_ratio, loading.
     kernels
@@ -39,8 +40,12 @@ def draw(scores: pd.DataFrame, components: pd.DataFrame, kernels: int | None = N
     ratio = 100 * components["explained_variance_ratio"].to_numpy(dtype=float)
     scores, every = _sample(scores), len(scores) if kernels is None else kernels
     labels = scores["label"].astype(str).map(shape_of)
-    parts = labels.where(scores["identified"].astype(bool), style.NOT_IDENTIFIED)
-    handles = style.part_handles(parts.unique())
+    why = scores["reason"].astype(object).map(style.UNIDENTIFIED)
+    parts = labels.where(scores["identified"].astype(bool), why)
+    present = [part for part in style.PARTS if (parts == part).any()]
+    rest = [part for part in present if part in style.UNIDENTIFIED.values()]
+    handles: list[Any] = style.part_handles(part for part in present if part not in rest)
+    handles += [Line2D([], [], label=part, **style.marker_style(part)) for part in rest]
     key = style.TITLE + style.legend_height(handles, style.LONG)
     height = key + OVER + SIDE + BOTTOM
     title = f"Principal components of {k}×{k} kernels"
@@ -80,16 +85,16 @@ def _caption(k: int, drawn: int, total: int) -> str:
         "third (with their shares of the variance), coloured by shape if they are identified. The "
         "images at the axes are the components themselves, with the sign of the end at which they "
         "stand (red positive, blue negative). Right: variance explained by each of the first "
-        f"{SHOWN} components and by "
-        "all up to it."
+        f"{SHOWN} components and by all up to it." + style.WHY
     )
 
 
 def _scatter(ax: Axes, x: pd.Series, y: pd.Series, parts: pd.Series) -> None:
-    rest = parts == style.NOT_IDENTIFIED
-    ax.scatter(x[rest], y[rest], s=5, facecolor="none", edgecolor=style.CONTROL, linewidth=0.4)
+    rest = parts.isin(style.UNIDENTIFIED.values())
+    for part in style.UNIDENTIFIED.values():
+        ax.plot(x[parts == part], y[parts == part], zorder=1, **style.marker_style(part))
     colours = [str(style.part_style(part)["facecolor"]) for part in parts[~rest]]
-    ax.scatter(x[~rest], y[~rest], s=8, c=colours, alpha=0.6, linewidth=0)
+    ax.scatter(x[~rest], y[~rest], s=8, c=colours, alpha=0.6, linewidth=0, zorder=2)
     for line in (ax.axhline, ax.axvline):
         line(0, color=style.CONTROL, linewidth=0.5, zorder=0)
     style.despine(ax)

@@ -59,7 +59,15 @@ def _caption(seeds: pd.DataFrame, seed: int | None) -> str:
         "a panel were trained by the same recipe from different seeds of their weights and of "
         "their crops. Each dot is a network; bars are means, with ± one standard deviation of the "
         "sample beside the dots and in the labels."
+        + style.WHY
         + ("" if seed is None else " Labels are by vote of the seeds of the autoencoder.")
+    )
+
+
+def _under(part: str) -> str:
+    """Return the name of a part in lines, to stand under its bar."""
+    return part.replace("-derivative", "\nderivative").replace(
+        "not identified: ", "not\nidentified:\n"
     )
 
 
@@ -81,7 +89,7 @@ def _panel(ax: Axes, rows: pd.DataFrame) -> None:
         ax.annotate(
             text, (place, top), (0, 4), textcoords="offset points", ha="center", size=style.SMALL
         )
-    ax.set_xticks(places, [part.replace("-derivative", "\nderivative") for part in present])
+    ax.set_xticks(places, [_under(part) for part in present])
     ax.tick_params(axis="x", length=0)
     ax.set(ylabel="kernels of the network, %", xlim=(-0.6, max(len(present), 4) - 0.4))
     ax.margins(y=0.15)

@@ -19,7 +19,7 @@ CONTENTS = {
     "clusters": "the shapes found, with prototypes, and the clusters without a name",
     "labels": "a row per kernel: codes, label, agreement, dissimilarity, identified or why not",
     "fits": "a row per kernel, in the same order: analytic function, parameters, R²",
-    "masterkeys": "a few filters f such that nearly every kernel is close to a·f + b",
+    "masterkeys": "a few filters f, chosen so that a·f + b explains much of the kernels",
     "tables": "kernels and shares by network and size; shares of nulls",
 }
 FOLDERS = tuple(CONTENTS)  # of a release
@@ -61,9 +61,10 @@ extracts them.
    ({thresholds}). A size between two sizes takes the threshold of the smaller one. `reason` tells
    why a kernel is not identified. The column `identified_one_seed` has the paper's rule, with the
    first seed alone.
-5. Eight analytic functions, each sampled from the continuous form and in the discrete
-   scale-space form, were fitted to every kernel as a·f + b; one was selected by an information
-   criterion. A fit with an R² of at least {r2} is called good.
+5. Twelve analytic functions (eight for 3×3), each sampled from the continuous form and in the
+   discrete scale-space form, were fitted to every kernel as a·f + b; one was selected by an
+   information criterion. A fit with an R² of at least {r2} is called good. `at_limit` names the
+   parameters that ended at a limit of the search: they are no estimates.
 6. Master keys come from points of the decoded curve by backward elimination: the filter whose
    removal lowers the mean R² least is removed, until few remain (after arXiv 2509.11711).
 

@@ -120,6 +120,8 @@ def _fit(kernel: Kernel) -> str:
     lines = [
         f"best fit       {fit['function']} ({fit['form']}), R² {fit['r2']:.3f}: {', '.join(own)}"
     ]
+    if fit.get("at_limit"):
+        lines.append(f"  at a limit   of the search, so no estimate: {fit['at_limit']}")
     if fit["fit_label"]:
         lines.append(f"  its name     {fit['fit_label']}")
     if fit["runner_up"]:

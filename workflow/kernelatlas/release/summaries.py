@@ -6,8 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from kernelatlas.clustering.reasons import COUNTS
-from kernelatlas.clustering.shares import NOT_IDENTIFIED
+from kernelatlas.clustering.shares import UNIDENTIFIED
 from kernelatlas.kernels.layer import Layer
 from kernelatlas.kernels.normalise import normalise
 from kernelatlas.names import DEGENERATE, SHAPES, shape_of
@@ -31,8 +30,8 @@ def shape_table(table: pd.DataFrame) -> pd.DataFrame:
     """
     shape = table["label"].astype(str).map(shape_of)
     failed = ~table["identified"] & ~table["degenerate"]
-    shape = shape.where(~failed, f"{NOT_IDENTIFIED}: " + table["reason"].astype(str))
-    order = [*SHAPES, *(f"{NOT_IDENTIFIED}: {reason}" for reason in COUNTS.values()), DEGENERATE]
+    shape = shape.where(~failed, table["reason"].astype(object).map(UNIDENTIFIED))
+    order = [*SHAPES, *UNIDENTIFIED.values(), DEGENERATE]
     groups = table.assign(shape=pd.Categorical(shape, order)).groupby(["k", "shape"], observed=True)
     measured: dict[str, Any] = {"kernels": ("channel", "size")}
     if "function" in table:

@@ -81,25 +81,30 @@ def function_table(
     -------
     DataFrame
         family, model, trained, k, label, identified, function, form, kernels, described,
+        at_limit (of which a parameter ended at a limit of the search), described_at_limit (both),
         agreeing (whose fitted function has the shape of the label), mean_r2,
         mean_gain (of R² over the function's other form).
     """
     known = pd.DataFrame(models, columns=["model", "family", "trained", "trained_on"])
-    columns = ["function", "form", "r2", "other_form_r2", "fit_label"]
+    columns = ["function", "form", "r2", "other_form_r2", "at_limit", "fit_label"]
     every = beside_fits(labels, fitted, ["label", "identified"], columns, k)
     every = every.assign(
         label=every["label"].astype(str),
         function=every["function"].astype(object).fillna(DEGENERATE),
         form=every["form"].astype(object).fillna(""),
         described=described(every["r2"], threshold),
+        at_limit=every["at_limit"].notna(),
         gain=every["r2"] - every["other_form_r2"],
         agreeing=agrees(every["label"], every["fit_label"]).fillna(False),
     ).merge(known, on="model")
+    every["described_at_limit"] = every["described"] & every["at_limit"]
     return (
         every.groupby([*MODEL, "label", "identified", "function", "form"], sort=True)
         .agg(
             kernels=("described", "size"),
             described=("described", "sum"),
+            at_limit=("at_limit", "sum"),
+            described_at_limit=("described_at_limit", "sum"),
             agreeing=("agreeing", "sum"),
             mean_r2=("r2", "mean"),
             mean_gain=("gain", "mean"),

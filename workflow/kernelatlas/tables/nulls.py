@@ -120,7 +120,7 @@ def null_shares(kernels: pd.DataFrame, threshold: float, r2: float, rate: float)
         A row for each network or group of them, set and rule; see results/README.md.
     """
     rows = []
-    for family, model, group in _groups(kernels):
+    for family, model, group in groups(kernels):
         sets = {
             str(name): Part(part.reset_index(drop=True))
             for name, part in group.groupby("set", observed=True)
@@ -135,7 +135,7 @@ def null_shares(kernels: pd.DataFrame, threshold: float, r2: float, rate: float)
     return table.astype({**numbers, "distinguishable": "boolean"})
 
 
-def _groups(kernels: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
+def groups(kernels: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
     """Yield family, model and kernels of each trained network, each family, and all."""
     trained = kernels.loc[kernels["set"] == TRAINED, ["family", "model"]].drop_duplicates()
     for family, models in trained.groupby("family", observed=True):

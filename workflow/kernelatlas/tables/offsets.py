@@ -29,7 +29,7 @@ EXPECTED = ("expected_x", "expected_y")
 OF_MAP = ("stride", "height", "width", *EXPECTED)
 LAYER_COLUMNS = [
     *("family", "model", "k", "layer_index", "layer", "stride", "height", "width", *EXPECTED),
-    *("kernels", "squares", "share_squares", "low", "high", "centred"),
+    *("kernels", "squares", "share_squares", "low", "high", "centred", "at_limit"),
     *("median_x", "x_low", "x_high", "median_y", "y_low", "y_high", "squares_x", "squares_y"),
 ]
 STRIDE_COLUMNS = [
@@ -103,11 +103,13 @@ def read_offsets(
     """Return the kernels of one model.
 
     Columns k, layer_index, layer, channel, label, centred (identified as a label with a centre), x,
-    y, r2, stride, and of its map height, width, expected_x, expected_y; empty where unknown.
+    y, r2, at_limit (whether a parameter of the fit ended at a limit of the search), stride, and of
+    its map height, width, expected_x, expected_y; empty where unknown.
     """
-    known = ["shifted_x", "shifted_y", "shifted_r2"]
+    known = ["shifted_x", "shifted_y", "shifted_r2", "shifted_at_limit"]
     frame = beside_fits([labels], [fits], ["layer", "label", "identified"], known)
-    frame = frame.rename(columns=dict(zip(known, ("x", "y", "r2"), strict=True)))
+    frame = frame.rename(columns=dict(zip(known, ("x", "y", "r2", "at_limit"), strict=True)))
+    frame["at_limit"] = frame["at_limit"].notna()
     frame["centred"] = frame["identified"] & frame["label"].isin(CENTRED)
     frame = frame.astype({"layer": "str", "label": "str"})
     strides = pd.read_parquet(kernels, columns=["layer_index", "stride"]).drop_duplicates()
@@ -146,6 +148,7 @@ def layer_moves(kernels: pd.DataFrame) -> pd.DataFrame:
         row = dict(zip(by, key, strict=True))
         row |= {"kernels": len(group), "squares": int(squares.sum())}
         row |= {"share_squares": squares.mean(), "low": low, "high": high, "centred": len(found)}
+        row["at_limit"] = int(found["at_limit"].sum())
         for axis in ("x", "y"):
             row[f"{axis}_low"], row[f"{axis}_high"] = median_interval(found[axis])
             row |= {f"median_{axis}": found[axis].median()}
@@ -264,17 +267,21 @@ def _describe(rows: pd.DataFrame, by: list[str]) -> pd.DataFrame:
     values = rows[by].assign(
         label=pd.Categorical(rows["label"], [*CENTRED, TOGETHER]),
         fitted=rows["fitted"],
+        at_limit=rows["fitted"] & rows["at_limit"],
         near=near,
         x=size["x"].where(rows["fitted"]),
         y=size["y"].where(rows["fitted"]),
         **{f"share_{share}": shares[share].where(near) for share in SHARES},
     )
     groups = values.groupby(by, observed=True, dropna=False, sort=True)
-    sums = {"identified": ("fitted", "size"), "kernels": ("fitted", "sum"), "near": ("near", "sum")}
+    sums = {"identified": ("fitted", "size")}
+    counted = {"kernels": "fitted", "at_limit": "at_limit", "near": "near"}
+    sums |= {name: (of, "sum") for name, of in counted.items()}
     medians = {"median_x": ("x", "median"), "median_y": ("y", "median")}
     means = {f"share_{share}": (f"share_{share}", "mean") for share in SHARES}
     table = groups.agg(**sums, **medians, **means).reset_index()
-    return table.astype({"label": "str", "kernels": "int64", "near": "int64"})
+    counts = dict.fromkeys(("kernels", "at_limit", "near"), "int64")
+    return table.astype({"label": "str", **counts})
 
 
 def _histogram(rows: pd.DataFrame) -> pd.DataFrame:

@@ -1,10 +1,12 @@
 """Shared by all figures, which take everything from here by one name, `style`."""
 
-from kernelatlas.clustering.shares import NOT_IDENTIFIED, PARTS
+from kernelatlas.clustering.shares import PARTS, UNIDENTIFIED
 from kernelatlas.figures.style.looks import (
+    WHY,
     control_style,
     despine,
     legend,
+    marker_style,
     palette,
     part_handles,
     part_style,
@@ -82,11 +84,12 @@ __all__ = [
     "LONG",
     "MARGIN",
     "NORMAL",
-    "NOT_IDENTIFIED",
     "PARTS",
     "SHORT",
     "SMALL",
     "TITLE",
+    "UNIDENTIFIED",
+    "WHY",
     "axes_at",
     "caption",
     "caption_height",
@@ -101,6 +104,7 @@ __all__ = [
     "legend_above",
     "legend_height",
     "listed",
+    "marker_style",
     "new_figure",
     "numbered",
     "palette",

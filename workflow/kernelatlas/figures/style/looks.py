@@ -10,9 +10,9 @@ from matplotlib.figure import Figure
 from matplotlib.legend import Legend
 from matplotlib.patches import Patch
 
-from kernelatlas.clustering.shares import NOT_IDENTIFIED, PARTS
+from kernelatlas.clustering.shares import PARTS, UNIDENTIFIED
 from kernelatlas.figures.style.theme import FAINT, GRID, INK
-from kernelatlas.names import DEGENERATE, shape_of
+from kernelatlas.names import DEGENERATE, NO_NAME, OTHER, SEEDS_DISAGREE, TOO_FAR, shape_of
 
 # After Okabe and Ito: the "on" kind of a shape is dark, the "off" kind light.
 _COLOURS = {
@@ -24,11 +24,27 @@ _COLOURS = {
     "off-square": "#35AD80",
     "first-derivative": "#B0508C",
     "second-derivative": "#F0E442",
-    "other": "#D2D2D2",
+    OTHER: "#D2D2D2",
     DEGENERATE: "#3A3A3A",
-    NOT_IDENTIFIED: "#FAFAFA",
+    # What is not identified is light: white where it is too far, dotted where seeds disagree.
+    UNIDENTIFIED[TOO_FAR]: "#FAFAFA",
+    UNIDENTIFIED[NO_NAME]: "#D2D2D2",
+    UNIDENTIFIED[SEEDS_DISAGREE]: "#F0F0F0",
 }
-_HATCHES = {DEGENERATE: "////"}
+_HATCHES = {DEGENERATE: "////", UNIDENTIFIED[SEEDS_DISAGREE]: "......"}
+# Of single kernels that are not identified, by reason.
+_MARKERS = {
+    UNIDENTIFIED[TOO_FAR]: "o",
+    UNIDENTIFIED[NO_NAME]: "+",
+    UNIDENTIFIED[SEEDS_DISAGREE]: "x",
+}
+
+
+# For captions of figures that show why kernels are not identified.
+WHY = (
+    " Of kernels that are not identified the first reason is given that holds: they are too far "
+    "from their reconstruction, it has no name, or the seeds disagree on its shape."
+)
 
 
 def palette(labels: Iterable[str]) -> dict[str, str]:
@@ -41,8 +57,20 @@ def part_style(part: str) -> dict[str, Any]:
     return {
         "facecolor": _COLOURS[part],
         "hatch": _HATCHES.get(part),
-        "edgecolor": FAINT if part in (NOT_IDENTIFIED, DEGENERATE) else "white",
+        "edgecolor": FAINT if part in (DEGENERATE, *UNIDENTIFIED.values()) else "white",
         "linewidth": 0.4,
+    }
+
+
+def marker_style(part: str) -> dict[str, Any]:
+    """Return the properties of the marker of a single kernel of a part that is not identified."""
+    return {
+        "marker": _MARKERS[part],
+        "markersize": 3.2,
+        "markerfacecolor": "none",
+        "markeredgecolor": FAINT,
+        "markeredgewidth": 0.5,
+        "linestyle": "",
     }
 
 

@@ -1,0 +1,231 @@
+"""How the share identified depends on its two thresholds, for trained kernels and nulls.
+
+A kernel is identified if 1 − cos to its reconstruction is below a threshold, and if the most
+similar template of the reconstruction has at least a minimum cosine (and most seeds agree on the
+shape, which no number decides). Both numbers are choices. Here every pair of a grid is counted,
+with the same curves, cross-fitted, as in the table of nulls.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from kernelatlas.clustering.curve import Curve
+from kernelatlas.clustering.labels import Votes, vote
+from kernelatlas.evidence.crossfit import ANY, CrossFit
+from kernelatlas.evidence.intervals import Estimate, share
+from kernelatlas.evidence.nulls import LAYER, drawn
+from kernelatlas.kernels.blocks import at_once
+from kernelatlas.kernels.normalise import normalise
+from kernelatlas.kernels.table import read_square
+from kernelatlas.names import ALL_FAMILIES, NULLS, TRAINED, UNTRAINED
+
+THRESHOLDS = tuple(np.arange(0.02, 0.601, 0.02).round(2).tolist())
+COSINES = tuple(np.arange(0.5, 0.951, 0.05).round(2).tolist())
+BLOCK = 65_536  # kernels whose votes are in memory, or fewer if they are large
+EXCESS = ("excess", "excess_low", "excess_high")
+COLUMNS = (
+    *("family", "set", "k", "threshold", "minimum_cosine", "in_use", "kernels", "layers"),
+    *("share", "low", "high", *EXCESS),
+)
+
+
+@dataclass
+class Counts:
+    """How many kernels of a set are identified at each pair of thresholds.
+
+    Attributes
+    ----------
+    models : list of str
+        Of each layer.
+    sizes : list of int
+        Kernels of each layer, degenerate ones included.
+    hits : list of ndarray of shape (thresholds, cosines)
+        Of each layer.
+    alone : list of ndarray of shape (seeds, thresholds, cosines)
+        The same by each seed alone.
+    """
+
+    models: list[str]
+    sizes: list[int]
+    hits: list[np.ndarray]
+    alone: list[np.ndarray]
+
+    def of(self, models: Sequence[str]) -> tuple[Estimate, np.ndarray] | None:
+        """Return the shares of these models over layers, and those by each seed alone."""
+        rows = [at for at, model in enumerate(self.models) if model in models]
+        if not rows:
+            return None
+        sizes = np.array(self.sizes)[rows]
+        found = share(np.stack([self.hits[at] for at in rows], -1), sizes)
+        alone = np.sum([self.alone[at] for at in rows], axis=0) / sizes.sum()
+        return found, np.moveaxis(alone, 0, -1)
+
+    def layers(self, models: Sequence[str]) -> list[int]:
+        """Return the sizes of the layers of these models."""
+        return [n for model, n in zip(self.models, self.sizes, strict=True) if model in models]
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Pairs of thresholds, among them those in use."""
+
+    thresholds: tuple[float, ...]
+    cosines: tuple[float, ...]
+
+    @classmethod
+    def about(cls, threshold: float, minimum_cosine: float) -> "Grid":
+        """Return the grid of this module with two more values."""
+        return cls(
+            tuple(sorted({*THRESHOLDS, threshold})), tuple(sorted({*COSINES, minimum_cosine}))
+        )
+
+    def count(self, dissimilarity: np.ndarray, cosine: np.ndarray) -> np.ndarray:
+        """Count values below each threshold that have at least each cosine.
+
+        Parameters
+        ----------
+        dissimilarity, cosine : ndarray of shape (n,), float32
+            Both are compared in single precision, in which tables keep them.
+
+        Returns
+        -------
+        ndarray of shape (thresholds, cosines)
+        """
+        limits, least = (np.array(v, np.float32) for v in (self.thresholds, self.cosines))
+        row = np.searchsorted(limits, dissimilarity, side="right")  # the first one above
+        column = np.searchsorted(least, cosine, side="right")  # how many it reaches
+        counts = np.zeros((len(limits) + 1, len(least) + 1))
+        np.add.at(counts, (row, column), 1)
+        below = counts.cumsum(axis=0)[:-1]
+        return below[:, ::-1].cumsum(axis=1)[:, ::-1][:, 1:]
+
+
+def sensitivity_table(
+    kernels: Sequence[str | Path],
+    crossfit: CrossFit,
+    curves: Sequence[Curve],
+    models: Sequence[Sequence],
+    in_use: tuple[float, float],
+    sample: int,
+) -> pd.DataFrame:
+    """Return the share identified at each pair of thresholds, and its excess over each null.
+
+    Parameters
+    ----------
+    kernels
+        Kernel tables of `models`, in their order.
+    crossfit, curves
+        As `kernelatlas.evidence.nulls.null_table` takes them.
+    models
+        name, family, trained and training data of the zoo's models.
+    in_use
+        The threshold of the dissimilarity and the minimum cosine of a name in the config.
+    sample
+        As `kernelatlas.evidence.nulls.drawn` takes it.
+
+    Returns
+    -------
+    DataFrame
+        A row for each family (and all together), set and pair of thresholds; see
+        results/README.md. Trained kernels have no share where no curve is left that has not seen
+        them.
+    """
+    grid, k = Grid.about(*in_use), curves[0].k
+    by_fold = {ANY: tuple(curves), **dict(enumerate(crossfit.curves))}
+    sets = {name: Counts([], [], [], []) for name in (TRAINED, UNTRAINED, *NULLS)}
+    trained = []
+    for path, (_, _, is_trained, _) in zip(kernels, models, strict=True):
+        rows, raw = read_square(path, k)
+        valid = ~rows["degenerate"].to_numpy()
+        key = rows[LAYER].astype({"model": "str"})
+        if is_trained:
+            trained.append(path)
+        if len(key) and not (is_trained and crossfit.folds.empty):
+            fold = crossfit.fold_of(key) if is_trained else np.full(len(key), ANY)
+            counts = sets[TRAINED if is_trained else UNTRAINED]
+            _add(counts, key, raw, valid, fold, by_fold, grid)
+    key, nulls = drawn(trained, k, sample)
+    fold = crossfit.fold_of(key)
+    for name, noise in nulls.items():
+        _add(sets[name], key, noise, np.ones(len(key), bool), fold, by_fold, grid)
+    families: dict[str, list[str]] = {}
+    for name, family, *_ in models:
+        families.setdefault(family, []).append(name)
+    groups = {ALL_FAMILIES: [name for name, *_ in models], **families}
+    parts = [
+        part.assign(family=family, k=k)
+        for family, names in groups.items()
+        for part in _rows(sets, names, grid)
+    ]
+    table = pd.concat(parts, ignore_index=True).reindex(columns=list(COLUMNS))
+    here = (table["threshold"] == in_use[0]) & (table["minimum_cosine"] == in_use[1])
+    return table.assign(in_use=here)
+
+
+def _add(
+    counts: Counts,
+    key: pd.DataFrame,
+    raw: np.ndarray,
+    valid: np.ndarray,
+    fold: np.ndarray,
+    curves: Mapping[int, Sequence[Curve]],
+    grid: Grid,
+) -> None:
+    """Count the kernels of each layer."""
+    layers = key.groupby(["model", "layer_index"], sort=False).ngroup().to_numpy()
+    for layer in range(layers.max() + 1):
+        rows = np.flatnonzero(layers == layer)
+        hits = np.zeros((len(grid.thresholds), len(grid.cosines)))
+        alone = np.zeros((len(curves[ANY]), *hits.shape))
+        for votes in _votes(raw[rows[valid[rows]]], fold[rows[0]], curves):
+            agreed = votes.agreement > 0.5
+            hits += grid.count(votes.dissimilarity[agreed], votes.names.cosine[agreed])
+            for seed, own in enumerate(alone):
+                own += grid.count(votes.dissimilarities[:, seed], votes.seed_cosines[:, seed])
+        counts.models.append(str(key["model"].iloc[rows[0]]))
+        counts.sizes.append(len(rows))
+        counts.hits.append(hits)
+        counts.alone.append(alone)
+
+
+def _votes(raw: np.ndarray, fold: int, curves: Mapping[int, Sequence[Curve]]) -> Iterator[Votes]:
+    step = at_once(raw.shape[1], BLOCK)
+    for begin in range(0, len(raw), step):
+        yield vote(normalise(raw[begin : begin + step]), curves[fold], -1)
+
+
+def _rows(sets: Mapping[str, Counts], models: Sequence[str], grid: Grid) -> Iterator[pd.DataFrame]:
+    """Yield the rows of each set of these models."""
+    thresholds, cosines = (
+        v.ravel() for v in np.meshgrid(grid.thresholds, grid.cosines, indexing="ij")
+    )
+    trained = sets[TRAINED].of(models)
+    for name, counts in sets.items():
+        found = counts.of(models)
+        if found is None:
+            continue
+        of_layers, alone = found
+        estimate = of_layers.over_seeds(alone).within(0, 1)
+        sizes = counts.layers(models)
+        columns = {
+            "share": estimate.value,
+            "low": estimate.low,
+            "high": estimate.high,
+        }
+        if trained is not None and name != TRAINED:
+            excess = trained[0].minus(of_layers).over_seeds(trained[1] - alone).within(-1, 1)
+            columns |= dict(zip(EXCESS, (excess.value, excess.low, excess.high), strict=True))
+        yield pd.DataFrame(
+            {
+                "set": name,
+                "threshold": thresholds,
+                "minimum_cosine": cosines,
+                "kernels": sum(sizes),
+                "layers": len(sizes),
+                **{name: values.ravel() for name, values in columns.items()},
+            }
+        )

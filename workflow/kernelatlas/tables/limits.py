@@ -1,0 +1,127 @@
+"""Fits whose parameters ended at a limit of the search: trained kernels beside the nulls."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from kernelatlas.evidence.described import described
+from kernelatlas.evidence.functions import functions
+from kernelatlas.evidence.intervals import share
+from kernelatlas.evidence.jet import AT_LIMIT, ORDERS, R2
+from kernelatlas.names import ALL_FAMILIES, ALL_NETWORKS, TRAINED, UNTRAINED
+from kernelatlas.tables.compared import LAYER, SETS
+from kernelatlas.tables.nulls import groups
+
+SELECTED, DESCRIBED, ANY = "selected", "described", "any"
+# What was fitted, with its columns of the limits and of R².
+FITTED = {
+    SELECTED: ("at_limit", "r2"),
+    DESCRIBED: ("at_limit", "r2"),
+    **{f"jet {order}": (AT_LIMIT[order], R2[order]) for order in ORDERS},
+}
+COLUMNS = (
+    *("family", "model", "set", "k", "function", "limit", "value", "kernels", "layers"),
+    *("at_limit", "share", "low", "high", "mean_r2"),
+)
+
+
+def limit_table(
+    fits: Sequence[str | Path],
+    nulls: str | Path,
+    models: Sequence[Sequence],
+    k: int,
+    threshold: float,
+) -> pd.DataFrame:
+    """Count the fits of a size that ended at a limit, by set and network, and by limit.
+
+    Parameters
+    ----------
+    fits
+        Fit tables of the zoo's models.
+    nulls
+        Table of the null kernels of this size.
+    models
+        name, family, trained and training data of the zoo's models.
+    threshold
+        Of `described`.
+
+    Returns
+    -------
+    DataFrame
+        For the selected functions, those that describe their kernels, and the jets of each order a
+        row for each set of each network, of each family and of all together; of all together also
+        one for each limit of each selected function. Columns as in results/README.md. Degenerate
+        kernels are left out.
+    """
+    kernels = _gather(fits, nulls, models, k)
+    rows = []
+    for family, model, group in groups(kernels):
+        for name in SETS:
+            own = group[group["set"] == name]
+            if own.empty:
+                continue
+            same = {"family": family, "model": model, "set": name, "k": k, "limit": ANY}
+            for fitted, (limit, r2) in FITTED.items():
+                part = own[described(own["r2"], threshold)] if fitted == DESCRIBED else own
+                if len(part) and part[r2].notna().all():
+                    counted = _count(part, part[limit].notna().to_numpy(), r2)
+                    rows.append(same | {"function": fitted} | counted)
+            if (family, model) == (ALL_FAMILIES, ALL_NETWORKS):
+                rows += [same | row for row in _by_limit(own, k)]
+    return pd.DataFrame(rows).reindex(columns=list(COLUMNS))
+
+
+def _gather(
+    fits: Sequence[str | Path], nulls: str | Path, models: Sequence[Sequence], k: int
+) -> pd.DataFrame:
+    known = {name: (family, trained) for name, family, trained, _ in models}
+    columns = [*LAYER, "function", *dict.fromkeys(sum(FITTED.values(), ()))]
+    size = [("k", "==", k)]
+    real = pd.concat([pd.read_parquet(path, columns=columns, filters=size) for path in fits])
+    real = real.astype({"model": "str"})
+    real["set"] = real["model"].map(lambda name: TRAINED if known[name][1] else UNTRAINED)
+    chance = pd.read_parquet(nulls, columns=["null", *columns]).rename(columns={"null": "set"})
+    every = pd.concat([real, chance.astype({"model": "str"})], ignore_index=True)
+    every = every[every["r2"].notna()]
+    return every.assign(
+        family=every["model"].map(lambda name: known[name][0]),
+        function=every["function"].astype(str),
+        layer=every.groupby(LAYER, sort=False).ngroup(),
+    )
+
+
+def _by_limit(kernels: pd.DataFrame, k: int) -> list[dict[str, Any]]:
+    """Return a row for each limit of each function at which fits ended."""
+    rows = []
+    code, texts = pd.factorize(kernels["at_limit"].astype(object).fillna("").astype(str))
+    named = [text.split(", ") for text in texts]
+    for name, function in functions(k).items():
+        of_function = (kernels["function"] == name).to_numpy()
+        for parameter, ends in zip(function.parameters, function.limits, strict=True):
+            for word, value in zip(("least", "greatest"), ends, strict=True):
+                limit = f"{word} {parameter}"
+                there = np.array([limit in names for names in named])[code] & of_function
+                if there.any():
+                    row = {"function": name, "limit": limit, "value": value}
+                    rows.append(row | _count(kernels, there, "r2"))
+    return rows
+
+
+def _count(kernels: pd.DataFrame, there: np.ndarray, r2: str) -> dict[str, Any]:
+    """Return how many kernels are there, their share with its 95 % interval, and their mean R²."""
+    layer = kernels["layer"].to_numpy()
+    sizes = np.bincount(layer)
+    sizes, hits = sizes[sizes > 0], np.bincount(layer, there, minlength=len(sizes))[sizes > 0]
+    found = share(hits, sizes)
+    return {
+        "kernels": len(kernels),
+        "layers": len(sizes),
+        "at_limit": int(there.sum()),
+        "share": float(found.value),
+        "low": float(found.low),
+        "high": float(found.high),
+        "mean_r2": float(kernels.loc[there, r2].mean()),
+    }
