@@ -34,6 +34,7 @@ from huggingface_hub.utils import build_hf_headers
 
 from kernelatlas import __version__
 from kernelatlas.errors import KernelAtlasError
+from kernelatlas.running.progress import Progress
 from kernelatlas.sources.checkpoints import read_layers, read_shard, read_tensors
 from kernelatlas.sources.ranges import (
     BROKEN,
@@ -326,8 +327,12 @@ def _download(url: str, file: BinaryIO) -> None:
     file.truncate()
     with stream(url, HEADERS, retry_on_status_codes=(408, 429)) as response:
         response.raise_for_status()
-        for chunk in chunks(response.iter_bytes()):
-            file.write(chunk)
+        announced = response.headers.get("content-length", "")
+        size = int(announced) if announced.isdecimal() else 0
+        with Progress(public(url), size / 1e6, "MB") as progress:
+            for chunk in chunks(response.iter_bytes()):
+                file.write(chunk)
+                progress.advance(len(chunk) / 1e6)
 
 
 def _patiently(label: str, download: Callable[[], T]) -> T:

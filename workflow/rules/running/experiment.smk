@@ -1,7 +1,8 @@
 import time
 
-from kernelatlas.running.upgrade import outdated
 from kernelatlas.running.slurm import errors_in, refuse_orphans
+from kernelatlas.running.together import lead
+from kernelatlas.running.upgrade import outdated
 from kernelatlas.sources.experiment import Experiment
 
 # As profiles/slurm says.
@@ -35,13 +36,15 @@ onstart:
         )
     except KernelAtlasError as error:
         stop(error)
+    # A cluster ends its jobs itself.
+    if workflow.executor_plugin.common_settings.local_exec:
+        lead()
 
 
-# Jobs on this machine have already printed their errors.
+# Each once more: they may be many lines above.
 onerror:
-    if not workflow.executor_plugin.common_settings.local_exec:
-        for line in errors_in([f"{RESULTS}/logs", SLURM_LOGS], STARTED):
-            logger.error(line)
+    for line in errors_in([f"{RESULTS}/logs", SLURM_LOGS], STARTED):
+        logger.error(line)
 
 
 MODELS, DYNAMICS = list(EXPERIMENT.zoo), list(EXPERIMENT.dynamics)
