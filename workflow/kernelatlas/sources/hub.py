@@ -235,7 +235,8 @@ def _read_repository(
         except RangesIgnoredError as reason:
             log.info("%s: %s; downloading it whole into the hub's cache", label, reason)
         # By revision, not by commit, so that the cache keeps what `main` was.
-        download = partial(hf_hub_download, repo, filename, revision=revision, **LIBRARY)
+        told = {"tqdm_class": _Downloaded, **LIBRARY}
+        download = partial(hf_hub_download, repo, filename, revision=revision, **told)
         path = Path(_patiently(label, download))
         return _read_cached(model, repo, filename, path, read)
 
@@ -320,6 +321,18 @@ def _read_address(
                 )
             reading = read(LocalSource(file, label, sibling))
     return Remote(reading, {**_origin(public(url), None, None), "sha256": digest})
+
+
+class _Downloaded(Progress):
+    """Progress of a download, as huggingface_hub makes and updates bars of tqdm."""
+
+    def __init__(self, *, desc: str, total: int | None, initial: int = 0, **_: Any) -> None:
+        super().__init__(desc, (total or 0) / 1e6, "MB")
+        self.done = self.known = initial / 1e6
+
+    def update(self, n: float) -> None:
+        """Count bytes."""
+        self.advance(n / 1e6)
 
 
 def _download(url: str, file: BinaryIO) -> None:
