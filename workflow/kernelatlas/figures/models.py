@@ -13,7 +13,12 @@ from kernelatlas.figures import style
 PITCH = 0.19  # inches from bar to bar
 
 
-def draw(models: pd.DataFrame, composition: pd.DataFrame, seed: int | None = None) -> Figure:
+def draw(
+    models: pd.DataFrame,
+    composition: pd.DataFrame,
+    left_out: pd.DataFrame | None = None,
+    seed: int | None = None,
+) -> Figure:
     """Draw the share identified and the shapes of each network, a block per kernel size.
 
     Parameters
@@ -23,6 +28,8 @@ def draw(models: pd.DataFrame, composition: pd.DataFrame, seed: int | None = Non
         (in [0, 1]), threshold.
     composition
         Columns model, k, label, kernels, identified; any number of rows per network.
+    left_out
+        Column model: networks of the zoo that could not be read.
     seed
         First of those whose vote labels are; None keeps the vote out of the caption.
     """
@@ -44,11 +51,12 @@ def draw(models: pd.DataFrame, composition: pd.DataFrame, seed: int | None = Non
         right.set_title("shapes")
     handles = style.trained_handles(bool(models["trained"].any()), not models["trained"].all())
     style.legend(figure, [*handles, *style.part_handles(parts)])
-    style.caption(figure, _caption(models, seed))
+    names = [] if left_out is None else left_out["model"].tolist()
+    style.caption(figure, _caption(models, names, seed))
     return figure
 
 
-def _caption(models: pd.DataFrame, seed: int | None) -> str:
+def _caption(models: pd.DataFrame, left_out: list[str], seed: int | None) -> str:
     return (
         f"Share of all {style.sizes(models['k'].unique())} depthwise kernels of a network (in all "
         f"{style.count(int(models['kernels'].sum()), 'kernel')}, of which "
@@ -62,6 +70,7 @@ def _caption(models: pd.DataFrame, seed: int | None) -> str:
             else " Untrained controls stand under the trained networks of their family."
         )
         + ("" if seed is None else " Labels are by vote of the seeds of the autoencoder.")
+        + (f" Left out, since they could not be read: {', '.join(left_out)}." if left_out else "")
     )
 
 

@@ -124,6 +124,11 @@ def models_with(path: str | Path, k: int, models: Iterable[str]) -> list[str]:
     return [name for name in models if k in sizes.get(name, ())]
 
 
+def sides_of_models(path: str | Path) -> dict[str, set[int]]:
+    """Return the sides of the square kernels of each model in a written table; none without it."""
+    return _square_sizes(str(path), os.stat(path).st_mtime_ns)[0] if Path(path).is_file() else {}
+
+
 def counted(path: str | Path) -> tuple[set[str], set[int]]:
     """Return all models in a written table, and the sides of their square kernels.
 

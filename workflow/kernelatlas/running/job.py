@@ -58,6 +58,13 @@ def logged(path: str) -> Iterator[None]:
     raise SystemExit(1)
 
 
+def tell(message: str) -> None:
+    """Warn in the log of a job and on the terminal."""
+    log.warning(message)
+    if progress.terminal is not None:
+        print("WARNING", message, file=progress.terminal, flush=True)
+
+
 def _log_to_stderr() -> None:
     """Log what the library says, and the warnings of others, without the paths of their files."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s", force=True)

@@ -10,7 +10,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from safetensors import SafetensorError, safe_open
 
-from kernelatlas.errors import KernelAtlasError
 from kernelatlas.kernels.layer import depthwise_shape
 from kernelatlas.running.files import metadata_of
 from kernelatlas.sources.registry import sizes_by_architecture

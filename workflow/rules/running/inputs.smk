@@ -1,11 +1,16 @@
 import functools
 
-from kernelatlas.kernels.sizes import models_with, sizes_of, surely_studied
+from kernelatlas.kernels.sizes import (
+    models_with,
+    sides_of_models,
+    sizes_of,
+    surely_studied,
+)
 from kernelatlas.names import SMALLEST_FIT
 from kernelatlas.running.digests import Digests
 from kernelatlas.running.files import metadata_of
 from kernelatlas.sources import images
-from kernelatlas.sources.expected import expected_counts
+from kernelatlas.sources.expected import expected_counts, other_sizes
 from kernelatlas.sources.shards import shards_of
 from kernelatlas.sources.registry import digest as registry_digest
 from kernelatlas.tables.named_layers import number_of
@@ -110,10 +115,18 @@ def studied(models=None):
     if STUDIED is not None and all(name in COUNTS for name in names):
         return [k for k in sorted(STUDIED) if any((k, k) in COUNTS[n] for n in names)]
     of_zoo = not set(names) & set(DYNAMICS)
-    return sizes_of(counted(of_zoo), names)
+    return sizes_of(table_of_sizes(of_zoo), names)
 
 
-def counted(of_zoo=True):
+def refuse_other_sizes():
+    """Stop if jobs were planned for other kernel sizes than networks turn out to have."""
+    for table in ("sizes", "dynamics_sizes"):
+        path = f"{RESULTS}/tables/{table}.parquet"
+        if error := other_sizes(COUNTS, sides_of_models(path)):
+            stop(error)
+
+
+def table_of_sizes(of_zoo=True):
     """The table of kernel sizes of the zoo, or of the checkpoints of trainings, when it is made."""
     try:
         table = checkpoints.sizes if of_zoo else checkpoints.dynamics_sizes
@@ -145,7 +158,7 @@ def kernels_of_size(wildcards):
     if STUDIED is not None:
         models = [name for name in TRAINED if (k, k) in COUNTS[name]]
     else:
-        models = models_with(counted(), k, TRAINED)
+        models = models_with(table_of_sizes(), k, TRAINED)
     return expand("<results>/kernels/{model}.parquet", model=models)
 
 
