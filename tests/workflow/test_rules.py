@@ -114,7 +114,7 @@ def test_every_figure_takes_what_its_rule_gives(rules):
 
 def test_every_figure_has_a_caption_and_every_caption_a_figure(rules):
     captions = {path.stem for path in CAPTIONS.glob("*.rst")}
-    assert captions == set(figures(rules))
+    assert captions == {*figures(rules), "left_out"}  # a table
     for caption in captions:
         assert (CAPTIONS / f"{caption}.rst").read_text().strip().endswith("."), caption
 

@@ -82,6 +82,9 @@ def draw(
         Those of the autoencoders, for the caption.
     """
     models = models[models["family"] == family]
+    title = f"{family}: shapes of its depthwise kernels"
+    if models.empty:
+        return style.without_kernels(title)
     networks = models.sort_values(["k", "trained"], ascending=[True, False], kind="stable")
     sizes = sorted(int(k) for k in networks["k"].unique())
     counts = {k: _counts(shares, networks[networks["k"] == k]) for k in sizes}
@@ -90,7 +93,6 @@ def draw(
     lines = _order(networks)
     over = 0.45 + len(lines) * LINE
     height = over + sum(heights.values())
-    title = f"{family}: shapes of its depthwise kernels"
     figure = style.new_figure(WIDTH, height, title, fixed=True)
     figure.legend(
         handles=[

@@ -23,14 +23,15 @@ def draw(composition: pd.DataFrame, family: str) -> Figure:
         Which family is drawn.
     """
     composition = composition[composition["family"] == family]
+    title = f"{family}: shapes of the kernels, layer by layer"
+    if composition.empty:
+        return style.without_kernels(title)
     networks = composition[["model", "trained"]].drop_duplicates()
     networks = networks.sort_values("trained", ascending=False, kind="stable")
     layers = composition.groupby("model")["layer_index"].nunique().max()
     across = 2 if layers <= 24 and len(networks) > 1 else 1
     down = -(-len(networks) // across)
-    figure = style.new_figure(
-        12.5, 0.6 + 2.15 * down, f"{family}: shapes of the kernels, layer by layer"
-    )
+    figure = style.new_figure(12.5, 0.6 + 2.15 * down, title)
     panels = figure.subplots(down, across, squeeze=False).ravel()
     mixed = composition.groupby("model")["k"].nunique().max() > 1
     parts: list[str] = []

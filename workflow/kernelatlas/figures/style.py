@@ -159,6 +159,13 @@ def wrap(text: str, width: float, size: float) -> list[str]:
     return [*lines, line]
 
 
+def without_kernels(title: str) -> Figure:
+    """Return the page of a family of which no network could be read."""
+    figure = new_figure(12.5, 0.6, title)
+    caption(figure, "No kernels: the networks of this family were left out.")
+    return figure
+
+
 def caption(figure: Figure, text: str) -> float:
     """Put a paragraph at the bottom, in space added to the page; return its height in inches.
 
