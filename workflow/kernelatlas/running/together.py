@@ -27,9 +27,10 @@ def lead() -> None:
     """Make jobs that this process starts from now on end with it.
 
     Signals that ask this process to end do what Ctrl-C does; one that is ignored, as SIGHUP is
-    under nohup, stays so. Without a folder for temporary files, or locks there, nothing is changed.
+    under nohup, stays so. Without a folder for temporary files, or locks there, nothing is changed;
+    outside the main thread, signals do what they did.
     """
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, ValueError):
         file = tempfile.NamedTemporaryFile(prefix="kernelatlas-")  # noqa: SIM115
         fcntl.flock(file, fcntl.LOCK_EX)
         _held.append(file)
