@@ -8,7 +8,7 @@ from project import ROOT
 
 def test_logs_say_what_jobs_do_and_nothing_else(described):
     logs = sorted((described.path / "results/logs").rglob("*.log"))
-    assert len(logs) > 80
+    assert len(logs) > 50
     # Not the folder of this copy, but that of the project it was copied from too.
     machine = re.compile(
         "|".join(map(re.escape, [str(ROOT), sys.prefix, "site-packages", "/tmp/", "/home/"]))
@@ -25,4 +25,4 @@ def test_logs_say_what_jobs_do_and_nothing_else(described):
             assert lines[-1].startswith("INFO done in "), path
         told += any(re.search(r" in \d[\d.]* (s|min), ", line) for line in lines)
     # Trainings, fits, labels, nulls, baselines, curves of other folds, …
-    assert told > 20
+    assert told > 12

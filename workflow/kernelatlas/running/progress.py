@@ -109,7 +109,9 @@ class Progress:
 
     def _pace(self, seconds: float) -> str:
         pace = (self.done - self.known) / max(seconds, 1e-9)
-        return f"{pace:.3g} {self.unit}/s" if pace >= 1 else f"{duration(1 / pace)} for each"
+        if pace < 1:
+            return f"{duration(1 / pace)} for each"
+        return f"{pace:,.0f} {self.unit}/s" if pace >= 100 else f"{pace:.3g} {self.unit}/s"
 
 
 def tracked(items: Sequence[T], what: str, unit: str) -> Iterator[T]:
