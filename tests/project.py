@@ -97,7 +97,9 @@ class Run:
 
     @property
     def errors(self) -> list[str]:
-        return [line for line in self.text.splitlines() if line.startswith("ERROR ")]
+        """Different lines of error; those of jobs stand in the text twice."""
+        lines = [line for line in self.text.splitlines() if line.startswith("ERROR ")]
+        return list(dict.fromkeys(lines))
 
 
 def nothing_to_do(run: Run) -> bool:

@@ -677,6 +677,19 @@ def test_one_model_in_models_and_layers() -> None:
     assert_texts_apart(family_layers.draw(one, layers, "convnextv2"))
 
 
+def test_a_family_of_which_nothing_could_be_read_says_so() -> None:
+    tables = family_tables()
+    layers = family_layers.draw(tables["composition"], tables["layers"], "dead")
+    empty = {name: table.iloc[:0] for name, table in tables.items()}
+    clusters = drawn_clusters(empty)
+    for figure in (layers, clusters):
+        assert any("No kernels" in text for text in texts(figure))
+    left_out = pd.DataFrame({"model": ["gone", "gated"]})
+    of_all = models.draw(tables["models"], tables["composition"], left_out)
+    told = " ".join(" ".join(texts(of_all)).split())
+    assert "could not be read: gone, gated." in told
+
+
 def test_training_of_one_step_and_many_seeds() -> None:
     assert_texts_apart(training_figure(seeds=12, steps=1))
 

@@ -44,7 +44,7 @@ def of_models() -> list[Figure]:
     counts = composition(labels(), ["family", "model", "trained", "k", "layer_index", "layer"])
     row = {"family": "fam", "model": "net", "trained": True, "k": 7, "kernels": 2 * KERNELS}
     row |= {"degenerate": 0, "identified": 120, "share_identified": 0.6, "low": 0.5, "high": 0.7}
-    return pages(models.draw(pd.DataFrame([row | {"threshold": 0.3}]), counts, 0))
+    return pages(models.draw(pd.DataFrame([row | {"threshold": 0.3}]), counts, seed=0))
 
 
 def of_layers() -> list[Figure]:

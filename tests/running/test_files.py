@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -298,9 +299,9 @@ def script(tmp_path, body):
     """Run a block under `logged` in a process of its own; return it and its log."""
     lines = "\n".join(f"    {line}" for line in body.splitlines())
     text = (
-        "import faulthandler, logging, os, sys\n"
+        "import faulthandler, logging, os, sys, warnings\n"
         "from kernelatlas.errors import KernelAtlasError\n"
-        "from kernelatlas.running.job import logged\n"
+        "from kernelatlas.running.job import log, logged\n"
         f"with logged('logs/deep/a.log'):\n{lines}\n"
     )
     path = os.pathsep.join(entry or os.curdir for entry in sys.path)
@@ -317,7 +318,7 @@ def script(tmp_path, body):
 
 def test_a_job_that_succeeds_says_nothing_on_the_terminal(tmp_path):
     done, log = script(
-        tmp_path, "print('printed', flush=True)\nlogging.info('told')\nos.system('echo a child')"
+        tmp_path, "print('printed', flush=True)\nlog.info('told')\nos.system('echo a child')"
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert {"printed", "INFO told", "a child"} <= set(log.splitlines())
@@ -325,10 +326,10 @@ def test_a_job_that_succeeds_says_nothing_on_the_terminal(tmp_path):
 
 @pytest.mark.parametrize("text", ["a.pt: no such file: download it", "first\\nsecond"])
 def test_an_error_of_the_project_is_one_line(tmp_path, text):
-    done, log = script(tmp_path, f"logging.info('begun')\nraise KernelAtlasError('{text}')")
+    done, log = script(tmp_path, f"log.info('told')\nraise KernelAtlasError('{text}')")
     line = f"ERROR {text}".replace("\\n", " ")
     assert (done.returncode, done.stdout, done.stderr) == (1, "", f"{line}\n")
-    assert log.splitlines() == ["INFO begun", line]
+    assert log.splitlines()[1:] == ["INFO told", line]
 
 
 @pytest.mark.parametrize("text", ["broken", "first\\nsecond"])
@@ -337,7 +338,7 @@ def test_any_other_error_names_the_log_with_the_traceback(tmp_path, text):
     shown = text.replace("\\n", " ")
     line = f"ERROR RuntimeError: {shown} (the traceback is in logs/deep/a.log)\n"
     assert (done.returncode, done.stdout, done.stderr) == (1, "", line)
-    assert log.startswith("Traceback (most recent call last):")
+    assert log.splitlines()[1] == "Traceback (most recent call last):"
     assert log.endswith(line)
 
 
@@ -349,13 +350,30 @@ def test_output_below_python_and_crashes_are_in_the_log(tmp_path):
     )
     assert done.returncode < 0
     assert (done.stdout, done.stderr) == ("", "")
-    assert log.startswith("from C to stdout\nfrom C to stderr\n")
+    assert log.splitlines()[1:3] == ["from C to stdout", "from C to stderr"]
     assert "Fatal Python error: Aborted" in log
 
 
 def test_a_new_run_starts_a_new_log(tmp_path):
     script(tmp_path, "print('first')")
-    assert script(tmp_path, "print('second')")[1] == "second\n"
+    assert "first" not in script(tmp_path, "print('second')")[1]
+
+
+def test_a_log_tells_when_a_job_begins_and_how_long_it_takes(tmp_path):
+    _, log = script(tmp_path, "import time\ntime.sleep(0.5)")
+    begun, done = log.splitlines()
+    assert re.fullmatch(r"INFO begun at \d{4}-\d\d-\d\d \d\d:\d\d:\d\d, Kernel Atlas \S+", begun)
+    assert re.fullmatch(r"INFO done in (0\.[5-9]|[1-9]\.\d) s", done)
+
+
+def test_other_libraries_log_warnings_alone_and_no_paths_of_theirs(tmp_path):
+    text = "logger = logging.getLogger('fontTools')\nlogger.info('glyf pruned')\n"
+    text += "logger.warning('no glyph')\nimport numpy as np\nnp.log(np.zeros(1))"
+    lines = script(tmp_path, text)[1].splitlines()[1:-1]
+    assert lines == [
+        "WARNING no glyph",
+        "WARNING RuntimeWarning: divide by zero encountered in log (<string>, line 9)",
+    ]
 
 
 def test_tables_of_a_rule_go_to_the_outputs_called_like_them(tmp_path):

@@ -133,6 +133,8 @@ def test_what_a_script_runs_and_reads_is_in_its_digest(name, inputs, tmp_path, m
         path = Path(file)
         if path == library / "__init__.py":
             continue  # asked by the import of submodules, without effect
+        if f"kernelatlas.running.{path.stem}" in module.SILENT:
+            continue  # writes logs alone
         text, other = path.read_text(), altered(path, unit)
         if other is not None:
             path.write_text(other)

@@ -133,7 +133,7 @@ def test_every_figure_draws_a_table_of_its_name_that_is_written_as_csv_too(rules
 
 def test_every_figure_has_a_caption_and_every_caption_a_figure(rules):
     captions = {path.stem for path in CAPTIONS.glob("*.rst")}
-    assert captions == set(figures(rules))
+    assert captions == {*figures(rules), "left_out"}  # a table
     for caption in captions:
         assert (CAPTIONS / f"{caption}.rst").read_text().strip().endswith("."), caption
 

@@ -46,6 +46,7 @@ use rule figure as figure_models with:
     input:
         models="<results>/tables/models.parquet",
         composition="<results>/tables/composition.parquet",
+        left_out="<results>/tables/left_out.parquet",
     output:
         **figures("models", "Models", "models", of="all"),
     pathvars:

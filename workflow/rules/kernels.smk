@@ -6,7 +6,7 @@ use rule cacheable_job as kernels with:
     pathvars:
         name="kernels/{model}",
     group:
-        "kernels" if NODES_EXTRACT else None
+        submitted_with("kernels" if NODES_EXTRACT else None)
     localrule: not NODES_EXTRACT
     resources:
         mem_mb=memory(300, 2),
@@ -36,7 +36,7 @@ checkpoint sizes:
     benchmark:
         "<results>/benchmarks/tables/sizes.tsv"
     group:
-        "kernels" if NODES_EXTRACT else None
+        submitted_with("kernels" if NODES_EXTRACT else None)
     localrule: not NODES_EXTRACT
     conda:
         ENVIRONMENT

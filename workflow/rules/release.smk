@@ -14,7 +14,8 @@ rule release_file:
     message:
         "Copying {input} to the release"
     shell:
-        "(cp {input:q} {output:q}.partial && mv {output:q}.partial {output:q}) 2> {log:q}"
+        "echo copying {input:q} > {log:q}; "
+        "(cp {input:q} {output:q}.partial && mv {output:q}.partial {output:q}) 2>> {log:q}"
 
 
 use rule short_job as release_manifest with:

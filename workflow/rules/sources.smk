@@ -6,7 +6,7 @@ use rule job as untrained with:
     pathvars:
         name="untrained/{model}",
     group:
-        "kernels" if NODES_EXTRACT else None
+        submitted_with("kernels" if NODES_EXTRACT else None)
     localrule: not NODES_EXTRACT
     resources:
         mem_mb=memory(1000),

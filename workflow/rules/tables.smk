@@ -1,3 +1,26 @@
+use rule short_job as tables_left_out with:
+    input:
+        expand("<results>/kernels/{model}.parquet", model=MODELS),
+    output:
+        parquet=result("<results>/tables/left_out.parquet", of="all"),
+        csv=report(
+            result("<results>/tables/left_out.csv", of="all"),
+            caption="../report/left_out.rst",
+            category="Models",
+            labels={"figure": "networks left out"},
+        ),
+    pathvars:
+        name="tables/left_out",
+    resources:
+        mem_mb=memory(300),
+        runtime=minutes(1),
+    params:
+        **runs("tables/tables_left_out"),
+        models=EXPERIMENT.describe(MODELS),
+    message:
+        "Listing the networks that were left out"
+
+
 use rule short_job as tables_models with:
     input:
         expand("<results>/labels/{model}.parquet", model=MODELS),

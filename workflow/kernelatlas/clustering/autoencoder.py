@@ -26,6 +26,7 @@ from kernelatlas.clustering.principal import CurveSettings, concentration, princ
 from kernelatlas.errors import KernelAtlasError
 from kernelatlas.kernels.layer import side
 from kernelatlas.running.device import resolve
+from kernelatlas.running.progress import tracked
 from kernelatlas.running.tensors import read_tensors, write_tensors
 
 log = logging.getLogger(__name__)
@@ -166,7 +167,6 @@ def fit(
     settings: Settings,
     seed: int,
     device: str = "auto",
-    on_row: Callable[[dict[str, Any]], None] = lambda row: None,
     encoder: bool = True,
     known_concentration: float | None = None,
 ) -> tuple[Autoencoder, list[dict[str, Any]]]:
@@ -176,8 +176,6 @@ def fit(
     ----------
     kernels : ndarray of shape (n, k * k), float32
         Normalised.
-    on_row
-        Called with each row of the history.
     encoder
         Whether to train the encoder too. The curve is the same without it, in two thirds of the
         time: no loss depends on both.
@@ -214,7 +212,6 @@ def fit(
                 f"lower autoencoder.learning_rate ({settings.learning_rate:g}) in the config"
             )
         history.append({"stage": stage, "step": step, **row})
-        on_row(history[-1])
 
     rounds = itertools.count(1)
     curve = principal_curve(
@@ -239,7 +236,8 @@ def fit_decoder(
     optimiser = torch.optim.Adam(model.decoder.parameters(), fused=True)
     rates = one_cycle(optimiser, settings.learning_rate, settings.decoder_steps)
     features = model.features(model.codes)
-    for step in range(1, settings.decoder_steps + 1):
+    what = f"decoder of {model.k}x{model.k} kernels"
+    for step in tracked(range(1, settings.decoder_steps + 1), what, "steps"):
         rows = torch.randint(len(curve), (POINTS,)).to(curve.device)
         loss = cosine_loss(model.draw(features[rows]), curve[rows]).mean()
         optimiser.zero_grad(set_to_none=True)
@@ -270,7 +268,8 @@ def train(
     rates = one_cycle(optimiser, settings.learning_rate, settings.steps)
     features = model.features(model.codes)
     sums, since = torch.zeros(3, device=device), 0
-    for step in range(1, settings.steps + 1):
+    what = f"autoencoder of {model.k}x{model.k} kernels"
+    for step in tracked(range(1, settings.steps + 1), what, "steps"):
         if (step - 1) % REFRESH == 0:
             with torch.no_grad():
                 curve = model.draw(features)

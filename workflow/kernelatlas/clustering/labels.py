@@ -22,6 +22,7 @@ from kernelatlas.kernels.blocks import at_once
 from kernelatlas.kernels.normalise import degenerate, live, normalise
 from kernelatlas.kernels.table import KEY, PLACE, read_square
 from kernelatlas.running.files import LABELS_VERSION, write_parquet
+from kernelatlas.running.progress import tracked
 
 BLOCK = 16_384  # kernels that are labelled at a time, or fewer if they are large
 SCHEMA = pa.schema(
@@ -124,8 +125,9 @@ def vote(kernels: np.ndarray, curves: Sequence[Curve], minimum_cosine: float) ->
     other = names.SHAPES.index(names.OTHER)
     first = templates.name(curves[0].points, minimum_cosine).shape != other
     parts = []
-    rows = at_once(kernels.shape[1], BLOCK)
-    for begin in range(0, max(len(kernels), 1), rows):
+    rows, k = at_once(kernels.shape[1], BLOCK), curves[0].k
+    begins = range(0, max(len(kernels), 1), rows)
+    for begin in tracked(begins, f"labels of {k}x{k} kernels", "blocks"):
         block = np.ascontiguousarray(kernels[begin : begin + rows], np.float32)
         drawn = [curve.draw(block) for curve in curves]
         mean = np.sum([d.mean for d in drawn], axis=0)

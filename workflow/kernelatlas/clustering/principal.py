@@ -21,6 +21,7 @@ from kernelatlas.clustering.kmeans import short_path, spherical_kmeans
 from kernelatlas.kernels.blocks import at_once
 from kernelatlas.kernels.layer import side
 from kernelatlas.kernels.sampling import sample_of
+from kernelatlas.running.progress import tracked
 
 SAMPLE = 50_000  # kernels that a curve is fitted to, at most
 TRIED = 10_000  # held-out kernels that the concentration is chosen by, at most
@@ -65,13 +66,14 @@ def principal_curve(
     -------
     ndarray of shape (points, k * k), float32
     """
-    kernels = sample_of(kernels, SAMPLE, seed)
+    k, kernels = side(kernels), sample_of(kernels, SAMPLE, seed)
     points = min(settings.points, len(kernels))
     centroids = max(2, min(settings.centroids, len(kernels) // KERNELS_PER_CENTROID))
     curve = torch.from_numpy(_path(kernels, points, centroids, seed)).to(device)
     seen = torch.from_numpy(kernels).to(device)
     distance = torch.arange(1 - points, points, dtype=torch.float32, device=device)
-    for width in np.geomspace(max(points / (2 * centroids), 1.0), 1.0, settings.rounds):
+    widths = np.geomspace(max(points / (2 * centroids), 1.0), 1.0, settings.rounds)
+    for width in tracked(widths.tolist(), f"curve of {k}x{k} kernels, seed {seed}", "rounds"):
         point, cosine = nearest(seen, curve)
         sums = torch.zeros_like(curve).index_add_(0, point, seen)
         bell = torch.exp(distance**2 / (-2 * width**2))
@@ -79,7 +81,7 @@ def principal_curve(
         sums = bell.unfold(0, points, 1).flip(0) @ sums
         # A point with no kernel near it keeps its direction.
         curve = torch.where(sums.any(dim=1, keepdim=True), normalize(sums, dim=1), curve)
-        on_round({"width": float(width), "dissimilarity": 1 - cosine.mean().item()})
+        on_round({"width": width, "dissimilarity": 1 - cosine.mean().item()})
     return curve.cpu().numpy()
 
 

@@ -10,16 +10,14 @@ pictures, and equal accuracies are decided by R². What is chosen is tested on t
 
 import hashlib
 import logging
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from tqdm import tqdm  # type: ignore[import-untyped]
 
 from kernelatlas.clustering.curve import Curve
 from kernelatlas.errors import KernelAtlasError
@@ -28,6 +26,7 @@ from kernelatlas.evidence.trials import Trial
 from kernelatlas.evidence.variants import by_filters
 from kernelatlas.kernels.layer import side
 from kernelatlas.kernels.normalise import degenerate, normalise
+from kernelatlas.running.progress import Progress, tracked
 from kernelatlas.running.resume import Finished
 
 BEST = 10  # filters around which the curve is sampled anew
@@ -138,7 +137,6 @@ def search(
     settings: Settings,
     resume: str | Path,
     code: str = "",
-    terminal: TextIO | None = None,
 ) -> pd.DataFrame:
     """Search filters for the kernels of a network that have the size of a curve.
 
@@ -151,8 +149,6 @@ def search(
         the same, the search resumes from it. It is removed at the end.
     code
         Digest of the code of the search.
-    terminal
-        Where a progress bar is shown, if it is a terminal.
 
     Returns
     -------
@@ -168,26 +164,25 @@ def search(
     saved = Finished(resume, identity)
     first = np.linspace(0, len(curve.points) - 1, settings.codes).round().astype(int)
     distance = (len(curve.points) - 1) / max(settings.codes - 1, 1)
-    with tqdm(
-        file=terminal, disable=None if terminal else True, unit="network", leave=False
-    ) as bar:
-        network = _Network(trial, curve, settings.pictures, bar.update)
-        stages = []
-        for criterion, tried in ((ACCURACY, settings.candidates), (R2, 1)):
-            places = first
-            for stage, least in ((1, max(BEST, settings.keys)), (2, settings.keys)):
-                step = _Step(saved, f"{criterion} {stage}", len(places))
-                gone = greedy(
-                    network.r2(places),
-                    least,
-                    tried,
-                    partial(network.accuracy, places),
-                    saved.values.get(step.key, []),
-                    step,
-                )
-                stages.append((criterion, stage, places, gone))
-                places = around(np.delete(places, gone), distance, len(curve.points))
-        rows = _rows(network, stages, settings.keys)
+    network = _Network(trial, curve, settings.pictures)
+    stages = []
+    for criterion, tried in ((ACCURACY, settings.candidates), (R2, 1)):
+        places = first
+        for stage, least in ((1, max(BEST, settings.keys)), (2, settings.keys)):
+            key = f"{criterion} {stage}"
+            known = saved.values.get(key, [])
+            with Progress(f"search by {key}", len(places) - least, "filters") as progress:
+                progress.skip(len(known))
+
+                def removed(gone: list[int], key: str = key, done: Progress = progress) -> None:
+                    saved.save(key, gone)
+                    done.advance()
+
+                of_places = partial(network.accuracy, places)
+                gone = greedy(network.r2(places), least, tried, of_places, known, removed)
+            stages.append((criterion, stage, places, gone))
+            places = around(np.delete(places, gone), distance, len(curve.points))
+    rows = _rows(network, stages, settings.keys)
     saved.remove()
     return _table(rows)
 
@@ -195,10 +190,8 @@ def search(
 class _Network:
     """A network whose k×k kernels are replaced by the best a·f + b of points of a curve."""
 
-    def __init__(
-        self, trial: Trial, curve: Curve, pictures: int, progress: Callable[[], object]
-    ) -> None:
-        self.trial, self.curve, self.progress = trial, curve, progress
+    def __init__(self, trial: Trial, curve: Curve, pictures: int) -> None:
+        self.trial, self.curve = trial, curve
         self.layers = {name: w for name, w in trial.kernels.items() if side(w) == curve.k}
         raw = np.concatenate(list(self.layers.values()))
         self.kernels = normalise(raw[~degenerate(raw)])
@@ -248,7 +241,6 @@ class _Network:
         return {name: by_filters(weights, filters) for name, weights in self.layers.items()}
 
     def _right(self, replaced: dict[str, np.ndarray], which: np.ndarray) -> np.ndarray:
-        self.progress()
         return self.trial.answers(replaced, groups=which)["accuracy"]
 
 
@@ -257,17 +249,17 @@ def _rows(
     stages: Sequence[tuple[str, int, np.ndarray, list[int]]],
     keys: int,
 ) -> list[dict[str, Any]]:
-    rows = [network.row(None, criterion=UNTOUCHED)]
+    tests: list[tuple[np.ndarray | None, dict[str, Any]]] = [(None, {"criterion": UNTOUCHED})]
     for criterion, stage, places, gone in stages:
         for n in range(len(places), len(places) - len(gone) - 1, -1):
             if n % 5 == 0 or n <= BEST:
                 left = np.delete(places, gone[: len(places) - n])
-                rows.append(network.row(left, criterion=criterion, stage=stage))
+                tests.append((left, {"criterion": criterion, "stage": stage}))
     first = stages[0][2]
     for seed in SEEDS:
         some = np.random.default_rng(seed).choice(first, keys, replace=False)
-        rows.append(network.row(np.sort(some), criterion=RANDOM, seed=seed))
-    return rows
+        tests.append((np.sort(some), {"criterion": RANDOM, "seed": seed}))
+    return [network.row(left, **known) for left, known in tracked(tests, "tests", "networks")]
 
 
 def skipped(reason: str) -> pd.DataFrame:
@@ -282,17 +274,3 @@ def _table(rows: list[dict[str, Any]]) -> pd.DataFrame:
 
 def _digest(values: np.ndarray) -> str:
     return hashlib.sha256(np.ascontiguousarray(values)).hexdigest()
-
-
-class _Step:
-    """Saves the removed filters of one stage after each step, and logs them."""
-
-    def __init__(self, saved: Finished, key: str, filters: int) -> None:
-        self.saved, self.key, self.filters = saved, key, filters
-        self.began, self.steps = time.monotonic(), 0
-
-    def __call__(self, removed: list[int]) -> None:
-        self.saved.save(self.key, removed)
-        self.steps += 1
-        pace = (time.monotonic() - self.began) / self.steps
-        log.info("%s: %d filters left, %.1f s a step", self.key, self.filters - len(removed), pace)

@@ -36,6 +36,7 @@ from kernelatlas.clustering.kmeans import spherical_kmeans
 from kernelatlas.clustering.templates import bank
 from kernelatlas.errors import KernelAtlasError
 from kernelatlas.kernels.layer import side
+from kernelatlas.running.progress import tracked
 
 log = logging.getLogger(__name__)
 
@@ -136,7 +137,8 @@ def outcomes(
             for seed in seeds[:WIDE_SEEDS]
         ),
     ]
-    for task in tasks:
+    k = side(kernels)
+    for task in tracked(tasks, f"baselines on {k}x{k} kernels", "runs"):
         began = time.perf_counter()
         found = task()
         found = replace(found, seconds=time.perf_counter() - began)
@@ -297,7 +299,7 @@ def fit_wide(kernels: np.ndarray, d: int, settings: Settings, seed: int) -> Wide
         model.parameters(), weight_decay=settings.weight_decay, fused=True
     )
     rates = one_cycle(optimiser, WIDE_RATE * settings.learning_rate, WIDE_STEPS)
-    for step in range(1, WIDE_STEPS + 1):
+    for step in tracked(range(1, WIDE_STEPS + 1), f"codes of {d} dimensions", "steps"):
         batch = data[torch.randint(len(data), (settings.batch,), generator=generator)]
         loss = cosine_loss(model.decode(model.encode(batch)), batch).mean()
         optimiser.zero_grad(set_to_none=True)

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from kernelatlas.kernels.blocks import at_once
 from kernelatlas.kernels.normalise import degenerate
+from kernelatlas.running.progress import Progress
 
 
 def in_batches(
@@ -17,6 +18,7 @@ def in_batches(
     schema: Mapping[str, str],
     batch: int,
     device: str | torch.device,
+    what: str,
 ) -> pd.DataFrame:
     """Fit the kernels that are not degenerate, and leave a row empty for each of the others.
 
@@ -31,6 +33,8 @@ def in_batches(
         Columns and their types.
     batch
         Kernels at once, or fewer if they are large.
+    what
+        What is fitted, for the progress.
 
     Returns
     -------
@@ -41,7 +45,11 @@ def in_batches(
     if valid.any():
         on = torch.device("cpu" if torch.device(device).type == "mps" else device)
         kernels = torch.from_numpy(np.asarray(weights[valid], np.float32))
-        blocks = kernels.split(at_once(weights.shape[1], batch, on.type))
-        found = pd.concat([fit(block.to(on)) for block in blocks], ignore_index=True)
+        blocks, parts = kernels.split(at_once(weights.shape[1], batch, on.type)), []
+        with Progress(what, len(kernels), "kernels") as progress:
+            for block in blocks:
+                parts.append(fit(block.to(on)))
+                progress.advance(len(block))
+        found = pd.concat(parts, ignore_index=True)
     found = found.set_index(np.flatnonzero(valid)).reindex(range(len(weights)))
     return found.reindex(columns=list(schema)).astype(schema)

@@ -20,6 +20,7 @@ from kernelatlas.clustering.labels import vote
 from kernelatlas.kernels.layer import side
 from kernelatlas.kernels.table import KEY
 from kernelatlas.names import LABELS
+from kernelatlas.running.progress import Progress
 from kernelatlas.running.tensors import read_tensors, write_tensors
 
 log = logging.getLogger(__name__)
@@ -151,17 +152,21 @@ def cross_fit(
     k = side(kernels)
     found = CrossFit(k, divide(key), ())
     fold = found.fold_of(key)
-    curves = []
-    for number in range(found.folds["fold"].nunique()):
-        rest = kernels[fold != number]
-        own: list[Curve] = []
-        for seed in seeds:
-            log.info("fold %d, seed %d: %d kernels", number, seed, len(rest))
-            # κ hardly depends on the seed, and takes a third of the time.
-            kappa = own[0].concentration if own else None
-            model, _ = fit(rest, settings, seed, device, encoder=False, known_concentration=kappa)
-            own.append(Curve(k, seed, model.curve().cpu().numpy(), model.concentration))
-        curves.append(tuple(own))
+    curves, folds = [], found.folds["fold"].nunique()
+    with Progress(f"cross-fitting of {k}x{k} kernels", folds * len(seeds), "curves") as progress:
+        for number in range(folds):
+            rest = kernels[fold != number]
+            log.info("fold %d: %d kernels", number, len(rest))
+            own: list[Curve] = []
+            for seed in seeds:
+                # κ hardly depends on the seed, and takes a third of the time.
+                kappa = own[0].concentration if own else None
+                model, _ = fit(
+                    rest, settings, seed, device, encoder=False, known_concentration=kappa
+                )
+                own.append(Curve(k, seed, model.curve().cpu().numpy(), model.concentration))
+                progress.advance()
+            curves.append(tuple(own))
     return CrossFit(k, found.folds, tuple(curves))
 
 

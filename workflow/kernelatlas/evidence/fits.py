@@ -103,7 +103,10 @@ def fit(weights: np.ndarray, device: str | torch.device = "cpu") -> pd.DataFrame
     k = side(weights)
     known = functions(k)
     fitted = {name: kind for name, kind in SCHEMA.items() if name != "degenerate"}
-    found = in_batches(weights, lambda block: _fit_batch(block, k, known), fitted, BATCH, device)
+    what = f"fits of {k}x{k} kernels"
+    found = in_batches(
+        weights, lambda block: _fit_batch(block, k, known), fitted, BATCH, device, what
+    )
     return found.assign(degenerate=degenerate(weights))
 
 

@@ -18,6 +18,7 @@ from torch.nn.utils import parametrize
 from kernelatlas.evidence.initialise import initialise_depthwise
 from kernelatlas.evidence.masterkeys import random_filters
 from kernelatlas.running.device import resolve
+from kernelatlas.running.progress import tracked
 from kernelatlas.training import architectures
 from kernelatlas.training.network import Trained, accuracies, adamw, learning_rate, update
 from kernelatlas.training.pictures import ROTATIONS, Crops, n_subjects
@@ -86,14 +87,15 @@ def train(
     subjects = n_subjects(recipe["data"])
     learned = sum(p.numel() for p in model.parameters() if p.requires_grad)
     history = []
-    for step in range(1, options["steps"] + 1):
+    for step in tracked(range(1, options["steps"] + 1), "training", "steps"):
         rate = learning_rate(step, options["steps"], options["warmup"], options["learning_rate"])
         for group in optimiser.param_groups:
             group["lr"] = rate
         loss, _ = update(model, optimiser, *crops.batch(options["batch"], generator), options)
         if step % recipe["test"]["every"] == 0 or step == options["steps"]:
             history.append({"step": step, "loss": loss, **accuracies(model, *held_out)})
-            log.info("step %d: %s", step, history[-1])
+            accuracy = history[-1]["accuracy"]
+            log.info("step %d: loss %.3f, held-out accuracy %.3f", step, loss, accuracy)
     _make_plain(model)
     metadata = {
         "recipe": {**recipe, "seed": seed},

@@ -189,7 +189,8 @@ def fit(weights: np.ndarray, device: str | torch.device = "cpu") -> pd.DataFrame
     """
     k = side(weights)
     sums(k)  # refuses kernels that are too small
-    return in_batches(weights, lambda block: _fit_batch(block, k), SCHEMA, BATCH, device)
+    what = f"jets of {k}x{k} kernels"
+    return in_batches(weights, lambda block: _fit_batch(block, k), SCHEMA, BATCH, device, what)
 
 
 def _fit_batch(raw: Tensor, k: int) -> pd.DataFrame:

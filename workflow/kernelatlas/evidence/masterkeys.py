@@ -19,6 +19,7 @@ import pandas as pd
 from kernelatlas.errors import KernelAtlasError
 from kernelatlas.kernels.blocks import at_once
 from kernelatlas.kernels.normalise import normalise
+from kernelatlas.running.progress import Progress
 from kernelatlas.running.tensors import read_tensors, write_tensors
 
 CHUNK = 65_536  # kernels per matrix product, or fewer if they are large
@@ -141,32 +142,34 @@ def search(kernels: np.ndarray, filters: np.ndarray, energy: np.ndarray) -> Sear
     chunk = at_once(kernels.shape[1], CHUNK)
     order: list[int] = []
     steps: list[dict[str, Any]] = []
-    while True:
-        for begin in range(0, len(affected), chunk):
-            rows = affected[begin : begin + chunk]
-            explained = (kernels[rows] @ filters[left].T) ** 2
-            here = np.arange(len(rows))
-            top = explained.argmax(axis=1)
-            best[rows], best_r2[rows] = left[top], explained[here, top]
-            explained[here, top] = -1.0
-            top = explained.argmax(axis=1)
-            second[rows], second_r2[rows] = left[top], explained[here, top]
-        steps.append(
-            {
-                "filters": len(left),
-                "removed": order[-1] if order else None,
-                **scores(best_r2, energy),
-            }
-        )
-        if len(left) == 1:
-            return Search(
-                np.array([*order, left[0]]), pd.DataFrame(steps).astype({"removed": "Int16"})
+    with Progress(f"master keys among {m} filters", m - 1, "filters") as progress:
+        while True:
+            for begin in range(0, len(affected), chunk):
+                rows = affected[begin : begin + chunk]
+                explained = (kernels[rows] @ filters[left].T) ** 2
+                here = np.arange(len(rows))
+                top = explained.argmax(axis=1)
+                best[rows], best_r2[rows] = left[top], explained[here, top]
+                explained[here, top] = -1.0
+                top = explained.argmax(axis=1)
+                second[rows], second_r2[rows] = left[top], explained[here, top]
+            steps.append(
+                {
+                    "filters": len(left),
+                    "removed": order[-1] if order else None,
+                    **scores(best_r2, energy),
+                }
             )
-        cost = np.bincount(best, best_r2 - second_r2, minlength=m)
-        removed = left[cost[left].argmin()]
-        order.append(int(removed))
-        left = left[left != removed]
-        affected = np.flatnonzero((best == removed) | (second == removed))
+            if len(left) == 1:
+                return Search(
+                    np.array([*order, left[0]]), pd.DataFrame(steps).astype({"removed": "Int16"})
+                )
+            cost = np.bincount(best, best_r2 - second_r2, minlength=m)
+            removed = left[cost[left].argmin()]
+            order.append(int(removed))
+            left = left[left != removed]
+            affected = np.flatnonzero((best == removed) | (second == removed))
+            progress.advance()
 
 
 @dataclass(frozen=True)

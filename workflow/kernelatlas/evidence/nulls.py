@@ -25,6 +25,7 @@ from kernelatlas.kernels.normalise import live, normalise
 from kernelatlas.kernels.sampling import sample_of
 from kernelatlas.kernels.table import KEY, read_square
 from kernelatlas.names import NULLS
+from kernelatlas.running.progress import tracked
 
 LAYER = KEY[:3]
 SEED = 0
@@ -96,7 +97,7 @@ def drawn(
     """
     # Tables are read twice, so that the kernels of one network at a time are in memory.
     sums, sizes = np.zeros((k * k, k * k)), []
-    for path in kernels:
+    for path in tracked(kernels, f"moments of {k}x{k} kernels", "networks"):
         _, raw = _valid(path, k)
         sums += products(raw)
         sizes.append(len(raw))
@@ -149,7 +150,8 @@ def null_table(
     fold = crossfit.fold_of(key)
     by_fold = {ANY: tuple(curves), **dict(enumerate(crossfit.curves))}
     parts = []
-    for name, noise in nulls.items():
+    what = f"nulls of {curves[0].k}x{curves[0].k} kernels"
+    for name, noise in tracked(list(nulls.items()), what, "nulls"):
         labels = labelled(normalise(noise), fold, by_fold, minimum_cosine)
         fitted = [fits.fit(noise)[list(FITTED)], jet.fit(noise)[list(jet.SUMMARY)]]
         parts.append(pd.concat([key.assign(null=name), labels, *fitted], axis=1))

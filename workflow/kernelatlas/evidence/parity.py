@@ -19,6 +19,7 @@ from torch import nn
 from torch.nn import functional
 
 from kernelatlas.errors import KernelAtlasError
+from kernelatlas.running.progress import tracked
 from kernelatlas.training.imagenet import Prepared, sample
 from kernelatlas.training.maps import map_table, padding, picture_size
 
@@ -147,7 +148,8 @@ def parity_table(model: nn.Module, batches: Batches, size: int) -> pd.DataFrame:
     """
     tests, steps = plan(map_table(model, (3, size, size)), size)
     parts = []
-    for side in sorted({test.size for test in tests}) if steps else ():
+    sides = sorted({test.size for test in tests}) if steps else []
+    for side in tracked(sides, "pictures of other sizes", "sizes"):
         try:
             maps = map_table(model, (3, side, side))
         except KernelAtlasError as error:

@@ -3,20 +3,20 @@
 import hashlib
 import json
 import logging
-import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from tqdm import tqdm  # type: ignore[import-untyped]
 
 from kernelatlas.evidence.intervals import share
 from kernelatlas.evidence.masterkeys import energies
 from kernelatlas.evidence.trials import Trial
 from kernelatlas.evidence.variants import UNTOUCHED, Replaced, Variant
 from kernelatlas.kernels.normalise import degenerate
+from kernelatlas.running.progress import Progress
 from kernelatlas.running.resume import Finished
 
 SCHEMA = {
@@ -50,7 +50,6 @@ def evaluate(
     variants: Sequence[Variant],
     resume: str | Path,
     code: str = "",
-    terminal: TextIO | None = None,
 ) -> pd.DataFrame:
     """Test a network with its own and with replaced depthwise kernels.
 
@@ -65,8 +64,6 @@ def evaluate(
         network, test, kernels and `code` are not tested again. It is removed at the end.
     code
         Digest of the code of the test.
-    terminal
-        Where a progress bar is shown, if it is a terminal.
 
     Returns
     -------
@@ -75,28 +72,21 @@ def evaluate(
     """
     done, rows = Finished(resume), []
     total = len(variants) * trial.pictures
-    bar: Any = tqdm(
-        total=total, file=terminal, disable=None if terminal else True, unit="picture", leave=False
-    )
-    began, fresh = time.monotonic(), 0
-    with bar:
+    with Progress("tests with replaced kernels", total, "pictures") as progress:
         for number, variant in enumerate(variants, 1):
             replaced = variant.of(trial.kernels)
-            bar.set_description(variant.name)
             key = _key([trial.identity, code, variant.name, variant.seed], replaced)
             row = done.values.get(key)
             if row is None:
-                row = _row(trial, replaced, bar.update)
-                fresh += trial.pictures
+                row = _row(trial, replaced, partial(progress.advance, said=variant.name))
                 done.save(key, row)
             else:
-                bar.update(trial.pictures)
+                progress.skip(trial.pictures)
             rows.append({"variant": variant.name, "seed": variant.seed, **row})
-            pace = fresh / (time.monotonic() - began)
             log.info(
-                "%d of %d, %s: %s %.1f %%, mean R² %.3f; %.1f pictures/s, %.0f min to go",
+                "%d of %d, %s: %s %.1f %%, mean R² %.3f",
                 *(number, len(variants), variant.name, trial.measure, 100 * row["accuracy"]),
-                *(row["mean_r2"], pace, (total - number * trial.pictures) / max(pace, 1e-9) / 60),
+                row["mean_r2"],
             )
     done.remove()
     return _table(rows)

@@ -65,6 +65,9 @@ def draw(
         Those of the autoencoders, for the caption.
     """
     models = models[models["family"] == family]
+    title = f"{family}: shapes of its depthwise kernels"
+    if models.empty:
+        return [style.without_kernels(title)]
     networks = models.sort_values(["k", "trained"], ascending=[True, False], kind="stable")
     sizes = sorted(int(k) for k in networks["k"].unique())
     text = caption(clusters, members, networks, seeds)
@@ -76,8 +79,8 @@ def draw(
         lines = bars_in_order(here)
         over = style.TITLE + len(lines) * LINE + 0.05
         depth = HEAD + sum(row.height for row in rows) + FOOT
-        title = style.numbered(f"{family}: shapes of its depthwise kernels", number, len(sizes))
-        figure = style.new_figure(style.LONG, over + depth, title, fixed=True)
+        heading = style.numbered(title, number, len(sizes))
+        figure = style.new_figure(style.LONG, over + depth, heading, fixed=True)
         figure.text(
             style.MARGIN / style.LONG,
             1 - style.TITLE / (over + depth),

@@ -45,6 +45,9 @@ def draw(composition: pd.DataFrame, layers: pd.DataFrame, family: str) -> list[F
     """
     composition = composition[composition["family"] == family]
     layers = layers[layers["family"] == family]
+    title = f"{family}: shapes of the kernels, layer by layer"
+    if layers.empty:
+        return [style.without_kernels(title)]
     sets = {model: frozenset(map(tuple, own[KEY].to_numpy())) for model, own in _by_model(layers)}
     trained = set(layers.loc[layers["trained"], "model"])
     drawn = [model for model in sets if model in trained]
@@ -71,9 +74,8 @@ def draw(composition: pd.DataFrame, layers: pd.DataFrame, family: str) -> list[F
     pages = style.split([high] * len(rows), room)
     figures = []
     for number, page in enumerate(pages):
-        title = f"{family}: shapes of the kernels, layer by layer"
-        title = style.numbered(title, number, len(pages))
-        figure = style.new_figure(style.LONG, key + high * len(page), title, fixed=True)
+        heading = style.numbered(title, number, len(pages))
+        figure = style.new_figure(style.LONG, key + high * len(page), heading, fixed=True)
         top = style.caption(figure, text) + high * len(page)
         style.legend_above(figure, handles)
         for line, row in enumerate(page):
@@ -83,8 +85,8 @@ def draw(composition: pd.DataFrame, layers: pd.DataFrame, family: str) -> list[F
                 here = composition[composition["model"] == model]
                 controls = layers[layers["model"].isin(beside.get(model, []))]
                 _panel(ax, here, layers[layers["model"] == model], controls, names[model])
-                title = model if model in trained else f"{model} (untrained control)"
-                ax.set_title(title, pad=14 if mixed else 5)
+                name = model if model in trained else f"{model} (untrained control)"
+                ax.set_title(name, pad=14 if mixed else 5)
                 if column == 0:
                     ax.set_ylabel("kernels of the layer, %")
         figures.append(figure)

@@ -21,7 +21,12 @@ WHISKER: dict[str, Any] = {"color": "#D55E00", "linewidth": 1.0}
 MEAN = ("kernels", "degenerate", "identified")
 
 
-def draw(models: pd.DataFrame, composition: pd.DataFrame, seed: int | None = None) -> list[Figure]:
+def draw(
+    models: pd.DataFrame,
+    composition: pd.DataFrame,
+    left_out: pd.DataFrame | None = None,
+    seed: int | None = None,
+) -> list[Figure]:
     """Draw the share identified and the shapes of each network, a block per kernel size.
 
     The untrained controls of a family are one row, all their kernels together.
@@ -33,6 +38,8 @@ def draw(models: pd.DataFrame, composition: pd.DataFrame, seed: int | None = Non
         low and high (in [0, 1]), threshold.
     composition
         Columns model, k, label, kernels, identified; any number of rows per network.
+    left_out
+        Column model: networks of the zoo that could not be read.
     seed
         First of those whose vote labels are; None keeps the vote out of the caption.
     """
@@ -48,7 +55,8 @@ def draw(models: pd.DataFrame, composition: pd.DataFrame, seed: int | None = Non
         Line2D([], [], label="95 % interval", **WHISKER),
         *style.part_handles(parts),
     ]
-    text = _caption(models, seed)
+    missing = [] if left_out is None else left_out["model"].tolist()
+    text = _caption(models, missing, seed)
     key = style.TITLE + style.legend_height(handles, style.SHORT)
     room = style.LONG - key - style.caption_height(text, style.SHORT)
     heights = [_height(group, True) for group in groups]
@@ -102,7 +110,7 @@ def _shares(models: pd.DataFrame, composition: pd.DataFrame) -> pd.DataFrame:
     return shares_by_shape(here, ["k", "family", "model"])
 
 
-def _caption(models: pd.DataFrame, seed: int | None) -> str:
+def _caption(models: pd.DataFrame, left_out: list[str], seed: int | None) -> str:
     return (
         f"Share of all {style.sizes(models['k'].unique())} depthwise kernels of a network (in all "
         f"{style.count(int(models['kernels'].sum()), 'kernel')}, of which "
@@ -120,6 +128,7 @@ def _caption(models: pd.DataFrame, seed: int | None) -> str:
         + f" Percentages of fewer than {style.FEW} kernels are not drawn."
         + style.WHY
         + ("" if seed is None else " Labels are by vote of the seeds of the autoencoder.")
+        + (f" Left out, since they could not be read: {', '.join(left_out)}." if left_out else "")
     )
 
 

@@ -13,6 +13,7 @@ from kernelatlas.errors import KernelAtlasError
 from kernelatlas.kernels.normalise import normalise
 from kernelatlas.kernels.table import KEY, read_square
 from kernelatlas.running.files import FIRST_VERSION, write_parquet
+from kernelatlas.running.progress import tracked
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +36,7 @@ def build_corpus(paths: Sequence[str | Path], k: int, minimum: int) -> pa.Table:
     """
     keys, blocks = [], []
     n_degenerate = n_doubtful = 0
-    for path in paths:
+    for path in tracked(paths, f"corpus of {k}x{k} kernels", "networks"):
         frame, weights = read_square(path, k)
         kept = usable(frame)
         degenerate = frame["degenerate"].to_numpy()

@@ -3,7 +3,8 @@
 import functools
 import logging
 import os
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -73,6 +74,28 @@ def size_table_of_others(
     return _with_studied(_count(paths, models), set(known.loc[known["studied"], "kh"]))
 
 
+def surely_studied(
+    counts: Iterable[Mapping[tuple[int, int], int]], kernel_sizes: Sequence[int], minimum: int
+) -> set[int] | None:
+    """Return the sizes that `size_table` will study, before the kernels are read.
+
+    Parameters
+    ----------
+    counts
+        Kernels by height and width of each trained model, those among them that are not usable.
+
+    Returns
+    -------
+    set of int, or None
+        None if it is not sure: some size has enough kernels, but fewer than twice as many.
+    """
+    sums: Counter[tuple[int, int]] = Counter()
+    for known in counts:
+        sums.update(known)
+    enough = {k for k in kernel_sizes if sums[k, k] >= minimum}
+    return None if any(sums[k, k] < 2 * minimum for k in enough) else enough
+
+
 def _count(paths: Sequence[str | Path], models: Sequence[Sequence]) -> pd.DataFrame:
     return pd.concat(
         [
@@ -99,6 +122,11 @@ def models_with(path: str | Path, k: int, models: Iterable[str]) -> list[str]:
     """Return those of the models that have k×k kernels, studied or not, from a written table."""
     sizes, _ = _square_sizes(str(path), os.stat(path).st_mtime_ns)
     return [name for name in models if k in sizes.get(name, ())]
+
+
+def sides_of_models(path: str | Path) -> dict[str, set[int]]:
+    """Return the sides of the square kernels of each model in a written table; none without it."""
+    return _square_sizes(str(path), os.stat(path).st_mtime_ns)[0] if Path(path).is_file() else {}
 
 
 def counted(path: str | Path) -> tuple[set[str], set[int]]:

@@ -140,6 +140,7 @@ def read_square(path: str | PathLike[str], k: int) -> "tuple[pd.DataFrame, np.nd
     """
     table = _read(path, SCHEMA.names, filters=[("kh", "==", k), ("kw", "==", k)])
     values = [chunk.flatten().to_numpy() for chunk in table["weights"].chunks]
+    values = values or [np.empty(0, np.float32)]  # a network that was left out
     weights = values[0] if len(values) == 1 else np.concatenate(values, dtype=np.float32)
     if weights.size != table.num_rows * k * k:
         raise KernelAtlasError(

@@ -20,7 +20,7 @@ from kernelatlas.running.files import LABELS_VERSION, metadata_of, sha256, whole
 from kernelatlas.sources.registry import TAGS
 
 MANIFEST, CARD, SUMS = "manifest.json", "README.md", "SHA256SUMS"
-ORIGIN = ("source", "commit", "sha256", "etag")  # of a kernel table's metadata
+ORIGIN = ("source", "commit", "sha256", "etag", "skipped")  # of a kernel table's metadata
 REMEDY = "delete its folder and make it again (`snakemake release`), or download it again"
 
 _PART = r"[A-Za-z0-9][A-Za-z0-9._-]*"

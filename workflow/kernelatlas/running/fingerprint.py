@@ -8,6 +8,8 @@ modules likewise (`kernelatlas.running.syntax`). What cannot be resolved counts 
 - statements of the top level that may have effects beyond their names count as soon as the module
   is imported.
 
+Modules of `SILENT` do not count: they write logs, and no results.
+
 Not counted are formatting, comments, docstrings, annotations of functions, `__version__`, the
 texts of errors, warnings and log messages with what serves these alone, and data files that the
 code reads. This needs the standard library alone, and a digest is the same for all versions of
@@ -24,6 +26,7 @@ from kernelatlas.running.syntax import COMPUTED, EFFECTS, IMPORTED, Units, Use, 
 
 LIBRARY = Path(__file__).parents[1]
 UNCOUNTED = "__version__"
+SILENT = {f"kernelatlas.running.{name}" for name in ("job", "progress", "together")}
 
 
 def fingerprint(script: Path, modules: Sequence[str] = ()) -> str:
@@ -55,7 +58,9 @@ def fingerprint(script: Path, modules: Sequence[str] = ()) -> str:
     counted = {("", EFFECTS): own}
     while waiting:
         for module, name in _located(waiting.pop(), library):
-            if (module, name) not in counted and name != UNCOUNTED:
+            if module in SILENT or name == UNCOUNTED:
+                continue
+            if (module, name) not in counted:
                 unit = counted[module, name] = _units(library[module], module).names[name]
                 waiting += unit.uses
     # By name: neither the order of discovery nor the order within a module matters. What an

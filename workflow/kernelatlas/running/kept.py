@@ -14,6 +14,8 @@ from typing import Any
 
 from kernelatlas.running.files import sha256, whole
 
+log = logging.getLogger(__name__)
+
 
 def record(inputs: Sequence[str], outputs: Sequence[str], params: Mapping[str, Any]) -> None:
     """Record from which inputs, with which params, the outputs of a job were made.
@@ -37,7 +39,7 @@ def is_current(inputs: Sequence[str], outputs: Sequence[str], params: Mapping[st
     except (OSError, ValueError):  # never recorded, an output is missing, or a damaged record
         return False
     if current:
-        logging.info("kept: inputs, params and code are the same")
+        log.info("kept: inputs, params and code are the same")
         for output in outputs:
             os.utime(output)
     return current

@@ -1,6 +1,7 @@
 """The files of each target (`all`, `evidence`, …), as the rules that make them register them."""
 
 import itertools
+import math
 import os
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -87,6 +88,14 @@ class Targets:
                 known = [[(name, value) for value in values[name]()] for name in names]
                 found += [result.pattern.format(**dict(row)) for row in itertools.product(*known)]
         return found
+
+    def most(self, target: str, values: Mapping[str, Collection[object]]) -> int:
+        """Return how many files a target has at most, if its wildcards have these values."""
+        return sum(
+            math.prod(len(values[name]) for name in set(WILDCARD.findall(result.pattern)))
+            for result in self.results
+            if target in result.targets
+        )
 
     def refuse_unknown(
         self, requested: Iterable[str], known: Mapping[str, Collection[str]], zoo: str

@@ -1,8 +1,10 @@
 """The kernel table of a model whose weights are in a file, on a hub or at an address."""
 
+import contextlib
+import errno
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,11 +12,14 @@ from typing import Any
 # Read when pyarrow is imported; its own pool keeps 20 MiB of what it needs for a moment.
 os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
 
+import pyarrow as pa
+
 from kernelatlas import __version__
 from kernelatlas.errors import KernelAtlasError
 from kernelatlas.kernels.layer import Layer
 from kernelatlas.kernels.table import write_kernels
 from kernelatlas.running.digests import digest_of
+from kernelatlas.running.files import metadata_of
 from kernelatlas.sources.checkpoints import read_depthwise
 from kernelatlas.sources.fused import fuse
 from kernelatlas.sources.packages import Packaged, checked_path, license_of
@@ -29,6 +34,7 @@ DOUBT = (
     "`depthwise: true`"
 )
 NAMED = 3  # layers in a message
+EMPTY = 16_384  # bytes; a kernel table without rows is smaller, most others are larger
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +47,8 @@ def extract(
     packaged: Packaged | None = None,
     architecture: str | None = None,
     options: Options = DEFAULT,
-) -> None:
+    skip: bool = False,
+) -> str | None:
     """Write the kernel table of one model.
 
     Parameters
@@ -53,12 +60,54 @@ def extract(
         Of timm, whose layers the checkpoint must have; known are then their order and strides.
     options
         What else the zoo says.
+    skip
+        Whether a checkpoint that cannot be read is no error: its table then has no rows, and the
+        reason in its metadata.
+
+    Returns
+    -------
+    str, or None
+        Why the checkpoint could not be read.
 
     Raises
     ------
     KernelAtlasError
-        As the readers of checkpoints, hubs and the registry.
+        As the readers of checkpoints, hubs and the registry, if it is not skipped; if the disk is
+        full, which is no fault of the checkpoint, in any case.
     """
+    try:
+        layers, metadata = _read(model, file, remote, packaged, architecture, options)
+    except KernelAtlasError as error:
+        if not skip or getattr(error.__cause__, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        reason = " ".join(str(error).split())
+        write_kernels(output, model, [], {"skipped": reason, "version": __version__})
+        return reason
+    _warn(model, layers)
+    write_kernels(output, model, _drained(layers), metadata)
+    return None
+
+
+def left_out(folder: str | Path, models: Iterable[str]) -> dict[str, str]:
+    """Return why models were left out, by name, as their kernel tables say."""
+    found = {}
+    for model in models:
+        path = Path(folder) / f"{model}.parquet"
+        with contextlib.suppress(OSError, pa.ArrowException):
+            if path.stat().st_size < EMPTY and (reason := metadata_of(path).get("skipped")):
+                found[model] = reason
+    return found
+
+
+def _read(
+    model: str,
+    file: str | Path | None,
+    remote: dict[str, Any] | None,
+    packaged: Packaged | None,
+    architecture: str | None,
+    options: Options,
+) -> tuple[list[Layer], dict[str, Any]]:
+    """Return the layers of a model, and the metadata of its kernel table."""
     if architecture is not None:
         options = replace(options, depthwise=False)  # the architecture tells
     if file is not None:
@@ -81,10 +130,7 @@ def extract(
         fused = fuse(model, layers, names, reading.parts, rows)
         layers = fused.layers
         folded = {"fused": True, "folded": fused.folded, "eps_assumed": fused.eps_assumed}
-    _warn(model, layers)
-    metadata = {**origin, **sizes, **folded, "version": __version__}
-    del reading
-    write_kernels(output, model, _drained(layers), metadata)
+    return layers, {**origin, **sizes, **folded, "version": __version__}
 
 
 def _warn(model: str, layers: Sequence[Layer]) -> None:

@@ -34,6 +34,7 @@ from huggingface_hub.utils import build_hf_headers
 
 from kernelatlas import __version__
 from kernelatlas.errors import KernelAtlasError
+from kernelatlas.running.progress import Progress
 from kernelatlas.sources.checkpoints import read_layers, read_shard, read_tensors
 from kernelatlas.sources.ranges import (
     BROKEN,
@@ -234,7 +235,8 @@ def _read_repository(
         except RangesIgnoredError as reason:
             log.info("%s: %s; downloading it whole into the hub's cache", label, reason)
         # By revision, not by commit, so that the cache keeps what `main` was.
-        download = partial(hf_hub_download, repo, filename, revision=revision, **LIBRARY)
+        told = {"tqdm_class": _Downloaded, **LIBRARY}
+        download = partial(hf_hub_download, repo, filename, revision=revision, **told)
         path = Path(_patiently(label, download))
         return _read_cached(model, repo, filename, path, read)
 
@@ -321,13 +323,29 @@ def _read_address(
     return Remote(reading, {**_origin(public(url), None, None), "sha256": digest})
 
 
+class _Downloaded(Progress):
+    """Progress of a download, as huggingface_hub makes and updates bars of tqdm."""
+
+    def __init__(self, *, desc: str, total: int | None, initial: int = 0, **_: Any) -> None:
+        super().__init__(desc, (total or 0) / 1e6, "MB")
+        self.done = self.known = initial / 1e6
+
+    def update(self, n: float) -> None:
+        """Count bytes."""
+        self.advance(n / 1e6)
+
+
 def _download(url: str, file: BinaryIO) -> None:
     file.seek(0)
     file.truncate()
     with stream(url, HEADERS, retry_on_status_codes=(408, 429)) as response:
         response.raise_for_status()
-        for chunk in chunks(response.iter_bytes()):
-            file.write(chunk)
+        announced = response.headers.get("content-length", "")
+        size = int(announced) if announced.isdecimal() else 0
+        with Progress(public(url), size / 1e6, "MB") as progress:
+            for chunk in chunks(response.iter_bytes()):
+                file.write(chunk)
+                progress.advance(len(chunk) / 1e6)
 
 
 def _patiently(label: str, download: Callable[[], T]) -> T:

@@ -31,6 +31,7 @@ from huggingface_hub.utils import logging as hub_logging
 
 from kernelatlas import __version__
 from kernelatlas.errors import KernelAtlasError
+from kernelatlas.running.progress import Progress
 from kernelatlas.sources.source import Damaged, Options, Shard, Source
 
 HEAD = 128 << 10  # bytes of the first request: nearly always the whole safetensors header
@@ -323,7 +324,12 @@ class RangeSource(Source):
         missing = self._missing(spans)
         pool = ThreadPoolExecutor(THREADS)
         try:
-            found = list(pool.map(lambda span: self._range(*span), missing))
+            found = []
+            size = sum(stop - begin for begin, stop in missing)
+            with Progress(self.label, size / 1e6, "MB") as progress:
+                for part in pool.map(lambda span: self._range(*span), missing):
+                    found.append(part)
+                    progress.advance(len(part) / 1e6)
         finally:
             pool.shutdown(cancel_futures=True)
         starts = [begin for begin, _ in missing]

@@ -179,6 +179,17 @@ def expected_layers(architecture: str) -> list[dict[str, Any]]:
     return table.slice(begin, stop - begin).to_pylist()
 
 
+@functools.cache
+def sizes_by_architecture() -> dict[str, dict[tuple[int, int], int]]:
+    """Return the number of depthwise kernels by height and width, for every architecture."""
+    table = _read(LAYERS, ("architecture", "channels", "kh", "kw"))
+    found: dict[str, dict[tuple[int, int], int]] = {}
+    for architecture, channels, kh, kw in zip(*map(pa.ChunkedArray.to_pylist, table), strict=True):
+        counts = found.setdefault(architecture, {})
+        counts[kh, kw] = counts.get((kh, kw), 0) + channels
+    return found
+
+
 def expected_tensors(architecture: str) -> list[str]:
     """Return the shapes of an architecture's tensors (`registry_build.shape_texts`)."""
     table = _read(TENSORS)

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from kernelatlas.running.progress import tracked
 from kernelatlas.training.pictures import Crops
 from kernelatlas.training.spectra import exponent, radial_power
 
@@ -30,7 +31,7 @@ def data_tables(recipes: Mapping[str, Mapping[str, Any]]) -> tuple[pd.DataFrame,
         side and pixels: side·side·3 bytes, row by row, of a few crops each.
     """
     spectra, samples = [], []
-    for name, recipe in recipes.items():
+    for name, recipe in tracked(list(recipes.items()), "training pictures", "recipes"):
         generator = torch.Generator().manual_seed(0)
         crops, _ = Crops(**recipe["data"]).batch(N_CROPS, generator)
         values = (crops * 0.25 + 0.5).clamp(0, 1).permute(0, 2, 3, 1).numpy()

@@ -21,6 +21,7 @@ from kernelatlas.evidence.distances import (
 from kernelatlas.kernels.corpus import read_corpus
 from kernelatlas.kernels.normalise import normalise
 from kernelatlas.kernels.table import count_sizes, read_square
+from kernelatlas.running.progress import tracked
 
 SEED = 0
 LAYER_COLUMNS = (
@@ -70,7 +71,8 @@ def distance_table(
         sets += parts
     rows: list[dict[str, Any]] = []
     rng = np.random.default_rng(SEED)
-    for number, (a, family_a, trained_a, first) in enumerate(sets):
+    pairs = tracked(sets, f"distances of {k}x{k} kernels", "networks")
+    for number, (a, family_a, trained_a, first) in enumerate(pairs):
         for b, family_b, trained_b, second in sets[number:]:
             rows.append(
                 {
@@ -108,7 +110,8 @@ def layer_table(kernels: Sequence[str | Path], models: Sequence[Sequence]) -> pd
         A row for each layer, see results/README.md. Kernels that are not finite are left out.
     """
     rows: list[dict[str, Any]] = []
-    for (name, family, trained, *_), path in zip(models, kernels, strict=True):
+    of_models = list(zip(models, kernels, strict=True))
+    for (name, family, trained, *_), path in tracked(of_models, "statistics of layers", "networks"):
         counts = count_sizes(path)
         for k in counts.loc[counts["kh"] == counts["kw"], "kh"]:
             frame, weights = read_square(path, int(k))

@@ -33,6 +33,7 @@ from kernelatlas.kernels.layer import side
 from kernelatlas.kernels.normalise import normalise
 from kernelatlas.kernels.sampling import sample_of
 from kernelatlas.kernels.table import read_square
+from kernelatlas.running.progress import tracked
 
 KEYS, PUBLISHED, PROTOTYPES, RANDOM = "master keys", "published", "prototypes", "random"
 IDEALISED, REFITTED = "idealised", "idealised, refitted"  # the first with the name of a set
@@ -253,7 +254,8 @@ def model_table(
         scores, and low and high: a 95 % interval over layers of the share with R² of `SHOWN`.
     """
     table = []
-    for path, (model, family, trained, _) in zip(paths, models, strict=True):
+    of_models = list(zip(paths, models, strict=True))
+    for path, (model, family, trained, _) in tracked(of_models, "explained kernels", "networks"):
         rows, weights = read_square(path, k)
         if not len(rows):
             continue

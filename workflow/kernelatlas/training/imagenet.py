@@ -17,6 +17,7 @@ from PIL import Image
 from timm.data import create_transform, resolve_model_data_config
 
 from kernelatlas.errors import KernelAtlasError
+from kernelatlas.running.progress import tracked
 from kernelatlas.sources.images import chosen, list_pictures
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM")  # none runs another program
@@ -81,7 +82,7 @@ class Prepared:
         # Without the normalisation, so that a picture is bytes.
         transform = create_transform(**self.config, is_training=False, normalize=False)
         try:
-            for number, path in enumerate(self.paths, 1):
+            for path in tracked(self.paths, "pictures", "pictures"):
                 pixels = transform(open_picture(path)).numpy()
                 if pixels.shape != self._shape:
                     raise KernelAtlasError(
@@ -89,8 +90,6 @@ class Prepared:
                         f"{'×'.join(map(str, self._shape))} after timm prepared it: remove it"
                     )
                 self._file.write(pixels.tobytes())
-                if number % 1000 == 0:
-                    log.info("%d of %d pictures decoded", number, len(self.paths))
         except OSError as error:
             self._file.close()
             if error.errno not in (errno.ENOSPC, errno.EDQUOT):

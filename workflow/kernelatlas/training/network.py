@@ -9,7 +9,6 @@ import json
 import logging
 import math
 import pickle
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +23,7 @@ from kernelatlas import __version__
 from kernelatlas.kernels.layer import depthwise_shape
 from kernelatlas.running.device import describe, resolve
 from kernelatlas.running.files import whole
+from kernelatlas.running.progress import Progress
 from kernelatlas.running.tensors import write_tensors
 from kernelatlas.training import architectures
 from kernelatlas.training.pictures import ROTATIONS, Crops, n_subjects
@@ -70,7 +70,7 @@ class Trained:
 
 
 @dataclass
-class _Progress:
+class _State:
     """The state of the training loop after a step, enough to resume it."""
 
     step: int = 0
@@ -127,40 +127,43 @@ def train(
         },
     }
     identity = json.dumps([metadata, code], sort_keys=True)
-    done = _resumed(resume, identity, model, optimiser, generator) or _Progress()
+    done = _resumed(resume, identity, model, optimiser, generator) or _State()
 
-    began, first = time.monotonic(), done.step
-    for step in range(done.step + 1, steps + 1):
-        rate = learning_rate(step, steps, options["warmup"], options["learning_rate"])
-        for group in optimiser.param_groups:
-            group["lr"] = rate
-        loss, share = update(model, optimiser, *crops.batch(options["batch"], generator), options)
-        done.step = step
-        done.loss += loss
-        done.correct += share
-        if step in kept:
-            done.trajectory[step] = _half(architectures.depthwise(model))
-        if step % every == 0 or step == steps:
-            window = (step - 1) % every + 1
-            row = {
-                "step": step,
-                "learning_rate": rate,
-                "loss": done.loss / window,
-                "accuracy_training": done.correct / window,
-                **accuracies(model, *held_out),
-            }
-            done.loss = done.correct = 0.0
-            done.history.append(row)
-            pace = (step - first) / (time.monotonic() - began)
-            log.info(
-                "step %d of %d, loss %.3f, accuracy in training %.3f, held-out %.3f, "
-                "%.1f images/s, %.0f min to go",
-                *(step, steps, row["loss"], row["accuracy_training"], row["accuracy"]),
-                *(pace * options["batch"], (steps - step) / pace / 60),
+    said = ""
+    with Progress("training", steps) as progress:
+        progress.skip(done.step)
+        for step in range(done.step + 1, steps + 1):
+            rate = learning_rate(step, steps, options["warmup"], options["learning_rate"])
+            for group in optimiser.param_groups:
+                group["lr"] = rate
+            loss, share = update(
+                model, optimiser, *crops.batch(options["batch"], generator), options
             )
-            on_test(row, model)
-            if resume is not None and step < steps:
-                _keep(resume, identity, model, optimiser, generator, done)
+            done.step = step
+            done.loss += loss
+            done.correct += share
+            if step in kept:
+                done.trajectory[step] = _half(architectures.depthwise(model))
+            if step % every == 0 or step == steps:
+                window = (step - 1) % every + 1
+                row = {
+                    "step": step,
+                    "learning_rate": rate,
+                    "loss": done.loss / window,
+                    "accuracy_training": done.correct / window,
+                    **accuracies(model, *held_out),
+                }
+                done.loss = done.correct = 0.0
+                done.history.append(row)
+                said = (
+                    f"loss {row['loss']:.3f}, accuracy in training {row['accuracy_training']:.3f}, "
+                    f"held-out {row['accuracy']:.3f}"
+                )
+                log.info("step %d of %d: %s", step, steps, said)
+                on_test(row, model)
+                if resume is not None and step < steps:
+                    _keep(resume, identity, model, optimiser, generator, done)
+            progress.advance(said=said)
 
     state = _half(model.state_dict())
     model.load_state_dict(state)
@@ -306,7 +309,7 @@ def _keep(
     model: torch.nn.Module,
     optimiser: torch.optim.Optimizer,
     generator: torch.Generator,
-    done: _Progress,
+    done: _State,
 ) -> None:
     content = {
         "identity": identity,
@@ -327,7 +330,7 @@ def _resumed(
     model: torch.nn.Module,
     optimiser: torch.optim.Optimizer,
     generator: torch.Generator,
-) -> _Progress | None:
+) -> _State | None:
     """Restore the state of an interrupted training; return None if there is none that fits."""
     if path is None or not Path(path).exists():
         return None
@@ -344,6 +347,6 @@ def _resumed(
     generator.set_state(content["generator"])
     torch.set_rng_state(content["random"])
     torch.cuda.set_rng_state_all(content["random_cuda"])
-    done = _Progress(**content["progress"])
+    done = _State(**content["progress"])
     log.info("resuming after step %d, from %s", done.step, path)
     return done

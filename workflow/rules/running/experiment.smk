@@ -1,8 +1,11 @@
+import shlex
 import time
 
-from kernelatlas.running.upgrade import outdated
 from kernelatlas.running.slurm import errors_in, refuse_orphans
+from kernelatlas.running.together import lead
+from kernelatlas.running.upgrade import outdated
 from kernelatlas.sources.experiment import Experiment
+from kernelatlas.sources.extract import left_out
 
 # As profiles/slurm says.
 SLURM_LOGS = ".snakemake/slurm_logs"
@@ -28,6 +31,32 @@ if old := outdated(RESULTS):
 STARTED = time.time()
 
 
+def left_out_now():
+    """Why networks were left out, by name."""
+    return left_out(f"{RESULTS}/kernels", EXPERIMENT.names)
+
+
+def tell_left_out():
+    """Name the networks that are in no result, at the end of a run."""
+    if found := left_out_now():
+        for name, reason in found.items():
+            logger.warning(f"WARNING left out: {reason}")
+        logger.warning(f"WARNING {RETRY.format(tables_of(found))}")
+
+
+def tables_of(models):
+    """The kernel tables of networks, for a command line."""
+    return shlex.join(f"{RESULTS}/kernels/{name}.parquet" for name in models)
+
+
+RETRY = "to read networks again that were left out: rm {}"
+if config["missing"] == "stop" and (found := left_out_now()):
+    stop(
+        f"{', '.join(found)}: left out by an earlier run with `missing: skip`; "
+        + RETRY.format(tables_of(found))
+    )
+
+
 # By then Snakemake holds the lock of the folder, and has submitted nothing.
 onstart:
     try:
@@ -36,13 +65,16 @@ onstart:
         )
     except KernelAtlasError as error:
         stop(error)
+    # A cluster ends its jobs itself.
+    if workflow.executor_plugin.common_settings.local_exec:
+        lead()
 
 
-# Jobs on this machine have already printed their errors.
+# Each once more: they may be many lines above.
 onerror:
-    if not workflow.executor_plugin.common_settings.local_exec:
-        for line in errors_in([f"{RESULTS}/logs", SLURM_LOGS], STARTED):
-            logger.error(line)
+    tell_left_out()
+    for line in errors_in([f"{RESULTS}/logs", SLURM_LOGS], STARTED):
+        logger.error(line)
 
 
 MODELS, DYNAMICS = list(EXPERIMENT.zoo), list(EXPERIMENT.dynamics)

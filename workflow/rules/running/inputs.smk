@@ -1,15 +1,21 @@
 import functools
 
-from kernelatlas.kernels.sizes import models_with, sizes_of
+from kernelatlas.kernels.sizes import (
+    models_with,
+    sides_of_models,
+    sizes_of,
+    surely_studied,
+)
 from kernelatlas.names import SMALLEST_FIT
 from kernelatlas.running.digests import Digests
 from kernelatlas.running.files import metadata_of
 from kernelatlas.sources import images
+from kernelatlas.sources.expected import expected_counts, other_sizes
 from kernelatlas.sources.shards import shards_of
 from kernelatlas.sources.registry import digest as registry_digest
 from kernelatlas.tables.named_layers import number_of
 from kernelatlas.training.histories import history_of, with_history
-from kernelatlas.training.recipes import recipe_files
+from kernelatlas.training.recipes import read_recipe, recipe_files
 
 # Networks that were trained here, of which the history is known: last checkpoints of trainings,
 # and models of the zoo.
@@ -90,21 +96,79 @@ def layers_of(wildcards):
     return registry_digest(architecture) if architecture else None
 
 
+# Kernels by height and width of the networks of which they are known before they are read.
+COUNTS = expected_counts(
+    [*EXPERIMENT.zoo.values(), *EXPERIMENT.dynamics.values()],
+    f"{RESULTS}/kernels",
+    functools.cache(read_recipe),
+    lambda model: DIGESTS.of([model.file]) if model.file else None,
+)
+UNKNOWN = [name for name in MODELS if name not in COUNTS]
+# The kernel sizes under study; None if that is not known before all kernels are counted.
+STUDIED = (
+    None
+    if UNKNOWN
+    else surely_studied(
+        [COUNTS[name] for name in TRAINED],
+        config["kernel_sizes"],
+        config["minimum_kernels"],
+    )
+)
+
+
 def studied(models=None):
     """Sorted kernel sizes under study that these models (the zoo's without it) have.
 
     The models are either all of the zoo or all checkpoints of trainings.
     """
     names = list(MODELS if models is None else models)
+    if STUDIED is not None and all(name in COUNTS for name in names):
+        return [k for k in sorted(STUDIED) if any((k, k) in COUNTS[n] for n in names)]
     of_zoo = not set(names) & set(DYNAMICS)
-    tables = checkpoints.sizes if of_zoo else checkpoints.dynamics_sizes
-    return sizes_of(tables.get().output.parquet, names)
+    return sizes_of(table_of_sizes(of_zoo), names)
+
+
+def refuse_other_sizes():
+    """Stop if jobs were planned for other kernel sizes than networks turn out to have."""
+    for table in ("sizes", "dynamics_sizes"):
+        path = f"{RESULTS}/tables/{table}.parquet"
+        if error := other_sizes(COUNTS, sides_of_models(path)):
+            stop(error)
+
+
+def table_of_sizes(of_zoo=True):
+    """The table of kernel sizes of the zoo, or of the checkpoints of trainings, when it is made."""
+    try:
+        table = checkpoints.sizes if of_zoo else checkpoints.dynamics_sizes
+        return table.get().output.parquet
+    except Exception:  # of Snakemake, until it is made
+        tell_what_is_hidden()
+        raise
+
+
+@functools.cache
+def tell_what_is_hidden():
+    """Say once that more jobs follow, why, and about how many files they make."""
+    values = {"model": MODELS, "family": FAMILIES, "k": config["kernel_sizes"]}
+    most = TARGETS.most("all", {**values, "seed": config["seeds"]})
+    if UNKNOWN:
+        few = ", ".join(UNKNOWN[:5]) + (" …" if len(UNKNOWN) > 5 else "")
+        why = f"the kernel sizes of {len(UNKNOWN)} of {len(MODELS)} networks ({few})"
+    else:
+        why = "whether each kernel size has `minimum_kernels`"
+    logger.info(
+        f"{why[0].upper()}{why[1:]} will be known when their kernels are read: the jobs after "
+        f"that are not among those counted here. For `all` they make up to {most:,} files."
+    )
 
 
 def kernels_of_size(wildcards):
     """The kernel tables of the trained models that have {k}x{k} kernels."""
-    table = checkpoints.sizes.get().output.parquet
-    models = models_with(table, size_of(wildcards), TRAINED)
+    k = size_of(wildcards)
+    if STUDIED is not None:
+        models = [name for name in TRAINED if (k, k) in COUNTS[name]]
+    else:
+        models = models_with(table_of_sizes(), k, TRAINED)
     return expand("<results>/kernels/{model}.parquet", model=models)
 
 

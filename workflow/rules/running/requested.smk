@@ -43,5 +43,7 @@ except KernelAtlasError as error:
 
 # The line above is far up by now, and the kernel sizes may have become known.
 onsuccess:
+    refuse_other_sizes()
+    tell_left_out()
     if left_over := of_another_zoo():
         logger.warning(left_over)

@@ -26,3 +26,17 @@ def minutes(fixed, per_mb=0):
     return lambda wildcards, input, attempt: runtime_minutes(
         fixed, per_mb, input, attempt
     )
+
+
+def submitted_with(group):
+    """`group` of a rule whose jobs a cluster gets together.
+
+    None on one machine, where groups change nothing: Snakemake checks each pair of jobs of a group,
+    which takes minutes where a zoo has hundreds of networks.
+    """
+
+    def asked(wildcards):
+        plugin = workflow.executor_plugin
+        return group if plugin and not plugin.common_settings.local_exec else None
+
+    return asked

@@ -1,5 +1,3 @@
-import logging
-
 import pandas as pd
 import torch
 
@@ -17,9 +15,7 @@ with logged(snakemake.log[0]):
         _, kernels = read_corpus(snakemake.input[0])
         # No parameter: another device is no reason to train again.
         device = snakemake.config["device"]
-        model, history = fit(
-            kernels, Settings(**params.settings), params.seed, device, logging.info
-        )
+        model, history = fit(kernels, Settings(**params.settings), params.seed, device)
         model.save(output.weights, {"seed": params.seed, "kernels": len(kernels)})
         write_frame(pd.DataFrame(history), output.history)
         record(*job)

@@ -10,7 +10,7 @@ from kernelatlas.running.files import write_frame
 from kernelatlas.running.job import logged
 from kernelatlas.training.pretrained import UnsuitedError
 
-with logged(snakemake.log[0]) as terminal:
+with logged(snakemake.log[0]):
     torch.set_num_threads(snakemake.threads)
     inputs, params, config = snakemake.input, snakemake.params, snakemake.config
     model, settings = snakemake.wildcards.model, Settings(**params.settings)
@@ -22,7 +22,7 @@ with logged(snakemake.log[0]) as terminal:
     try:
         with opened(model, checkpoint, *place) as trial:
             tables = [
-                search(trial, curve, settings, f"{resume}_k{curve.k}.resume", code, terminal)
+                search(trial, curve, settings, f"{resume}_k{curve.k}.resume", code)
                 for curve in map(Curve.load, inputs.autoencoders)
             ]
     except UnsuitedError as reason:

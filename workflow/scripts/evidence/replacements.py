@@ -10,7 +10,7 @@ from kernelatlas.running.files import write_frame
 from kernelatlas.running.job import logged
 from kernelatlas.training.pretrained import UnsuitedError
 
-with logged(snakemake.log[0]) as terminal:
+with logged(snakemake.log[0]):
     torch.set_num_threads(snakemake.threads)
     inputs, params, config = snakemake.input, snakemake.params, snakemake.config
     model = snakemake.wildcards.model
@@ -26,7 +26,7 @@ with logged(snakemake.log[0]) as terminal:
             found = variants(trial.kernels, material)
             # Not an output: it must outlive a job that was killed.
             resume = Path(snakemake.output[0]).with_suffix(".resume")
-            table = evaluate(trial, found, resume, code, terminal)
+            table = evaluate(trial, found, resume, code)
     except UnsuitedError as reason:
         table = skipped(str(reason))
     table.insert(0, "model", model)

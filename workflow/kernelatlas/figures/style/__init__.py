@@ -31,6 +31,7 @@ from kernelatlas.figures.style.pages import (
     numbered,
     save,
     split,
+    without_kernels,
 )
 from kernelatlas.figures.style.theme import (
     CONTROL,
@@ -124,5 +125,6 @@ __all__ = [
     "text_width",
     "thresholds",
     "trained_handles",
+    "without_kernels",
     "wrap",
 ]

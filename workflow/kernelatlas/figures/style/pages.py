@@ -34,6 +34,13 @@ def new_figure(width: float, height: float, title: str, fixed: bool = False) -> 
     return figure
 
 
+def without_kernels(title: str) -> Figure:
+    """Return the page of a family of which no network could be read."""
+    figure = new_figure(SHORT, 0.6, title)
+    caption(figure, "No kernels: the networks of this family were left out.")
+    return figure
+
+
 def axes_at(figure: Figure, left: float, bottom: float, width: float, height: float) -> Axes:
     """Add axes whose place is given in inches from the page's lower left corner."""
     across, high = figure.get_size_inches()
