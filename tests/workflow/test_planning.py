@@ -2,6 +2,7 @@
 
 import re
 
+import pytest
 import yaml
 
 from project import new_project, nothing_to_do, planted
@@ -47,4 +48,13 @@ def test_what_was_planned_by_the_checkpoint_is_not_made_again_by_the_tables(fini
     """First the sizes of these networks were unknown; now their tables tell them."""
     run = finished.snakemake("all", "--dry-run")
     assert nothing_to_do(run)
+    assert "not among those counted" not in run.text
+
+
+@pytest.mark.parametrize(("name", "kernels"), [("paper", 160), ("timm", 721)])
+def test_the_configs_of_known_networks_are_planned_whole(fresh, name, kernels):
+    config = f"workflow/configs/{name}.yaml"
+    run = fresh.snakemake("all", "--dry-run", "--configfile", config)
+    assert run.code == 0, run.text
+    assert run.counts["kernels"] == run.counts["labels"] == kernels
     assert "not among those counted" not in run.text
