@@ -168,7 +168,7 @@ def test_everything_through_slurm(project, finished, jobs):
         "workflow/scripts/clustering/autoencoder.py",
         OPENING,
         OPENING
-        + '    logging.info("GPU %s", __import__("os").environ.get("CUDA_VISIBLE_DEVICES"))\n',
+        + '    print("GPU", __import__("os").environ.get("CUDA_VISIBLE_DEVICES"), flush=True)\n',
     )
     project.update("config.yaml", device="auto")
     run = snakemake(project, "all", timeout=500)

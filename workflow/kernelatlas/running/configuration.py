@@ -228,12 +228,14 @@ def refuse_folder(folder: str | os.PathLike[str], root: str | os.PathLike[str]) 
     KernelAtlasError
         Naming the folder.
     """
-    path = Path(folder).absolute()
+    path = Path(folder)
+    # As it is written: folders above the working folder may be closed to this user.
     above = next(place for place in (path, *path.parents) if os.path.exists(place))
+    path, named = path.absolute(), above.absolute()
     if not above.is_dir():
-        raise KernelAtlasError(f"{above}: is a file: name a folder with `results` in the config")
+        raise KernelAtlasError(f"{named}: is a file: name a folder with `results` in the config")
     if not os.access(above, os.W_OK):
-        raise KernelAtlasError(f"{above} cannot be written: check its permissions")
+        raise KernelAtlasError(f"{named} cannot be written: check its permissions")
     for name in SOURCES:
         source = (Path(root) / name).resolve()
         if source == path.resolve() or source in path.resolve().parents:
