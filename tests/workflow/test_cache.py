@@ -29,7 +29,7 @@ def test_a_cache_shared_by_two_folders(pair, tmp_path):
     for project in pair:
         (project.path / "zoo.yaml").write_text(yaml.safe_dump(zoo))
     targets = [
-        *(f"results/kernels/{model}.parquet" for model in "abc"),
+        *(f"results/kernels/{model}.parquet" for model in ("a", "b", "c", "a.untrained")),
         *(f"results/autoencoders/k7_seed{seed}.safetensors" for seed in (0, 1)),
     ]
     run = first.snakemake(*targets, *CACHED)

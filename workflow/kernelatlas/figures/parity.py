@@ -31,7 +31,7 @@ def draw(sizes: pd.DataFrame, moves: pd.DataFrame) -> Figure:
     models = list(dict.fromkeys(sizes["model"]))
     by = "model" if len(models) <= MOST else "family"
     shown = list(dict.fromkeys(sizes[by]))
-    known = sizes.drop_duplicates("model").set_index("model")[by]
+    known = dict(zip(sizes["model"], sizes[by], strict=True))
     colours = {model: COLOURS[shown.index(known[model]) % len(COLOURS)] for model in models}
     figure = style.new_figure(9.5, 4.2, title)
     left, right = figure.subplots(1, 2)
