@@ -25,8 +25,8 @@ from kernelatlas.evidence.masterkeys import (
     search,
     search_curve,
 )
+from kernelatlas.figures import _masterkeys_models, style
 from kernelatlas.figures import masterkeys as figure
-from kernelatlas.figures import style
 from kernelatlas.kernels.corpus import build_corpus
 from kernelatlas.kernels.layer import Layer
 from kernelatlas.kernels.normalise import normalise
@@ -261,7 +261,7 @@ def test_tables_of_planted_kernels(tmp_path) -> None:
         assert rows["removed_code"].isna().sum() == 1
 
     sets, scales = filter_sets(keys, keys[:1], kernels, 50)
-    assert set(figure.SETS) - {PUBLISHED} < set(sets)
+    assert set(_masterkeys_models.SETS) - {PUBLISHED} < set(sets)
     filters = filter_table(sets, curve.codes[[1, 6, 8]], scales, kernels, energy)
     own = filters[filters["filters"] == KEYS]
     assert own["nearest"].tolist() == own["matched"].tolist() == ["δy⁻T", "δxT", "T"]
@@ -284,7 +284,7 @@ def test_tables_of_planted_kernels(tmp_path) -> None:
     assert of_keys["mean_r2"]["a"] == pytest.approx(1, abs=1e-5)
     assert of_keys["share_r2_90"]["a"] == pytest.approx(60 / 70)  # of all kernels
     assert of_keys["mean_r2"]["b"] < 0.3
-    assert of_keys["low"]["a"] <= of_keys["share_r2_80"]["a"] <= of_keys["high"]["a"]
+    assert of_keys[["low", "high"]].isna().all(axis=None)  # intervals are over layers
     chance = models[models["filters"] == RANDOM].set_index("model")["mean_r2"]
     assert chance["a"] < 0.3
     each = [mean_r2(kernels, filters) for filters in sets[RANDOM]]

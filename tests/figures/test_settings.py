@@ -46,10 +46,11 @@ UNREADABLE = b"font.size: 30\n# caf\xe9\n"
 def drawn(folder: Path, **environment: str) -> tuple[bytes, bytes]:
     """Draw in another process, from a working folder; return the bytes of the PDF and the PNG."""
     known = {name: text for name, text in os.environ.items() if not name.startswith("MPL")}
+    cache = str(folder.parent / "cache")  # one for all: making it takes seconds
     done = subprocess.run(
         [sys.executable, "-c", DRAW, "figure"],
         cwd=folder,
-        env={**known, "HOME": str(folder / "home"), "XDG_CACHE_HOME": str(folder), **environment},
+        env={**known, "HOME": str(folder / "home"), "XDG_CACHE_HOME": cache, **environment},
         capture_output=True,
         text=True,
     )

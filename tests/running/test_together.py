@@ -37,7 +37,13 @@ def led():
 
     def start(*prefix):
         process = subprocess.Popen(
-            [*prefix, *command], env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            [*prefix, *command],
+            env=env,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            # Shells start what runs in the background with SIGINT ignored.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         job = int(process.stdout.readline())
         started.append((process, job))

@@ -171,7 +171,9 @@ def test_a_key_may_be_in_some_shards_only(tmp_path):
     reading = read_depthwise(index, Options(key="a"))
     assert_equal(reading.layers, state, NAMES)
     assert reading.tensors == len(state)
-    with pytest.raises(KernelAtlasError, match=r"has no 'c'; it has 'a', 'b': correct `key:`"):
+    with pytest.raises(
+        KernelAtlasError, match=r"has no 'c'; it has 'a', 'b': correct the option `key`"
+    ):
         read_depthwise(index, Options(key="c"))
 
 

@@ -89,7 +89,7 @@ def test_a_part_is_chosen_by_the_beginning_of_its_names(file):
     wrapped = nn.Sequential(small(), small()).eval()
     data = saved(torch.jit.script(wrapped))
     assert_read_whole(read_depthwise(file(data), Options(key="1")).layers, wrapped[1])
-    with pytest.raises(Exception, match=r"has no 'c'; it has '0', '1': correct `key:`"):
+    with pytest.raises(Exception, match=r"has no 'c'; it has '0', '1': correct the option `key`"):
         read_depthwise(file(data), Options(key="c"))
 
 

@@ -67,9 +67,11 @@ def run(tmp_path_factory):
     config = yaml.safe_load((project.path / "config.yaml").read_text())
     project.update("config.yaml", evidence={**config["evidence"], "sample": 50})
     # Of `all` and of `evidence`, what trains nothing but the autoencoders and crossfit.
-    figures = ("spectrum", "pca", "weightsum", "training", "nulls")
+    figures = ("spectrum", "pca", "weightsum", "training")
     targets = [
-        *(f"results/{folder}/{name}.parquet" for folder in ("labels", "fits") for name in "ab"),
+        *(f"results/labels/{name}.parquet" for name in "ab"),
+        "results/fits/a.parquet",
+        f"results/figures/nulls_k{SIZES[-1]}.pdf",
         *(f"results/figures/{name}_k{k}.pdf" for name in figures for k in SIZES),
         *(f"results/figures/{name}.pdf" for name in ("models", "large_clusters", "large_layers")),
         *(f"results/tables/{name}_k{k}.csv" for name in ("masterkeys", "distances") for k in SIZES),
@@ -103,9 +105,9 @@ def test_kernels_are_fitted_as_well_as_the_noise_allows(run):
     fits = pd.read_parquet(project.path / "results/fits/a.parquet")
     for _, rows in fits.groupby("k"):
         assert rows["r2"].median() > 0.9  # 1 / (1 + 0.3²) = 0.917 of the energy is planted
-    nulls = [pd.read_parquet(project.path / f"results/nulls/k{k}.parquet") for k in SIZES]
-    shuffled = pd.concat(nulls).query("null == 'shuffled'")
-    assert len(shuffled) > 60
+    nulls = pd.read_parquet(project.path / f"results/nulls/k{SIZES[-1]}.parquet")
+    shuffled = nulls.query("null == 'shuffled'")
+    assert len(shuffled) > 30
     assert shuffled["r2"].max() < 0.2
 
 

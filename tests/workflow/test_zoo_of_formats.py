@@ -107,4 +107,4 @@ def test_two_networks_in_one_file_are_one_error_that_lists_them(project):
     assert run.code == 1
     (error,) = run.errors
     assert "nets/two.pth" in error
-    assert "'a', 'b': choose one with `key:`" in error
+    assert "'a', 'b': choose one with the option `key`" in error
