@@ -39,4 +39,5 @@ def submitted_with(group):
         plugin = workflow.executor_plugin
         return group if plugin and not plugin.common_settings.local_exec else None
 
-    return asked
+    # To Snakemake a rule with a function is of a group, and thus none that runs where it does.
+    return group and asked
