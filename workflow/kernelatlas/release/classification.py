@@ -67,15 +67,7 @@ def can_fit() -> bool:
 
 
 class Release(Folder):
-    """A release that was opened.
-
-    Attributes
-    ----------
-    path
-        The folder of the release.
-    manifest
-        The content of manifest.json: settings, models and files.
-    """
+    """A release that was opened."""
 
     @property
     def models(self) -> list[str]:

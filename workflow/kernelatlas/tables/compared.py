@@ -133,3 +133,41 @@ class _Unseen:
         at = here.get_indexer(found.set_index(["layer_index", "channel"]).index)
         for name in ["dissimilarity", *seeds(found)]:
             part.loc[part.index[at], name] = found[name].to_numpy()
+
+
+def beside_nulls(
+    paths: Sequence[str | Path],
+    nulls: str | Path,
+    models: Sequence[Sequence],
+    k: int,
+    columns: list[str],
+    trained: str = TRAINED,
+) -> pd.DataFrame:
+    """Return rows of one kernel size of tables of the zoo, then those of its null kernels.
+
+    Parameters
+    ----------
+    paths
+        Label or fit tables of the zoo's models.
+    nulls
+        Table of the null kernels of this size.
+    models
+        name, family, trained and training data of the zoo's models.
+    columns
+        That all tables have, `model` among them.
+    trained
+        What the set of trained networks is called.
+
+    Returns
+    -------
+    DataFrame
+        The columns, set and family; models and sets are texts.
+    """
+    known = {name: (family, is_trained) for name, family, is_trained, _ in models}
+    size = [("k", "==", k)]
+    real = pd.concat([pd.read_parquet(path, columns=columns, filters=size) for path in paths])
+    real = real.astype({"model": "str"})
+    real["set"] = real["model"].map(lambda name: trained if known[name][1] else UNTRAINED)
+    chance = pd.read_parquet(nulls, columns=["null", *columns]).rename(columns={"null": "set"})
+    every = pd.concat([real, chance.astype({"model": "str", "set": "str"})], ignore_index=True)
+    return every.assign(family=every["model"].map(lambda name: known[name][0]))

@@ -9,8 +9,8 @@ import pandas as pd
 
 from kernelatlas.clustering.labels import named_by_most
 from kernelatlas.evidence.intervals import share
-from kernelatlas.names import IN_SAMPLE, TRAINED, UNTRAINED
-from kernelatlas.tables.compared import LAYER, SETS
+from kernelatlas.names import IN_SAMPLE, TRAINED
+from kernelatlas.tables.compared import LAYER, SETS, beside_nulls
 from kernelatlas.tables.nulls import groups
 
 WIDTH = 0.02  # of a bin
@@ -106,21 +106,17 @@ def _gather(
     k: int,
 ) -> pd.DataFrame:
     """Return the kernels of each set that have a dissimilarity: neither degenerate nor all seen."""
-    known = {name: (family, trained) for name, family, trained, _ in models}
-    size = [("k", "==", k)]
-    real = pd.concat([pd.read_parquet(path, columns=READ, filters=size) for path in labels])
-    real = real.astype({"model": "str"})
-    real["set"] = real["model"].map(lambda name: IN_SAMPLE if known[name][1] else UNTRAINED)
+    known = beside_nulls(labels, nulls, models, k, READ, IN_SAMPLE)
     unseen = pd.read_parquet(crossfit, columns=READ).assign(set=TRAINED)
-    chance = pd.read_parquet(nulls, columns=["null", *READ]).rename(columns={"null": "set"})
+    families = known.drop_duplicates("model").set_index("model")["family"]
+    unseen["family"] = unseen["model"].astype("str").map(families)
     every = pd.concat(
-        [part.astype({"model": "str", "label": "str"}) for part in (real, unseen, chance)],
+        [part.astype({"model": "str", "label": "str"}) for part in (known, unseen)],
         ignore_index=True,
     )
     every = every[every["dissimilarity"].notna()]
     agreement = every["agreement"].to_numpy(np.float32)
     return every.assign(
-        family=every["model"].map(lambda name: known[name][0]),
         named=named_by_most(every["label"], agreement),
         dissimilarity=every["dissimilarity"].astype("float32"),
     )

@@ -6,9 +6,8 @@ from pathlib import Path
 import pandas as pd
 
 from kernelatlas.evidence.jet import BEST, ENERGIES, ORDERS, R2, SUMMARY
-from kernelatlas.names import ALL_FAMILIES, NULLS, TRAINED, UNTRAINED
-
-SETS = (TRAINED, UNTRAINED, *NULLS)
+from kernelatlas.names import ALL_FAMILIES, TRAINED, UNTRAINED
+from kernelatlas.tables.compared import SETS, beside_nulls
 
 
 def jet_table(
@@ -31,16 +30,7 @@ def jet_table(
         A row for each set, family (and all together) and network (empty: all of the family);
         columns as in results/README.md. Degenerate kernels are left out.
     """
-    known = {name: (family, trained) for name, family, trained, _ in models}
-    columns = ["model", *SUMMARY]
-    size = [("k", "==", k)]
-    real = pd.concat([pd.read_parquet(path, columns=columns, filters=size) for path in fits])
-    real = real.astype({"model": "str"})
-    real["set"] = real["model"].map(lambda name: TRAINED if known[name][1] else UNTRAINED)
-    chance = pd.read_parquet(nulls, columns=["null", *columns]).astype({"model": "str"})
-    chance = chance.rename(columns={"null": "set"}).astype({"set": "str"})
-    every = pd.concat([real, chance], ignore_index=True)
-    every["family"] = every["model"].map(lambda name: known[name][0])
+    every = beside_nulls(fits, nulls, models, k, ["model", *SUMMARY])
     every = every[every[R2[0]].notna()]
     parts = [(ALL_FAMILIES, "", every)]
     parts += [(str(family), "", part) for family, part in every.groupby("family")]

@@ -11,8 +11,8 @@ from kernelatlas.evidence.described import described
 from kernelatlas.evidence.functions import functions
 from kernelatlas.evidence.intervals import share
 from kernelatlas.evidence.jet import AT_LIMIT, ORDERS, R2
-from kernelatlas.names import ALL_FAMILIES, ALL_NETWORKS, TRAINED, UNTRAINED
-from kernelatlas.tables.compared import LAYER, SETS
+from kernelatlas.names import ALL_FAMILIES, ALL_NETWORKS
+from kernelatlas.tables.compared import LAYER, SETS, beside_nulls
 from kernelatlas.tables.nulls import groups
 
 SELECTED, DESCRIBED, ANY = "selected", "described", "any"
@@ -56,7 +56,13 @@ def limit_table(
         one for each limit of each selected function. Columns as in results/README.md. Degenerate
         kernels are left out.
     """
-    kernels = _gather(fits, nulls, models, k)
+    columns = [*LAYER, "function", *dict.fromkeys(sum(FITTED.values(), ()))]
+    kernels = beside_nulls(fits, nulls, models, k, columns)
+    kernels = kernels[kernels["r2"].notna()]
+    kernels = kernels.assign(
+        function=kernels["function"].astype(str),
+        layer=kernels.groupby(LAYER, sort=False).ngroup(),
+    )
     rows = []
     for family, model, group in groups(kernels):
         for name in SETS:
@@ -72,25 +78,6 @@ def limit_table(
             if (family, model) == (ALL_FAMILIES, ALL_NETWORKS):
                 rows += [same | row for row in _by_limit(own, k)]
     return pd.DataFrame(rows).reindex(columns=list(COLUMNS))
-
-
-def _gather(
-    fits: Sequence[str | Path], nulls: str | Path, models: Sequence[Sequence], k: int
-) -> pd.DataFrame:
-    known = {name: (family, trained) for name, family, trained, _ in models}
-    columns = [*LAYER, "function", *dict.fromkeys(sum(FITTED.values(), ()))]
-    size = [("k", "==", k)]
-    real = pd.concat([pd.read_parquet(path, columns=columns, filters=size) for path in fits])
-    real = real.astype({"model": "str"})
-    real["set"] = real["model"].map(lambda name: TRAINED if known[name][1] else UNTRAINED)
-    chance = pd.read_parquet(nulls, columns=["null", *columns]).rename(columns={"null": "set"})
-    every = pd.concat([real, chance.astype({"model": "str"})], ignore_index=True)
-    every = every[every["r2"].notna()]
-    return every.assign(
-        family=every["model"].map(lambda name: known[name][0]),
-        function=every["function"].astype(str),
-        layer=every.groupby(LAYER, sort=False).ngroup(),
-    )
 
 
 def _by_limit(kernels: pd.DataFrame, k: int) -> list[dict[str, Any]]:
