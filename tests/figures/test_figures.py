@@ -440,11 +440,11 @@ def shown_texts(figure: Figure) -> list[Text]:
     ]
 
 
-def assert_texts_apart(drawn: Drawn, sized: bool = True) -> None:
+def assert_texts_apart(drawn: Drawn) -> None:
     for page in pages(drawn):
         across, high = page.get_size_inches()
-        assert max(across, high) <= style.LONG + 1e-6 or not sized
-        assert min(across, high) <= style.SHORT + 1e-6 or not sized
+        assert max(across, high) <= style.LONG + 1e-6
+        assert min(across, high) <= style.SHORT + 1e-6
         assert_apart(page)
 
 
@@ -542,8 +542,7 @@ def test_same_bytes_whatever_the_hash_seed(tmp_path: Path) -> None:
 def test_no_text_overlaps_or_leaves_the_page(
     figure: Callable[[], Drawn], request: pytest.FixtureRequest
 ) -> None:
-    # That of one checkpoint is looked at on a screen.
-    assert_texts_apart(figure(), sized="classified" not in request.node.name)
+    assert_texts_apart(figure())
 
 
 def texts(drawn: Drawn) -> list[str]:

@@ -444,8 +444,9 @@ def test_shapes_are_counted():
 # --- the figure --------------------------------------------------------------------------
 
 
-def texts(figure):
-    return [text.get_text() for text in figure.findobj(Text) if text.get_text()]
+def texts(pages):
+    every = [text.get_text() for page in pages for text in page.findobj(Text)]
+    return [text for text in every if text]
 
 
 def test_the_figure_shows_layers_and_typical_kernels(release):
@@ -461,7 +462,7 @@ def test_the_figure_shows_layers_and_typical_kernels(release):
     for direction in (0, 90):
         number = (table["label"] == f"first-derivative {direction}°").sum()
         assert f"{direction}°: {number}" in found
-    images = [image for ax in figure.axes for image in ax.get_images()]
+    images = [image for page in figure for ax in page.axes for image in ax.get_images()]
     # Of a derivative it is the first kernel of each direction, of other shapes every one.
     derivative = chosen["label"].map(names.shape_of) == names.FIRST
     chosen = chosen[~derivative | (chosen["rank"] == 0)]
@@ -479,8 +480,11 @@ def test_the_figure_of_nothing_identified(release, tmp_path):
     table = release.classify(layers).assign(identified=False)
     empty = typical(table, layers, release, 3)
     figure = draw(table, empty, {"name": "net", "settings": SETTINGS})
-    assert "no kernel is identified" in texts(figure)
-    assert not any(ax.get_images() for ax in figure.axes)
+    assert (
+        "7×7 kernels · 14 kernels in 2 layers: no kernel is identified · threshold 0.30"
+        in texts(figure)
+    )
+    assert not any(ax.get_images() for page in figure for ax in page.axes)
 
 
 # --- the package ---------------------------------------------------------------------

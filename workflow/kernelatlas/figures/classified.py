@@ -15,19 +15,21 @@ from kernelatlas.clustering.shares import shares_by_shape
 from kernelatlas.figures import style
 from kernelatlas.names import FIRST, LABELS, SECOND, SHAPES, shape_of
 
-PITCH, WIDEST = 0.15, 0.22  # inches from bar to bar, at least and at most
-BARS = 3.4  # width of the stacked bars
-NAMES = 1.9  # width of the names of layers
-TEXT = 1.6  # width of the description of a shape
+PITCH = 0.16  # inches from bar to bar
+NAMES = 1.9  # inches, width of the names of layers
+TEXT = 1.45  # inches, width of the description of a shape
 TILE = 0.44  # inches, side of a kernel's image
 ACROSS = 0.74  # inches from kernel to kernel, with room for the text under each
 DOWN = 0.86  # inches from shape to shape, with room for three lines
-HEAD = 0.52  # inches over a block's bars
-FOOT = 0.5
+HEAD, FOOT = 0.52, 0.5  # inches over and under what is shown of a size
+ALL = 1.5  # places of the bar of all layers, and of the gap under it
+WIDTH = style.SHORT
 
 
-def draw(table: pd.DataFrame, typical: pd.DataFrame, description: Mapping[str, Any]) -> Figure:
-    """Draw a block per kernel size.
+def draw(
+    table: pd.DataFrame, typical: pd.DataFrame, description: Mapping[str, Any]
+) -> list[Figure]:
+    """Draw the shares of shapes by layer, then typical kernels: pages of each kernel size.
 
     Parameters
     ----------
@@ -39,46 +41,39 @@ def draw(table: pd.DataFrame, typical: pd.DataFrame, description: Mapping[str, A
     description
         name, and settings of the release: thresholds, seeds.
     """
-    sizes = sorted(int(k) for k in table["k"].unique())
-    shown = max([4, *(len(rows) for k in sizes for _, rows in _shapes(typical[typical["k"] == k]))])
-    left = style.MARGIN + NAMES
-    right = left + BARS + 0.55
-    width = right + TEXT + shown * ACROSS + style.MARGIN
-    depths = {k: _depth(table[table["k"] == k], typical[typical["k"] == k]) for k in sizes}
-    legend = 0.55
-    height = 0.4 + legend + sum(depths.values())
-    figure = style.new_figure(
-        width, height, f"{description['name']}: shapes of its depthwise kernels", fixed=True
-    )
     counts = composition(table, ["k", "layer_index", "layer"])
     every = shares_by_shape(counts, ["k"])
-    parts = [part for part in style.PARTS if every[part].any()]
-    figure.legend(
-        handles=style.part_handles(parts),
-        loc="upper left",
-        bbox_to_anchor=(style.MARGIN / width, 1 - 0.45 / height),
-        borderaxespad=0,
-        borderpad=0,
-        ncols=-(-len(parts) // 2) if width < 11 else len(parts),
-        columnspacing=1.2,
-    )
-    bottom = style.caption(figure, _caption(table, typical, description))
-    top = bottom + sum(depths.values())
-    for k in sizes:
-        here = table[table["k"] == k]
+    handles = style.part_handles([part for part in style.PARTS if every[part].any()])
+    text = _caption(table, description)
+    key = style.TITLE + style.legend_height(handles, WIDTH)
+    room = style.LONG - key - style.caption_height(text, WIDTH) - HEAD - FOOT - ALL * PITCH
+    pages: list[tuple[int, pd.DataFrame | None]] = []
+    for k in sorted(int(k) for k in table["k"].unique()):
+        by_layer = shares_by_shape(counts[counts["k"] == k], ["layer_index", "layer"]).sort_index()
+        parts = style.split([PITCH] * len(by_layer), room)
+        pages += [(k, by_layer.iloc[part]) for part in parts]
+        if (typical["k"] == k).any():
+            pages.append((k, None))
+    figures = []
+    for number, (k, layers) in enumerate(pages):
+        title = f"{description['name']}: shapes of its depthwise kernels"
+        title = style.numbered(title, number, len(pages))
+        here, shown = table[table["k"] == k], typical[typical["k"] == k]
         limit = threshold(k, description["settings"]["thresholds"])
-        _heading(figure, here, k, limit, top, width)
-        by_layer = shares_by_shape(counts[counts["k"] == k], ["layer_index", "layer"])
-        _layers(figure, left, top, depths[k], every.loc[[k]], by_layer)
-        _typical(figure, right, top, width, k, here, typical[typical["k"] == k])
-        top -= depths[k]
-    return figure
-
-
-def _depth(table: pd.DataFrame, typical: pd.DataFrame) -> float:
-    """Return the height of a block in inches."""
-    bars = (table["layer"].nunique() + 1.5) * PITCH
-    return HEAD + max(bars, len(_shapes(typical)) * DOWN, 0.5) + FOOT
+        if layers is None:
+            depth = HEAD + len(_shapes(shown)) * DOWN
+            figure = style.new_figure(WIDTH, style.TITLE + depth, title, fixed=True)
+            top = style.caption(figure, _caption_of_kernels(shown)) + depth
+            _typical(figure, top, k, here, shown)
+        else:
+            depth = HEAD + (len(layers) + ALL) * PITCH + FOOT
+            figure = style.new_figure(WIDTH, key + depth, title, fixed=True)
+            top = style.caption(figure, text) + depth
+            style.legend_above(figure, handles)
+            _layers(figure, top, every.loc[[k]], layers)
+        _heading(figure, here, k, limit, top)
+        figures.append(figure)
+    return figures
 
 
 def _shapes(typical: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
@@ -102,104 +97,81 @@ def _shapes(typical: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
     return found
 
 
-def _caption(table: pd.DataFrame, typical: pd.DataFrame, description: Mapping[str, Any]) -> str:
+def _caption(table: pd.DataFrame, description: Mapping[str, Any]) -> str:
     settings = description["settings"]
     seeds = f"seed{'s' if len(settings['seeds']) > 1 else ''} {style.listed(settings['seeds'])}"
     sizes = sorted(table["k"].unique())
     limits = pd.DataFrame({"k": sizes}).assign(
         threshold=[threshold(k, settings["thresholds"]) for k in sizes]
     )
-    text = (
+    return (
         f"{style.count(len(table), 'depthwise kernel')} of {style.sizes(sizes)}, of which "
         f"{int(table['degenerate'].sum()):,} are degenerate (without a shape), were named by a "
         f"release of Kernel Atlas, by vote of its autoencoders ({seeds}): what their curves draw "
         "for a kernel is averaged, and the mean has the name of the analytic template with the "
         "highest cosine. A kernel is identified if it has a name, most seeds give it this shape, "
         "and its dissimilarity (1 − cos) to the curves is below the threshold, "
-        f"{style.thresholds(limits)}. Left: share of all kernels of the layer and size by the "
-        "shape that they are identified as."
+        f"{style.thresholds(limits)}. Bars: share of all kernels of the layer and size by the "
+        "shape that they are identified as." + style.WHY
     )
+
+
+def _caption_of_kernels(typical: pd.DataFrame) -> str:
     fitted = "function" in typical
-    if len(typical):
-        text += " Right: the identified kernels of each shape that are most like its prototype, "
-        text += "so more regular than most"
-        text += (
-            ", with the analytic function that was selected for each and its R²" if fitted else ""
-        )
-        text += (
-            "; of derivatives one for each direction (degrees anticlockwise from the right; +: a "
-            "dark ridge, −: a bright one), with the number of kernels. "
-        )
-        if fitted:
-            text += (
-                "Fits agree if the selected function is named like the kernel; the share is of "
-                "kernels where both have a name. "
-            )
-        text += "Kernels are centred: red is above the mean, blue below, each on its own scale."
-    return text
+    fits = ", with the analytic function that was selected for each and its R²" if fitted else ""
+    agree = (
+        "Fits agree if the selected function is named like the kernel; the share is of kernels "
+        "where both have a name. "
+    )
+    return (
+        "The identified kernels of each shape that are most like its prototype, so more regular "
+        f"than most{fits}; of derivatives one for each direction (degrees anticlockwise from the "
+        "right; +: a dark ridge, −: a bright one), with the number of kernels. "
+        f"{agree if fitted else ''}Kernels are centred: red is above the mean, blue below, each on "
+        "its own scale."
+    )
 
 
-def _heading(
-    figure: Figure, table: pd.DataFrame, k: int, limit: float, top: float, width: float
-) -> None:
-    page = style.axes_at(figure, 0, top - HEAD, width, HEAD)
-    page.set(xlim=(0, width), ylim=(HEAD, 0))  # inches, downwards
+def _heading(figure: Figure, table: pd.DataFrame, k: int, limit: float, top: float) -> None:
+    page = style.axes_at(figure, 0, top - HEAD, WIDTH, HEAD)
+    page.set(xlim=(0, WIDTH), ylim=(HEAD, 0))  # inches, downwards
     page.axis("off")
+    share = 100 * table["identified"].mean()
     text = (
         f"{k}×{k} kernels · {style.count(len(table), 'kernel')} in "
         f"{style.count(table['layer'].nunique(), 'layer')}: "
-        f"{100 * table['identified'].mean():.1f} % identified · threshold {limit:.2f}"
+        f"{f'{share:.1f} % identified' if share else 'no kernel is identified'} · "
+        f"threshold {limit:.2f}"
     )
     page.text(style.MARGIN, 0.22, text, size=style.NORMAL + 1.5, weight="bold", va="center")
-    edges = [style.MARGIN, width - style.MARGIN]
+    edges = [style.MARGIN, WIDTH - style.MARGIN]
     page.plot(edges, [0.38, 0.38], color="#DDDDDD", linewidth=0.6)
 
 
-def _layers(
-    figure: Figure,
-    left: float,
-    top: float,
-    depth: float,
-    every: pd.DataFrame,
-    by_layer: pd.DataFrame,
-) -> None:
-    by_layer = by_layer.sort_index()
-    rows = len(by_layer) + 1.5
-    high = min(depth - HEAD - FOOT, rows * WIDEST)
-    ax = style.axes_at(figure, left, top - HEAD - high, BARS, high)
-    places = [0.0, *(np.arange(len(by_layer)) + 1.5).tolist()]
+def _layers(figure: Figure, top: float, every: pd.DataFrame, by_layer: pd.DataFrame) -> None:
+    rows = len(by_layer) + ALL
+    high, left = rows * PITCH, style.MARGIN + NAMES
+    ax = style.axes_at(figure, left, top - HEAD - high, WIDTH - left - 2 * style.MARGIN, high)
+    places = [0.0, *(np.arange(len(by_layer)) + ALL).tolist()]
     style.stacked_bars(ax, places, pd.concat([every, by_layer]), horizontal=True)
     style.percent_axis(ax, "kernels of the layer, %")
-    labels = [_from_the_end(str(name), NAMES - 0.1) for _, name in by_layer.index]
-    ax.set_yticks(places, ["all layers", *labels])
+    names = style.distinct([str(name) for _, name in by_layer.index], NAMES - 0.1, style.SMALL)
+    ax.set_yticks(places, ["all layers", *names])
     ax.set_ylim(rows - 0.5, -0.5)
     ax.tick_params(axis="y", length=0, pad=3)
     ax.get_yticklabels()[0].set_fontweight("bold")
     style.despine(ax, left=True)
 
 
-def _from_the_end(name: str, width: float) -> str:
-    """Cut the name of a layer at its beginning: the names of layers differ at the end."""
-    return style.shorten(name[::-1], width, style.SMALL)[::-1]
-
-
 def _typical(
-    figure: Figure,
-    left: float,
-    top: float,
-    width: float,
-    k: int,
-    table: pd.DataFrame,
-    typical: pd.DataFrame,
+    figure: Figure, top: float, k: int, table: pd.DataFrame, typical: pd.DataFrame
 ) -> None:
     groups = _shapes(typical)
-    depth = max(len(groups) * DOWN, 0.5)
-    across = width - left
-    page = style.axes_at(figure, left, top - HEAD - depth, across, depth)
+    depth = len(groups) * DOWN
+    across = WIDTH - 2 * style.MARGIN
+    page = style.axes_at(figure, style.MARGIN, top - HEAD - depth, across, depth)
     page.set(xlim=(0, across), ylim=(depth, 0))
     page.axis("off")
-    if not groups:
-        page.text(0, 0.1, "no kernel is identified", size=style.NORMAL, color=style.FAINT)
     table = table[table["identified"].astype(bool)].assign(all=len(table))
     shapes = table["label"].astype(str).map(shape_of)
     for index, (shape, kernels) in enumerate(groups):

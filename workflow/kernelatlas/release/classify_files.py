@@ -157,8 +157,8 @@ def _write(
 ) -> None:
     write_frame(table, folder / "labels.parquet", folder / "labels.csv")
     description = {"name": name, "settings": release.manifest["settings"]}
-    page = classified.draw(table, typical(table, layers, release, TYPICAL), description)
-    style.save(page, folder / "shapes.pdf", folder / "shapes.png")
+    pages = classified.draw(table, typical(table, layers, release, TYPICAL), description)
+    style.save(pages, folder / "shapes.pdf", folder / "shapes.png")
 
 
 def _origins(release: Release, references: dict[int, Reference]) -> list[str]:
