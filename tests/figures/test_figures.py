@@ -357,7 +357,9 @@ def dynamics_tables(
                         "step": step,
                         "k": k,
                         "kernels": kernels,
-                        "share_identified": sum(row["identified"] for row in rows) / kernels,
+                        "share_identified": (mean := sum(r["identified"] for r in rows) / kernels),
+                        "low": 0.9 * mean,
+                        "high": 1.1 * mean,
                         "initial_energy": float(np.exp(-step / 300)) + 0.001,
                         "initial_energy_chance": 1 / (k * k - 1),
                     }

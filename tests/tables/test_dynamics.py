@@ -34,6 +34,7 @@ MODELS = [
     ["c0", "two", False, "noise", "c", 0],
 ]
 ON, OFF = "on-centre", "off-centre"
+LIMIT = {"7": 0.3}
 # layer_index, channel, k, cluster, label, dissimilarity, identified
 ROWS = {
     "a0": [(0, i, 7, 0, ON, 0.9, False) for i in range(4)],
@@ -66,7 +67,7 @@ def kernels(tmp_path):
 
 
 def test_emergence(labels, kernels):
-    table = emergence_table(labels, kernels, MODELS).set_index(["network", "step"])
+    table = emergence_table(labels, kernels, MODELS, LIMIT).set_index(["network", "step"])
     assert table.loc[("a", 9), "kernels"] == 4
     assert table["share_identified"].to_dict() == {
         ("a", 0): 0,
@@ -82,10 +83,11 @@ def test_emergence(labels, kernels):
         initial_energy(kernels[1], kernels[0], 7)
     )
     assert (table["initial_energy_chance"] == 1 / 48).all()
+    assert table[["low", "high"]].isna().all(axis=None)  # of one layer
 
 
 def test_a_training_whose_beginning_is_unknown_has_no_initial_energy(labels, kernels):
-    table = emergence_table(labels[1:2], kernels[1:2], MODELS[1:2])
+    table = emergence_table(labels[1:2], kernels[1:2], MODELS[1:2], LIMIT)
     assert table["initial_energy"].isna().all()
 
 

@@ -154,6 +154,7 @@ use rule short_job as tables_emergence with:
     params:
         **runs("tables/tables_emergence"),
         models=EXPERIMENT.describe_dynamics(),
+        thresholds=config["thresholds"],
     message:
         "Counting labels by training step"
 

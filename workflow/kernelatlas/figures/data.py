@@ -27,7 +27,7 @@ def draw(
     seeds
         Columns family, network, trained_on, step, k, shape, share, mean (in [0, 1]), networks.
     emergence
-        Columns family, network, step, k, share_identified.
+        Columns family, network, step, k, share_identified, low, high.
     spectra
         Columns trained_on, frequency, power, exponent; None if there are no pictures.
     samples
@@ -73,7 +73,7 @@ def _high(rows: pd.DataFrame) -> float:
 def _caption(pictures: bool, seed: int | None) -> str:
     return (
         (
-            "Above: crops as the networks saw them, and the mean power spectrum of grey crops "
+            "Pictures: crops as the networks saw them, and the mean power spectrum of grey crops "
             "(Hann window, averaged over directions; values in units of the full range), with the "
             "exponent α of power ∝ frequency^−α fitted from 0.03 to 0.3 cycles per pixel. "
             if pictures
@@ -81,8 +81,9 @@ def _caption(pictures: bool, seed: int | None) -> str:
         )
         + "Bars: the kernels identified at the end of training, by shape; for "
         "several networks of one family their mean. To the right, the share identified with ± one "
-        "standard deviation of the sample, and that of the same networks untrained. The "
-        "autoencoders are those of the zoo."
+        "standard deviation of the sample, or of a single network with its 95 % interval over "
+        "layers and seeds, and the share of the same networks untrained. The autoencoders are "
+        "those of the zoo."
         + style.WHY
         + ("" if seed is None else " Labels are by vote of the seeds of the autoencoder.")
     )
@@ -92,8 +93,14 @@ def _rows(seeds: pd.DataFrame, emergence: pd.DataFrame) -> pd.DataFrame:
     """Return a row per bar: family, size, share identified after the last step and at step 0."""
     last = seeds[["network", "step"]].drop_duplicates()
     by = ["trained_on", "family", "k"]
-    ends = emergence.merge(last, on=["network", "step"]).groupby(by)["share_identified"]
-    table = ends.agg(networks="size", mean="mean", sd="std").reset_index()
+    ends = emergence.merge(last, on=["network", "step"]).groupby(by)
+    table = ends.agg(
+        networks=("share_identified", "size"),
+        mean=("share_identified", "mean"),
+        sd=("share_identified", "std"),
+        low=("low", "first"),  # drawn of a single network alone
+        high=("high", "first"),
+    ).reset_index()
     begun = emergence[emergence["step"] == 0].groupby(by)["share_identified"].mean()
     return table.join(begun.rename("untrained"), on=by)
 
@@ -140,7 +147,9 @@ def _bars(ax: Axes, rows: pd.DataFrame, seeds: pd.DataFrame) -> list[str]:
         several = f" ({row.networks} networks)" if row.networks > 1 else ""
         names.append(f"{row.family}, {row.k}×{row.k}{several}")
         text = f"{100 * row.mean:.1f} %"
-        text += f" ± {100 * row.sd:.1f}" if np.isfinite(row.sd) else ""
+        text += (
+            f" ± {100 * row.sd:.1f}" if np.isfinite(row.sd) else style.interval(row.low, row.high)
+        )
         text += f"; untrained {100 * row.untrained:.1f} %" if np.isfinite(row.untrained) else ""
         ax.text(101, place, text, size=style.SMALL, va="center_baseline")
     for kind, place in zip(rows["trained_on"], places, strict=True):

@@ -8,6 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator, PercentFormatter
 
 from kernelatlas.clustering.shares import shares_by_shape
@@ -17,6 +18,7 @@ FEWEST = 3  # minimal number of checkpoints of a network that is drawn
 # Colours of lines after Okabe and Ito; the same colours in bars are shapes.
 COLOURS = ("#333333", "#009E73", "#D55E00", "#0072B2", "#CC79A7", "#E69F00")
 ACROSS = 3
+BAND = 0.15  # opacity of an interval
 CURVES, PANEL = 2.6, 1.95  # inches, with titles and axes
 WIDE = (style.LONG - 0.6 - style.MARGIN) / ACROSS - 0.4  # inches of a panel
 
@@ -32,9 +34,9 @@ def draw(
     Parameters
     ----------
     emergence
-        Columns family, network, step, k, kernels, share_identified and initial_energy (in
-        [0, 1]), initial_energy_chance. Networks of fewer than three checkpoints are drawn only if
-        there are no others.
+        Columns family, network, step, k, kernels, share_identified, low, high and
+        initial_energy (in [0, 1]), initial_energy_chance. Networks of fewer than three
+        checkpoints are drawn only if there are no others.
     composition
         Columns network, step, k, label, kernels, identified.
     learning
@@ -54,6 +56,8 @@ def draw(
     handles: list[Any] = [Line2D([], [], color=colours[f], label=f) for f in families]
     dashed: dict[str, Any] = {"color": style.FAINT, "linestyle": (0, (4, 3))}
     handles.append(Line2D([], [], label="chance: unrelated kernels", **dashed))
+    if states["low"].notna().any():
+        handles.append(Patch(label="95 % interval", facecolor=style.FAINT, alpha=BAND))
     handles += style.part_handles(parts)
     key = style.TITLE + style.legend_height(handles, style.LONG)
     room = style.SHORT - key - style.caption_height(text, style.LONG)
@@ -89,6 +93,7 @@ def _measures(
         _place(figure, column, bottom, CURVES) for column in range(2 if learning is None else 3)
     ]
     share, energy, *rest = axes
+    _bands(share, states, colours)
     _lines(share, states, "share_identified", colours)
     share.set(title="kernels identified", ylim=(0, 1))
     _lines(energy, states, "initial_energy", colours)
@@ -130,7 +135,8 @@ def _caption(states: pd.DataFrame, learned: bool, seed: int | None) -> str:
         f"{networks} networks, each after "
         f"{style.listed(sorted({int(n) for n in states.groupby('network')['step'].nunique()}))} "
         "numbers of training steps; step 0 is the untrained network. Curves, a line per network: "
-        "the share of its depthwise kernels identified by the autoencoders of the zoo, which were "
+        "the share of its depthwise kernels identified by the autoencoders of the zoo, with its "
+        "95 % interval over layers and seeds (none for a single layer); the autoencoders were "
         "not trained on these checkpoints (except perhaps the last of them); the share of the "
         "energy of its centred kernels that lies along each one's initial kernel, dashed what "
         "unrelated kernels would show, 1/(k² − 1)"
@@ -139,6 +145,13 @@ def _caption(states: pd.DataFrame, learned: bool, seed: int | None) -> str:
         + style.WHY
         + ("" if seed is None else " Labels are by vote of the seeds of the autoencoder.")
     )
+
+
+def _bands(ax: Axes, states: pd.DataFrame, colours: dict[str, str]) -> None:
+    for (family, _, _), run in states.groupby(["family", "network", "k"], sort=False):
+        rows = run.sort_values("step")
+        looks: dict[str, Any] = {"color": colours[str(family)], "alpha": BAND, "linewidth": 0}
+        ax.fill_between(rows["step"], rows["low"], rows["high"], **looks)
 
 
 def _lines(ax: Axes, states: pd.DataFrame | None, column: str, colours: dict[str, str]) -> None:

@@ -1,6 +1,6 @@
 """Intermediate states of trainings: kernels identified after each number of steps, by shape."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +10,7 @@ from kernelatlas.clustering.reasons import composition
 from kernelatlas.clustering.shares import shares_by_shape
 from kernelatlas.kernels.table import read_square
 from kernelatlas.running.tensors import read_metadata
+from kernelatlas.tables.layers import network_table
 from kernelatlas.tables.models import KNOWN, read_labels
 
 COLUMNS = (*KNOWN, "network", "step")
@@ -28,7 +29,10 @@ def read_states(paths: Sequence[str | Path], models: Sequence[Sequence]) -> pd.D
 
 
 def emergence_table(
-    labels: Sequence[str | Path], kernels: Sequence[str | Path], models: Sequence[Sequence]
+    labels: Sequence[str | Path],
+    kernels: Sequence[str | Path],
+    models: Sequence[Sequence],
+    thresholds: Mapping[str, float],
 ) -> pd.DataFrame:
     """Count identified kernels in each state, and how much their initial kernels explain.
 
@@ -36,11 +40,14 @@ def emergence_table(
     ----------
     labels, kernels
         Label and kernel tables of the states, in the order of `models`.
+    thresholds
+        Of the dissimilarity, by kernel size.
 
     Returns
     -------
     DataFrame
-        A row for each state and kernel size, see results/README.md.
+        A row for each state and kernel size, see results/README.md; low and high are of
+        `kernelatlas.tables.layers.network_table`.
     """
     table = (
         read_states(labels, models)
@@ -54,6 +61,10 @@ def emergence_table(
         .reset_index()
     )
     table["share_identified"] = table["identified"] / table["kernels"]
+    intervals = network_table(labels, [model[: len(KNOWN)] for model in models], thresholds)
+    states = pd.DataFrame(models, columns=list(COLUMNS))[["model", "network", "step"]]
+    found = intervals.merge(states, on="model").drop(columns="model")
+    table = table.merge(found, how="left", on=["network", "step", "k"])
     paths = {(m[4], m[5]): path for m, path in zip(models, kernels, strict=True)}
     table["initial_energy"] = [
         initial_energy(paths[network, step], paths[network, 0], k)

@@ -8,7 +8,9 @@ with logged(snakemake.log[0]):
     write_tables(
         snakemake.output,
         schema_version=LABELS_VERSION,
-        emergence=emergence_table(inputs.labels, inputs.kernels, models),
+        emergence=emergence_table(
+            inputs.labels, inputs.kernels, models, snakemake.params.thresholds
+        ),
         composition=composition,
         seeds=shape_shares(composition),
     )
