@@ -67,8 +67,8 @@ def of_steps() -> list[Figure]:
     known = states().drop_duplicates(["network", "step"])[
         ["family", "network", "trained_on", "step", "k"]
     ]
-    table = known.assign(kernels=200, share_identified=0.6, initial_energy=0.5,
-                         initial_energy_chance=0.02)  # fmt: skip
+    table = known.assign(kernels=200, share_identified=0.6, low=0.5, high=0.7)
+    table = table.assign(initial_energy=0.5, initial_energy_chance=0.02)
     return pages(emergence.draw(table, states(), None, 0))
 
 
