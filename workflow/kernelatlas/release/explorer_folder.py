@@ -15,10 +15,11 @@ from kernelatlas.clustering.labels import threshold
 from kernelatlas.clustering.shares import UNIDENTIFIED
 from kernelatlas.errors import KernelAtlasError
 from kernelatlas.figures import style
+from kernelatlas.release.explorer_arrays import SCORED, Writer
 from kernelatlas.release.explorer_rows import Agreements
-from kernelatlas.release.explorer_size import COUNTED, SCORED, Kernels, Study
-from kernelatlas.release.explorer_tables import MAKE, Network, Size
-from kernelatlas.running.files import whole
+from kernelatlas.release.explorer_size import COUNTED, Kernels, Study
+from kernelatlas.release.explorer_tables import MAKE, Network, Size, read
+from kernelatlas.running.files import SCHEMA_VERSION, whole
 from kernelatlas.running.progress import tracked
 
 VERSION = 1  # of the layout
@@ -89,13 +90,13 @@ def write_data(
                 "name": network.name,
                 "family": network.family,
                 "trained": bool(network.trained),
-                "trained_on": network.trained_on,
+                "trained_on": network.trained_on or None,
                 "kernels": sum(layer.channels for layer in network.layers),
                 "skipped": network.origin.get("skipped"),
             }
             for network in networks
         ],
-        "shares": _records(pd.read_parquet(shares, columns=SHARES)),
+        "shares": _records(read(Path(shares), SHARES).to_pandas()),
         "nulls": [row for k, path in sorted(nulls.items()) for row in _null_shares(k, path)],
         "sizes": {kernels.name: kernels.describe() for kernels in sizes.values()},
     }
@@ -125,7 +126,7 @@ def _studies(
     loaded = [Curve.load(path) for path in curves]
     found = {}
     for path in clusters:
-        table = pd.read_parquet(path)
+        table = read(Path(path), None, SCHEMA_VERSION).to_pandas()
         k = int(table["k"].iloc[0])
         own = {curve.seed: curve for curve in loaded if curve.k == k}
         if missing := set(rule["seeds"]) - set(own):
@@ -166,7 +167,7 @@ def _write_arrays(
 ) -> None:
     """Read all tables once more."""
     writers = {
-        size: kernels.open(folder / kernels.name, agreements) for size, kernels in sizes.items()
+        size: Writer(kernels, folder / kernels.name, agreements) for size, kernels in sizes.items()
     }
     done = dict.fromkeys(sizes, 0)
     for network in tracked(networks, "kernels written", "networks"):
@@ -205,14 +206,14 @@ def _colours() -> dict[str, str]:
 
 
 def _null_shares(k: int, path: str | Path) -> list[dict[str, Any]]:
-    table = pd.read_parquet(path)
+    table = read(Path(path), ["model", "rule", *NULLS]).to_pandas()
     own = table[(table["rule"] == "identified") & (table["model"] == names.ALL_NETWORKS)]
     return _records(own[list(NULLS)].rename(columns=NULLS).assign(k=k))
 
 
 def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
     """Return rows as plain values, None where one is empty."""
-    return json.loads(table.to_json(orient="records", double_precision=10))
+    return json.loads(table.to_json(orient="records", double_precision=15))
 
 
 def _write_json(path: Path, content: Mapping[str, Any]) -> None:

@@ -5,12 +5,15 @@ from typing import Any
 
 import numpy as np
 
+from kernelatlas.kernels.blocks import at_once
+
 LARGEST, NOT_FINITE = 127, -128  # of weights as integers
 WIDEST = 1.17  # from one scale of weights to the next, at most
 NEAR = 64  # levels of dissimilarity below the threshold
 R2_LEVELS = 250
 NONE = 255  # dissimilarities above all levels, and without an R²
 MOST_AGREEMENTS = 10  # levels, so that fit and agreement together are a byte
+BLOCK = 64  # rows whose parameters begin at a known place
 STEPS = 255  # from the least to the greatest value of a parameter
 # Parameters of fits: how their bytes are spread, and their units.
 LOGARITHMIC = ("sigma", "ratio", "aspect", "frequency", "width")
@@ -41,9 +44,9 @@ class Scales:
 
     @classmethod
     def between(cls, low: float, high: float) -> "Scales":
-        """Return scales for kernels whose largest weights, in size, are from low to high.
+        """Return scales for kernels whose largest absolute weights are from low to high.
 
-        Weights of kernels that are weaker by more than 17 powers of ten become 0.
+        Weights of kernels that are weaker by 17 powers of ten become 0.
         """
         if not high > 0:
             return cls(1.0, WIDEST)
@@ -66,6 +69,14 @@ class Scales:
             Within half a scale of the weights; `NOT_FINITE` where these are not finite.
         q : ndarray of shape (n,), uint8
         """
+        found = np.empty(weights.shape, np.int8), np.empty(len(weights), np.uint8)
+        rows = at_once(weights.shape[1], 16_384)
+        for begin in range(0, len(weights), rows):
+            part = slice(begin, begin + rows)
+            found[0][part], found[1][part] = self._integers(weights[part])
+        return found
+
+    def _integers(self, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         values = np.asarray(weights, np.float64)
         finite = np.isfinite(values)
         values = np.where(finite, values, 0.0)
@@ -219,6 +230,7 @@ def rows_of(cells: np.ndarray, starts: np.ndarray) -> np.ndarray:
 
 
 def largest_weights(weights: np.ndarray) -> np.ndarray:
-    """Return the largest finite weight of each kernel, in size, (n,), float64."""
-    values = np.abs(np.asarray(weights, np.float64))
-    return np.where(np.isfinite(values), values, 0.0).max(axis=1, initial=0.0)
+    """Return the largest finite absolute weight of each kernel, (n,), float64."""
+    values = np.abs(weights.reshape(len(weights), -1))
+    values[~np.isfinite(values)] = 0
+    return values.max(axis=1, initial=0).astype(np.float64)

@@ -1,9 +1,7 @@
 """All kernels of one size as the explorer's arrays."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,23 +9,16 @@ import pandas as pd
 import pyarrow as pa
 
 from kernelatlas import names
-from kernelatlas.clustering.clusters import name_points
 from kernelatlas.clustering.curve import Curve
-from kernelatlas.clustering.labels import seed_values
 from kernelatlas.errors import KernelAtlasError
 from kernelatlas.release.explorer_examples import Examples
 from kernelatlas.release.explorer_rows import (
     NEAR,
     NONE,
     R2_LEVELS,
-    Agreements,
     Parameter,
     Scales,
-    dissimilarity_levels,
     largest_weights,
-    r2_levels,
-    ranges,
-    rows_of,
 )
 from kernelatlas.release.explorer_tables import (
     MAKE,
@@ -37,6 +28,7 @@ from kernelatlas.release.explorer_tables import (
     Network,
     Size,
     categories,
+    texts_of,
     values,
 )
 
@@ -105,8 +97,6 @@ class Kernels:
         """As in paths and links: height x width."""
         return "{}x{}".format(*self.size)
 
-    # The first reading: how many kernels each cell, network and layer has.
-
     def count(
         self,
         number: int,
@@ -146,10 +136,8 @@ class Kernels:
     def _codes(self, network: Network, labels: pa.Table) -> np.ndarray:
         number, texts = categories(labels["label"])
         unknown = sorted(set(texts) - set(names.LABELS))
-        if unknown or (number < 0).any():
-            raise KernelAtlasError(
-                f"{network.labels}: unknown label {(unknown or [None])[0]!r}: {MAKE}"
-            )
+        if unknown:
+            raise KernelAtlasError(f"{network.labels}: unknown label {unknown[0]!r}: {MAKE}")
         code = np.array([names.LABELS.index(text) for text in texts], np.int64)[number]
         cluster = np.nan_to_num(values(labels["cluster"]).astype(float), nan=-1).astype(int)
         unnamed = (code == names.LABELS.index(names.OTHER)) & (cluster >= 0)
@@ -165,7 +153,7 @@ class Kernels:
 
     def _see(self, fits: pa.Table) -> None:
         """Note which functions and which values of their parameters there are."""
-        function, form = _texts(fits["function"]), _texts(fits["form"])
+        function, form = texts_of(fits["function"]), texts_of(fits["form"])
         known = pd.Series(function).notna().to_numpy()
         self.functions |= set(zip(function[known], form[known], strict=True))
         for name in PARAMETERS:
@@ -177,8 +165,6 @@ class Kernels:
                     min(low, float(part.min())),
                     max(high, float(part.max())),
                 )
-
-    # What is known when all are counted.
 
     @cached_property
     def codes(self) -> list[int]:
@@ -234,15 +220,9 @@ class Kernels:
 
     @cached_property
     def starts(self) -> np.ndarray:
-        """First row of each cell in each network, and where the cell ends, (cells, networks + 1)."""
+        """First row of each cell in each network, then its end, (cells, networks + 1)."""
         ends = np.cumsum(self.counts).reshape(self.counts.shape)
         return np.concatenate([ends[:, :1] - self.counts[:, :1], ends], axis=1)
-
-    # The second reading: the arrays.
-
-    def open(self, folder: Path, agreements: Agreements) -> "Writer":
-        """Begin to write the arrays to a folder."""
-        return Writer(self, folder, agreements)
 
     def describe(self) -> dict[str, Any]:
         """Return what the index says of this size."""
@@ -310,109 +290,6 @@ class Kernels:
         return found
 
 
-class Writer:
-    """Writes the arrays of one size, network by network."""
-
-    def __init__(self, kernels: Kernels, folder: Path, agreements: Agreements) -> None:
-        self.kernels, self.folder, self.agreements = kernels, folder, agreements
-        folder.mkdir(parents=True)
-        n = int(kernels.counts.sum())
-        shape = (n, *kernels.size)
-        self.weights = np.lib.format.open_memmap(
-            folder / "weights.npy", mode="w+", dtype=np.int8, shape=shape
-        )
-        self.scale = np.zeros(n, np.uint8)
-        self.cells = np.zeros(n, np.uint8)
-        self.layer_starts: list[np.ndarray] = []
-        self.begin = 0  # first place of the next network
-        if study := kernels.study:
-            self.dissimilarity, self.r2 = np.full((2, n), NONE, np.uint8)
-            self.fit = np.zeros(n, np.uint8)
-            self.parameters = np.zeros((n, MOST_PARAMETERS), np.uint8)
-            self.examples = Examples(len(study.curves), len(study.curves[0].points))
-
-    def add(
-        self,
-        number: int,
-        network: Network,
-        weights: np.ndarray,
-        labels: pa.Table | None,
-        fits: pa.Table | None,
-    ) -> list[int]:
-        """Write the kernels of the next network; return the place of channel 0 of its layers."""
-        part = self.kernels.parts[number]
-        n = len(part.cells)
-        starts = self.kernels.starts[:, number]
-        rows = rows_of(part.cells, starts)
-        self.cells[self.begin : self.begin + n] = part.cells
-        counts = ranges(part.cells, part.layer, len(starts), len(part.layers))
-        ends = starts[:, None] + np.cumsum(counts, axis=1)
-        self.layer_starts.append(np.concatenate([starts[:, None], ends], axis=1).ravel())
-        integers, scale = self.kernels.scales.integers(weights.reshape(n, -1))
-        self.weights[rows] = integers.reshape(weights.shape)
-        self.scale[rows] = scale
-        if labels is not None:
-            self._label(part.network, rows, labels)
-            if fits is not None:
-                self._fit(rows, fits)
-        channels = [layer.channels for layer in part.layers]
-        firsts = self.begin + np.cumsum(channels) - channels
-        self.begin += n
-        return firsts.tolist()
-
-    def _label(self, network: int, rows: np.ndarray, labels: pa.Table) -> None:
-        study = self.kernels.study
-        assert study is not None
-        distance = values(labels["dissimilarity"])
-        self.dissimilarity[rows] = dissimilarity_levels(distance, study.threshold)
-        self.fit[rows] = self.agreements.levels(values(labels["agreement"]))
-        codes = seed_values(labels["codes"])
-        if codes.shape[1]:
-            self.examples.add(network, rows, codes)
-
-    def _fit(self, rows: np.ndarray, fits: pa.Table) -> None:
-        self.r2[rows] = r2_levels(values(fits["r2"]))
-        function, form = _texts(fits["function"]), _texts(fits["form"])
-        for number, (name, kind, parameters) in enumerate(self.kernels.fits, 1):
-            here = (function == name) & (form == kind)
-            self.fit[rows[here]] += np.uint8(number * len(self.agreements.least))
-            for place, parameter in enumerate(parameters):
-                encoded = parameter.encode(values(fits[parameter.name])[here])
-                self.parameters[rows[here], place] = encoded
-
-    def close(self) -> None:
-        """Write what needs all networks."""
-        self.weights.flush()
-        del self.weights
-        self._save(scale=self.scale, cells=self.cells)
-        self._save(network_starts=self.kernels.starts.astype(np.uint32))
-        self._save(layer_starts=np.concatenate(self.layer_starts).astype(np.uint32))
-        study = self.kernels.study
-        if study is None:
-            return
-        many = np.array([0, *(len(fit[2]) for fit in self.kernels.fits)], np.uint8)
-        many = many[self.fit // len(self.agreements.least)]
-        used = np.arange(MOST_PARAMETERS) < many[:, None]
-        ends = np.append(0, np.add.accumulate(many, dtype=np.uint32))
-        blocks = -(-len(many) // BLOCK)
-        at = np.minimum(np.arange(blocks + 1) * BLOCK, len(many))
-        self._save(dissimilarity=self.dissimilarity, r2=self.r2, fit=self.fit)
-        self._save(parameters=self.parameters[used], parameter_starts=ends[at].astype(np.uint32))
-        curves, side = study.curves, self.kernels.size
-        points = np.stack([np.rint(curve.points * 32767) for curve in curves]).astype(np.int16)
-        self._save(curve=points.reshape(*points.shape[:2], *side))
-        labels = [
-            [names.LABELS.index(label) for label in name_points(curve, study.minimum_cosine)]
-            for curve in curves
-        ]
-        self._save(point_labels=np.array(labels, np.uint8))
-        self._save(point_counts=self.examples.counts, point_rows=self.examples.rows)
-
-    def _save(self, **arrays: np.ndarray) -> None:
-        for name, array in arrays.items():
-            np.save(self.folder / f"{name}.npy", array)
-
-
 def _codes_of(clusters: pd.DataFrame) -> list[int]:
     """Return the code of each cluster: that of its name, or its own without one."""
     pairs = zip(clusters["label"], clusters["cluster"], strict=True)
@@ -420,8 +297,3 @@ def _codes_of(clusters: pd.DataFrame) -> list[int]:
         CLUSTER + int(cluster) if label == names.OTHER else names.LABELS.index(label)
         for label, cluster in pairs
     ]
-
-
-def _texts(column: pa.ChunkedArray) -> np.ndarray:
-    number, texts = categories(column)
-    return np.array([*texts, None], object)[number]

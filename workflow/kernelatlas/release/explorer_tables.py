@@ -1,5 +1,6 @@
 """The tables of one network as the explorer needs them: checked, and as arrays."""
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -69,7 +70,7 @@ class Network:
             If the kernel table is of another version, or its layers or channels are not in order.
         """
         columns = [*KEY, "layer", "kh", "kw", "stride", "dilation"]
-        table = _read(self.kernels, columns, KERNELS_VERSION)
+        table = read(self.kernels, columns, KERNELS_VERSION)
         index, channel, kh, kw = (_numbers(table[n]) for n in (*KEY, "kh", "kw"))
         begins = np.flatnonzero(np.diff(index, prepend=-1))
         counts = np.diff(begins, append=len(index))
@@ -105,7 +106,7 @@ class Network:
 
     def weights(self) -> Iterator[tuple[Size, np.ndarray]]:
         """Yield each size with the weights of its kernels as stored, (n, height, width)."""
-        column = _read(self.kernels, ["weights"], KERNELS_VERSION)["weights"]
+        column = read(self.kernels, ["weights"], KERNELS_VERSION)["weights"]
         chunks = [chunk.flatten().to_numpy(zero_copy_only=False) for chunk in column.chunks]
         flat = np.concatenate([np.empty(0, np.float32), *chunks])
         areas = [layer.channels * layer.size[0] * layer.size[1] for layer in self.layers]
@@ -125,8 +126,9 @@ class Network:
     @cached_property
     def rule(self) -> dict[str, Any]:
         """seeds, thresholds and minimum_cosine of its labels."""
-        metadata = metadata_of(self.labels)
-        return {name: metadata.get(name) for name in RULE}
+        metadata = read(self.labels, [], LABELS_VERSION).schema.metadata or {}
+        content = json.loads(metadata[b"kernelatlas"])
+        return {name: content.get(name) for name in RULE}
 
     def labelled(self, columns: Sequence[str]) -> dict[Size, pa.Table]:
         """Return columns of the label table by size, in the order of the kernel table."""
@@ -139,7 +141,7 @@ class Network:
 
     def _of_sizes(self, path: Path, columns: Sequence[str], version: int) -> dict[Size, pa.Table]:
         """Read a table of which the rows are kernels of some sizes, all of each."""
-        table = _read(path, [*KEY, "k", *columns], version)
+        table = read(path, [*KEY, "k", *columns], version)
         k = _numbers(table["k"])
         found = {}
         for side in np.unique(k).tolist():
@@ -168,6 +170,12 @@ def categories(column: pa.ChunkedArray) -> tuple[np.ndarray, list[str]]:
     return codes, array.dictionary.to_pylist()
 
 
+def texts_of(column: pa.ChunkedArray) -> np.ndarray:
+    """Return a column of texts, None where it is empty, (n,), object."""
+    number, texts = categories(column)
+    return np.array([*texts, None], object)[number]
+
+
 def values(column: pa.ChunkedArray) -> np.ndarray:
     """Return a column of numbers or truth values, NaN where it is empty."""
     return column.to_numpy()
@@ -177,16 +185,26 @@ def _numbers(column: pa.ChunkedArray) -> np.ndarray:
     return column.to_numpy().astype(np.int64)
 
 
-def _read(path: Path, columns: Sequence[str], version: int) -> pa.Table:
+def read(path: Path, columns: Sequence[str] | None, version: int | None = None) -> pa.Table:
+    """Read columns of a table, all without `columns`.
+
+    Raises
+    ------
+    KernelAtlasError
+        If it cannot be read, lacks a column, or has another version.
+    """
     try:
         with pq.ParquetFile(path) as file:
             metadata = metadata_of(path)
-            if metadata.get("schema_version") != version:
+            if version is not None and metadata.get("schema_version") != version:
                 raise KernelAtlasError(
                     f"{path}: of version {metadata.get('schema_version')} where this Kernel Atlas "
                     f"has {version}: {MAKE}"
                 )
-            return file.read(list(columns))
+            missing = set(columns or []) - set(file.schema_arrow.names)
+            if missing:
+                raise KernelAtlasError(f"{path}: has no column {min(missing)!r}: {MAKE}")
+            return file.read(columns and list(columns))
     except (OSError, pa.ArrowException, ValueError, KeyError) as error:
         told = " ".join(str(error).split())[:200]
         raise KernelAtlasError(f"{path}: cannot be read ({told}): {MAKE}") from error
