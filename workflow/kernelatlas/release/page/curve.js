@@ -5,7 +5,7 @@
  * its reconstruction the mean of all points with the weights exp(κ cos).
  */
 
-import { dot, unit } from "./fits.js";
+import { dot, unit } from './fits.js';
 
 const WHOLE = 32767; // of the stored 16-bit values of unit vectors
 

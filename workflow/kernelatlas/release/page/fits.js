@@ -54,13 +54,13 @@ function discrete(t, sigma, order, k, halved) {
 
 /** A centred profile along one axis, (k,). */
 function profile(k, form, sigma, order = 0) {
-  if (form === "continuous") return axisOf(k).map((t) => sampled(t, sigma, order));
+  if (form === 'continuous') return axisOf(k).map((t) => sampled(t, sigma, order));
   return axisOf(k).map((t) => discrete(t, sigma, order, k, k % 2 === 0));
 }
 
 /** A profile about `centre`, (k,); discrete ones are interpolated linearly between pixels. */
 function moved(k, form, centre, sigma, order = 0) {
-  if (form === "continuous") return axisOf(k).map((t) => sampled(t - centre, sigma, order));
+  if (form === 'continuous') return axisOf(k).map((t) => sampled(t - centre, sigma, order));
   return axisOf(k).map((t) => {
     const below = Math.floor(t - centre);
     const low = discrete(below, sigma, order, k, false);
@@ -85,7 +85,7 @@ function erf(x) {
 function box(k, form, centre, width, sigma) {
   const [low, high] = [centre - width / 2, centre + width / 2];
   const axis = axisOf(k);
-  if (form === "continuous") {
+  if (form === 'continuous') {
     const edge = Math.SQRT2 * sigma;
     return axis.map((t) => (erf((t - low) / edge) - erf((t - high) / edge)) / 2);
   }
@@ -99,12 +99,12 @@ function box(k, form, centre, width, sigma) {
 /** An elliptic Gaussian, `wider` times as wide, (k·k,). */
 function ellipse(k, form, { sigma, aspect, angle }, wider) {
   let [along, across] = [(aspect * sigma) ** 2, sigma ** 2];
-  if (form === "continuous") [along, across] = [1 / along, 1 / across];
+  if (form === 'continuous') [along, across] = [1 / along, 1 / across];
   const [mean, half] = [(along + across) / 2, (along - across) / 2];
   const xx = mean + half * Math.cos(2 * angle);
   const yy = mean - half * Math.cos(2 * angle);
   const xy = half * Math.sin(2 * angle);
-  if (form === "discrete") return affine(k, [xx, xy, yy].map((value) => value * wider ** 2));
+  if (form === 'discrete') return affine(k, [xx, xy, yy].map((value) => value * wider ** 2));
   return image(k, (x, y) => {
     const exponent = -(xx * x * x) / 2 - xy * x * y - (yy * y * y) / 2;
     return Math.exp(Math.max(exponent, LEAST) / wider ** 2) / wider ** 2;
@@ -153,11 +153,11 @@ const products = (k, ...parts) =>
 function derivative(k, angle, order, p) {
   const [cos, sin] = [Math.cos(angle), Math.sin(angle)];
   if (order === 1) {
-    return products(k, [-cos, p("x", 1), p("y", 0)], [-sin, p("x", 0), p("y", 1)]);
+    return products(k, [-cos, p('x', 1), p('y', 0)], [-sin, p('x', 0), p('y', 1)]);
   }
-  const second = [cos * cos, p("x", 2), p("y", 0)];
-  const mixed = [2 * cos * sin, p("x", 1), p("y", 1)];
-  return products(k, second, mixed, [sin * sin, p("x", 0), p("y", 2)]);
+  const second = [cos * cos, p('x', 2), p('y', 0)];
+  const mixed = [2 * cos * sin, p('x', 1), p('y', 1)];
+  return products(k, second, mixed, [sin * sin, p('x', 0), p('y', 2)]);
 }
 
 const centred = (order) => (k, form, { sigma, angle }) =>
@@ -196,12 +196,12 @@ const SHAPES = {
   shifted(k, form, { sigma, x, y }) {
     return products(k, [1, moved(k, form, x, sigma), moved(k, form, y, sigma)]);
   },
-  "shifted dog"(k, form, { sigma, surround, x, y }) {
+  'shifted dog'(k, form, { sigma, surround, x, y }) {
     const g = (centre, scale) => moved(k, form, centre, scale * sigma);
     return products(k, [1, g(x, 1), g(y, 1)], [-surround, g(x, RATIO), g(y, RATIO)]);
   },
-  "shifted first": about(1),
-  "shifted second": about(2),
+  'shifted first': about(1),
+  'shifted second': about(2),
   gabor(k, form, { sigma, frequency, angle, phase }) {
     const g = profile(k, form, sigma);
     return image(k, (x, y, column, row) => {

@@ -1,6 +1,6 @@
 /** A kernel that is painted or pasted: its numbers as text, and what can be done to it. */
 
-import { Problem } from "./store.js";
+import { Problem } from './store.js';
 
 const NUMBER = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i;
 const MOST = 4; // significant digits in an address
@@ -14,16 +14,16 @@ const MOST = 4; // significant digits in an address
  *   of the kernels that are no squares from their lines
  */
 export function parseKernel(text, sizes) {
-  const plain = text.replace(/\u2212/g, "-").replace(/\b(array|tensor|dtype=[\w.]+)\b/g, " ");
+  const plain = text.replace(/\u2212/g, '-').replace(/\b(array|tensor|dtype=[\w.]+)\b/g, ' ');
   const tokens = plain.split(/[\s,;()[\]]+/).filter(Boolean);
   const wrong = tokens.find((token) => !NUMBER.test(token));
   if (wrong !== undefined) {
     throw new Problem(`“${wrong.slice(0, 40)}” is no number: paste numbers alone.`);
   }
-  if (tokens.length === 0) throw new Problem("There are no numbers: paste those of a kernel.");
+  if (tokens.length === 0) throw new Problem('There are no numbers: paste those of a kernel.');
   const values = tokens.map(Number);
   if (!values.every(Number.isFinite)) {
-    throw new Problem("A number is too large: paste numbers below 1e308.");
+    throw new Problem('A number is too large: paste numbers below 1e308.');
   }
   return { size: sizeOf(values.length, linesOf(plain), sizes), values };
 }
@@ -41,22 +41,22 @@ function sizeOf(count, height, sizes) {
   const wanted = [`${height}x${count / height}`, `${side}x${side}`, ...possible];
   const size = wanted.find((name) => possible.includes(name));
   if (size) return size;
-  const known = sizes.map((name) => `${pixels(name)} (${name.replace("x", "×")})`).join(", ");
+  const known = sizes.map((name) => `${pixels(name)} (${name.replace('x', '×')})`).join(', ');
   throw new Problem(
-    `${count} ${count === 1 ? "number" : "numbers"}: no kernel of these results has as many. ` +
+    `${count} ${count === 1 ? 'number' : 'numbers'}: no kernel of these results has as many. ` +
       `They have ${known}: paste as many, row by row.`,
   );
 }
 
 /** How many pixels a size such as "7x7" has. */
 export function pixels(size) {
-  const [height, width] = size.split("x").map(Number);
+  const [height, width] = size.split('x').map(Number);
   return height * width;
 }
 
 /** The values as they stand in an address. */
 export const toText = (values) =>
-  Array.from(values, (value) => String(Number(Number(value).toPrecision(MOST)))).join(",");
+  Array.from(values, (value) => String(Number(Number(value).toPrecision(MOST)))).join(',');
 
 /** A square turned by 90° anticlockwise. */
 export const rotated = (values, k) =>
