@@ -53,8 +53,7 @@ export function weight(value, step) {
  * Why a kernel was identified or not, in a sentence.
  *
  * @param {object} kernel
- * @param {string} kernel.reason one of "identified", "degenerate", "too far", "no name", "seeds
- *   disagree", or "not studied"
+ * @param {?string} kernel.reason as of `Rows.reason`
  * @param {string} kernel.label of its mean reconstruction
  * @param {number} kernel.dissimilarity to the curves
  * @param {number} kernel.agreement share of the seeds that give its shape
@@ -68,7 +67,7 @@ export function why({ reason, label, dissimilarity, agreement, weights }, size, 
   if (reason === 'degenerate') {
     return `Not identified, degenerate: ${flat(weights)}, so it has no shape.`;
   }
-  const far = `its dissimilarity to the curves, ${dissimilarity.toFixed(3)},`;
+  const far = `its dissimilarity to the curves, ${beside(dissimilarity, size.threshold)},`;
   const bound = `below the threshold of ${name} kernels, ${size.threshold}`;
   if (reason === 'too far') return `Not identified, too far: ${far} is not ${bound}.`;
   const near = `${far} is ${bound}`;
@@ -90,6 +89,13 @@ export function why({ reason, label, dissimilarity, agreement, weights }, size, 
     );
   }
   return `Identified: ${near}, ${named}, and ${agree} that shape.`;
+}
+
+/** A number with as many digits, three or more, as tell on which side of a limit it is. */
+export function beside(value, limit) {
+  let digits = 3;
+  while (digits < 6 && Number(value.toFixed(digits)) < limit !== value < limit) digits += 1;
+  return value.toFixed(digits);
 }
 
 function flat(weights) {
