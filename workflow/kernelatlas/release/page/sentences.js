@@ -32,13 +32,14 @@ export const FORMULAS = {
 
 const SIGNIFICANT = new Intl.NumberFormat('en', { maximumSignificantDigits: 3 });
 
+/** A number with three significant digits. */
+export const number = (value) => SIGNIFICANT.format(value).replace('-', '−');
+
 /** A parameter of a fit with its symbol and unit; angles in degrees. */
 export function parameter({ name, unit }, value) {
-  if (name === 'angle' || name === 'phase') {
-    return { symbol: SYMBOLS[name], text: `${Math.round((value * 180) / Math.PI)}°` };
-  }
-  const number = SIGNIFICANT.format(value).replace('-', '−');
-  return { symbol: SYMBOLS[name] ?? name, text: unit ? `${number} ${unit}` : number };
+  const symbol = SYMBOLS[name];
+  if (unit === 'rad') return { symbol, text: `${Math.round((value * 180) / Math.PI)}°` };
+  return { symbol, text: unit ? `${number(value)} ${unit}` : number(value) };
 }
 
 /** A weight with the digits that a step of `step` resolves, and no more. */
