@@ -25,18 +25,24 @@ export function namesSection(rows, signal) {
   const show = async (kernel) => {
     element.hidden = kernel === null;
     if (kernel === null) return;
-    const values = await (await store.array(name, 'curve')).whole();
+    const [values, labels] = await Promise.all(
+      ['curve', 'point_labels'].map(async (one) => (await store.array(name, one)).whole()),
+    );
     signal.throwIfAborted();
-    content.replaceChildren(...said(store.index, size, reconstruct(curves(values, size), kernel)));
+    const drawn = reconstruct(curves(values, size), kernel);
+    content.replaceChildren(...said(store.index, size, drawn, labels));
   };
   return { element, show };
 }
 
-function said(index, size, { mean, dissimilarity }) {
+function said(index, size, { seeds, mean, dissimilarity }, labels) {
   const { height, width, threshold, cells } = size;
   const { cell, cosine } = nearestPrototype(cells, mean);
   const { label, prototype } = cells[cell];
   const near = dissimilarity < threshold;
+  const points = seeds.map(({ point }, i) => {
+    return `${named(index.labels[labels[i * size.points + point]])} (seed ${size.seeds_curves[i].seed})`;
+  });
   const picture = (values, text) =>
     h('figure', {}, tile(values, height, width, index.kernel_map), h('figcaption', { text }));
   return [
@@ -46,10 +52,11 @@ function said(index, size, { mean, dissimilarity }) {
         `${near ? 'below' : 'not below'} the threshold of ${threshold}: ` +
         `${near ? 'it is near its reconstruction' : 'it is too far from its reconstruction to be identified'}.`,
     }),
+    h('p', { text: `The most similar points of the curves are named ${points.join(', ')}.` }),
     h('p', {
       text:
         `The prototype that is most similar to the reconstruction is that of ${named(label)}, with a ` +
-        `cosine of ${cosine.toFixed(3)}. This is by prototypes; names in the results are by templates.`,
+        `cosine of ${cosine.toFixed(3)}. This is by prototypes; the results name reconstructions by templates.`,
     }),
     h(
       'div',

@@ -41,7 +41,7 @@ export class ResultsSection {
       'section',
       { 'aria-labelledby': 'nearest' },
       h('h2', { id: 'nearest', text: 'Nearest kernels' }),
-      h('p', {}, h('label', {}, this.sign, ' The opposite sign is as near')),
+      h('label', { class: 'check' }, this.sign, 'The opposite sign is as near'),
       this.status,
       h('p', { class: 'actions' }, this.all, this.cancel, this.progress),
       this.box,
@@ -90,7 +90,7 @@ export class ResultsSection {
       const tell = (searched) => (this.progress.value = searched);
       const found = await search(weights, kernel, { count: SHOWN, absolute: either }, tell, signal);
       const seconds = ((performance.now() - started) / 1000).toFixed(1);
-      await this.#mosaic(found, signal);
+      await showRows(this.box, this.rows, found, signal);
       this.#told(`By cosine, below each picture; all ${count(rows.size.kernels, 'kernel')} searched in ${seconds} s.`);
     } finally {
       clearTimeout(shown);
@@ -100,14 +100,9 @@ export class ResultsSection {
   async #sample(kernel, either, signal) {
     const options = { count: SHOWN, absolute: either };
     const { found, searched } = await searchSample(this.rows, kernel, null, options, signal);
-    await this.#mosaic(found, signal);
+    await showRows(this.box, this.rows, found, signal);
     const { kernels } = this.rows.size;
     this.#told(`By cosine, below each picture; of a sample of ${whole(searched)} of ${count(kernels, 'kernel')}.`);
     this.all.hidden = searched >= kernels;
-  }
-
-  async #mosaic(found, signal) {
-    const notes = found.map(({ cosine }) => cosine.toFixed(3).replace('-', '−'));
-    await showRows(this.box, this.rows, found.map(({ row }) => row), notes, signal);
   }
 }

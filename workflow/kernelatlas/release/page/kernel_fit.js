@@ -44,7 +44,7 @@ export function fitSection({ fit, r2, size }, drawn) {
     ),
     h(
       'table',
-      { class: 'parameters' },
+      { class: 'data' },
       h('caption', { text: 'Parameters; x to the right, y upwards, angles anticlockwise from x' }),
       h(
         'tbody',

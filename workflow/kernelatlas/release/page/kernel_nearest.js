@@ -32,8 +32,7 @@ export function nearestSection(rows, kernel, signal) {
   const options = { count: SHOWN, excluded: rowsOfNetwork(rows, own) };
   const all = rows.size.kernels - rows.kernelsOf(own);
   const show = async (found, said) => {
-    const notes = found.map(({ cosine }) => cosine.toFixed(3));
-    await showRows(box, rows, found.map(({ row }) => row), notes, signal);
+    await showRows(box, rows, found, signal);
     status.textContent = found.length ? said : 'There are no kernels of this size in other networks.';
   };
   section.ready = searchSample(rows, kernel.weights, kernel.cell, options, signal).then(

@@ -28,8 +28,8 @@ export function neighbours(data, { network, layer, layers, channel }) {
   const at = layers.indexOf(layer);
   const to = (other, number, text, rel) =>
     other && number >= 0 && number < other.channels
-      ? h('a', { href: link(['kernel', network, other.name, number]), rel, text })
-      : h('span', { 'aria-disabled': 'true', text });
+      ? h('a', { class: 'button', href: link(['kernel', network, other.name, number]), rel, text })
+      : h('span', { class: 'button off', 'aria-disabled': 'true', text });
   const beside = (other) => (other ? Math.min(channel, other.channels - 1) : -1);
   const [before, after] = [layers[at - 1], layers[at + 1]];
   return h(

@@ -13,16 +13,14 @@ const CELLS = 3; // the kernel's own and its neighbours
  *
  * @param {Element} box as `mosaic` makes it
  * @param {Rows} rows
- * @param {number[]} list of rows
- * @param {?string[]} notes that stand below the tiles
+ * @param {{row: number, cosine: ?number}[]} list
  */
-export async function showRows(box, rows, list, notes, signal) {
+export async function showRows(box, rows, list, signal) {
   const names = rows.size.studied ? ['dissimilarity', 'fit', 'r2'] : [];
-  const columns = await rows.columns(list.map((row) => [row, row + 1]), names, signal);
-  const found = list.map((row, n) => ({
-    row,
+  const columns = await rows.columns(list.map(({ row }) => [row, row + 1]), names, signal);
+  const found = list.map((kernel, n) => ({
+    ...kernel,
     levels: Object.fromEntries(names.map((name) => [name, columns[name][n][0]])),
-    note: notes?.[n],
   }));
   await fill(box, rows, found, signal);
 }

@@ -16,6 +16,7 @@ const REACH = 12; // points on each side from which they are taken, at most
 const NONE = 4294967295; // no row
 const PAUSE = 250; // milliseconds before kernels follow the slider
 const TOUR = 30_000; // milliseconds along the whole curve
+const AROUND = [-32, -24, -16, -8, 8, 16, 24, 32]; // points that are drawn beside the present one
 
 export async function show(element, state, data) {
   const studied = Object.keys(data.index.sizes).filter((name) => data.index.sizes[name].studied);
@@ -58,6 +59,7 @@ class View {
     });
     this.picture = h('div', { class: 'decoded', role: 'img' });
     this.said = h('p', { class: 'here' });
+    this.around = h('div', { class: 'around', 'aria-hidden': 'true' });
     this.legend = h('ul', { class: 'legend' });
     this.status = h('p', { role: 'status' });
     this.list = mosaic('Kernels there');
@@ -71,10 +73,14 @@ class View {
           'similar point.',
       }),
       this.#controls(studied),
-      h('div', { class: 'decoded-row' }, this.picture, this.said),
-      this.chart.element,
-      h('label', { for: 'code', class: 'unseen', text: 'Code' }),
-      this.slider,
+      h('div', { class: 'decoded-row' }, this.picture, this.said, this.around),
+      h(
+        'div',
+        { class: 'along' },
+        h('label', { for: 'code', class: 'unseen', text: 'Code' }),
+        this.slider,
+        this.chart.element,
+      ),
       h('p', { class: 'muted small', text: 'Bars: how many kernels have which code; colours: the name of what is drawn there. A click moves there; a click on a name moves to the next stretch of that name.' }),
       this.legend,
       h('section', { 'aria-labelledby': 'there' }, h('h2', { id: 'there', text: 'Kernels there' }), this.status, this.list),
@@ -103,8 +109,8 @@ class View {
     return h(
       'div',
       { class: 'controls' },
-      h('nav', { 'aria-label': 'Size' }, h('span', { text: 'Size ' }), ...sizes),
-      h('fieldset', { class: 'seeds' }, h('legend', { text: 'Seed' }), ...seeds),
+      h('nav', { class: 'choice', 'aria-label': 'Size' }, h('span', { text: 'Size ' }), ...sizes),
+      h('fieldset', { class: 'choice' }, h('legend', { text: 'Seed' }), ...seeds),
       this.play,
     );
   }
@@ -146,6 +152,11 @@ class View {
     this.picture.replaceChildren(tile(this.curve.points[point], height, width, colours));
     this.picture.setAttribute('aria-label', `Decoded kernel: ${named(label)}`);
     const colour = { '--colour': this.index.colours[shapeOf(label)] };
+    this.around.replaceChildren(
+      ...AROUND.map((step) => this.curve.points[point + step]).map((values) =>
+        values ? tile(values, height, width, colours) : h('span'),
+      ),
+    );
     const badge = h('strong', { class: 'badge', style: colour, text: named(label) });
     this.said.replaceChildren(badge, h('span', { text: `code ${code}` }), h('span', { text: `${kernels} at this point` }));
     this.slider.value = point;
@@ -184,7 +195,7 @@ class View {
     const signal = AbortSignal.any([this.latest.signal, this.signal]);
     try {
       const { list, first, last } = await this.#rowsHere(signal);
-      await showRows(this.list, this.rows, list, null, signal);
+      await showRows(this.list, this.rows, list.map((row) => ({ row })), signal);
       if (signal.aborted) return;
       const among = this.#own(this.counts).subarray(first, last + 1).reduce((a, b) => a + b, 0);
       const [low, high] = [first, last + 1].map((at) => (at / this.size.points).toFixed(3));

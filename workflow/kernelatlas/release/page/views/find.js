@@ -82,7 +82,7 @@ class View {
     return [
       h(
         'nav',
-        { class: 'sizes', 'aria-label': 'Size' },
+        { class: 'choice', 'aria-label': 'Size' },
         h('span', { text: 'Size ' }),
         ...sizes.map((name) =>
           h('a', {

@@ -1,14 +1,16 @@
 /** One kernel: its weights, place, label, codes and fit, and the nearest ones. */
 
-import { curves, nearestPrototype, reconstruct } from '../curve.js';
+import { curves, reconstruct } from '../curve.js';
 import { h, link } from '../dom.js';
 import { scaleOf, tile } from '../draw.js';
+import { centre, dot } from '../fits.js';
 import { fitSection, fittedTo } from '../kernel_fit.js';
 import { nearestSection } from '../kernel_nearest.js';
 import { neighbours, placeOf } from '../kernel_place.js';
+import { scaled, toText } from '../painting.js';
 import { rowsOf } from '../rows.js';
-import { number, weight, why } from '../sentences.js';
-import { named, percent, times } from '../words.js';
+import { agreed, number, weight, why } from '../sentences.js';
+import { named, times } from '../words.js';
 
 export async function show(element, state, data) {
   const [, network, layerName, channelText] = state.path;
@@ -21,12 +23,20 @@ export async function show(element, state, data) {
   element.replaceChildren(
     h(
       'article',
-      { class: 'kernel' },
+      { class: 'one' },
       heading(data, place, kernel),
-      pictures(data, kernel, drawn),
-      ...(kernel.seeds ? [codes(data, place.size, kernel)] : []),
-      ...(kernel.size.studied && !kernel.shapeless ? [fitSection(kernel, drawn)] : []),
-      numbers(kernel),
+      h(
+        'div',
+        { class: 'known' },
+        pictures(data, kernel, drawn),
+        h(
+          'div',
+          { class: 'columns' },
+          kernel.size.studied && !kernel.shapeless ? fitSection(kernel, drawn) : null,
+          kernel.seeds ? codes(data, place.size, kernel) : null,
+          numbers(kernel),
+        ),
+      ),
       nearest,
     ),
   );
@@ -54,8 +64,7 @@ async function read(rows, row, signal) {
   const least = found.dissimilarity - wide / 2;
   const own = Math.min(Math.max(dissimilarity, least), least + wide * (1 - 1e-6));
   const known = found.reason === 'too far' && dissimilarity > least ? dissimilarity : own;
-  const prototype = nearestPrototype(size.cells, mean);
-  return Object.assign(kernel, { seeds, mean, labels, prototype, dissimilarity: known });
+  return Object.assign(kernel, { seeds, mean, labels, dissimilarity: known });
 }
 
 function heading(data, place, kernel) {
@@ -66,13 +75,11 @@ function heading(data, place, kernel) {
     ['Network', network, link(['networks', network], { size })],
     ['Layer', layer.name, link(['kernels'], { size, network, layer: layer.name })],
     ['Number of the layer', layer.index],
-    ['Channel', `${channel} of 0 to ${layer.channels - 1}`],
+    ['Channel', `${channel} (of 0 to ${layer.channels - 1})`],
     ['Size', times(size)],
     ['Stride', layer.stride ?? 'not known'],
     ['Dilation', layer.dilation ?? 'not known'],
-    ...(kernel.agreement === null || kernel.agreement === undefined
-      ? []
-      : [['Agreement of the seeds', percent(kernel.agreement, 0)]]),
+    ...(kernel.seeds ? [['Agreement', agreed(kernel.agreement, data.index)]] : []),
   ];
   const style = colour ? { '--colour': colour } : {};
   const badge = h('strong', { class: 'badge', style, text: named(kernel.label) });
@@ -103,22 +110,25 @@ function pictures(data, kernel, drawn) {
       h('div', { role: 'img', 'aria-label': title }, tile(values, height, width, colours, own)),
       h('figcaption', {}, h('strong', { text: title }), h('span', { text })),
     );
-  const range = `${number(scale.mean - scale.limit)} to ${number(scale.mean + scale.limit)}`;
+  const range = `from ${number(scale.mean - scale.limit)} to ${number(scale.mean + scale.limit)}`;
   const all = [figure(kernel.weights, 'Weights', `colours ${range}`, scale)];
-  if (kernel.seeds) {
-    const { cell, cosine } = kernel.prototype;
-    const text = `dissimilarity ${kernel.dissimilarity.toFixed(3)}`;
-    all.push(
-      figure(kernel.mean, 'Reconstruction', text),
-      figure(cells[cell].prototype, 'Nearest prototype', `${named(cells[cell].label)}, cosine ${cosine.toFixed(2)}`),
-    );
-  }
   if (drawn) {
     const zero = { mean: 0, limit: scale.limit };
+    const text = `${kernel.fit.function}, R² ${kernel.r2.toFixed(2)}`;
     all.push(
-      figure(drawn.values, 'Fitted function', `${kernel.fit.function}, R² ${kernel.r2.toFixed(2)}`, scale),
-      figure(drawn.residual, 'Residual', 'weights − function, about 0', zero),
+      figure(drawn.values, 'Fitted function', text, scale),
+      figure(drawn.residual, 'Residual', 'weights − function', zero),
     );
+  }
+  if (kernel.seeds) {
+    const { label, prototype } = cells[kernel.cell];
+    const text = `dissimilarity ${kernel.dissimilarity.toFixed(3)}`;
+    all.push(figure(kernel.mean, 'Reconstruction', text));
+    if (prototype) {
+      const cosine = dot(prototype, kernel.mean).toFixed(2);
+      const whose = label === 'other' ? 'its cluster, which has no name' : named(label);
+      all.push(figure(prototype, 'Prototype', `of ${whose}; cosine to the reconstruction ${cosine}`));
+    }
   }
   return h(
     'section',
@@ -143,7 +153,7 @@ function codes(data, size, kernel) {
     h('h2', { id: 'codes', text: 'Codes' }),
     h(
       'table',
-      { class: 'codes' },
+      { class: 'data' },
       h('caption', { text: 'The most similar point of each seed’s curve, and what the curve draws' }),
       h('thead', {}, h('tr', {}, head.map((text) => h('th', { scope: 'col', text })))),
       h(
@@ -189,9 +199,9 @@ function numbers({ weights, step, size }) {
     }),
     h(
       'p',
-      { class: 'actions' },
+      {},
       h('a', {
-        href: link(['find'], { size: `${height}x${width}`, kernel: Array.from(weights, (v) => Number(v.toPrecision(4))).join(',') }),
+        href: link(['find'], { size: `${height}x${width}`, kernel: toText(scaled(centre(weights))) }),
         text: 'Edit it, and find similar kernels',
       }),
     ),
