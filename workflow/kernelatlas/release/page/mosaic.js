@@ -1,0 +1,105 @@
+/** Kernels as a grid of tiles: each is a link with a name. */
+
+import { h, link } from './dom.js';
+import { tile, unscaled } from './draw.js';
+import { enter, rove } from './roving.js';
+import { named, percent } from './words.js';
+
+const shown = new WeakMap(); // mosaic -> what it shows: {rows, kernels by row, signal}
+const NAMED = 48; // cells of networks of which layers and channels are read at once, at most
+
+/** Return an empty mosaic, with a line that tells of the kernel under the pointer or the focus. */
+export function mosaic(name) {
+  const list = h('ul', { class: 'mosaic', 'aria-label': name });
+  const caption = h('p', { class: 'caption', 'aria-hidden': 'true' });
+  const box = h('div', { class: 'mosaic-box', data: { part: 'mosaic' } }, list, caption);
+  rove(list, 'a');
+  for (const event of ['pointerover', 'focusin']) {
+    list.addEventListener(event, ({ target }) => tell(box, target.closest('a')));
+  }
+  return box;
+}
+
+/**
+ * Show kernels in a mosaic.
+ * @param {Element} box made by `mosaic`.
+ * @param {Rows} rows
+ * @param {{row: number, levels: object}[]} found
+ * @param {AbortSignal} signal
+ */
+export async function fill(box, rows, found, signal) {
+  const [list, caption] = box.children;
+  box.setAttribute('aria-busy', 'true');
+  const { height, width } = rows.size;
+  const weights = await rows.store.array(rows.name, 'weights');
+  const values = await weights.ranges(found.map(({ row }) => [row, row + 1]), signal);
+  if (signal.aborted) return;
+  const colours = rows.store.index.kernel_map;
+  const kernels = found.map(({ row, levels }) => rows.describe(row, levels));
+  const links = kernels.map((kernel, n) => {
+    const own = h(
+      'a',
+      {
+        class: kernel.reason ? 'kernel faint' : 'kernel',
+        href: link(['kernel'], { size: rows.name, row: kernel.row }),
+        data: { row: kernel.row },
+      },
+      tile(unscaled(values[n]), height, width, colours),
+    );
+    label(own, kernel, null);
+    return own;
+  });
+  list.dataset.size = rows.name;
+  list.replaceChildren(...links.map((own) => h('li', {}, own)));
+  enter(list, 'a');
+  caption.textContent = '';
+  box.removeAttribute('aria-busy');
+  shown.set(box, { rows, signal, by: new Map(kernels.map((kernel) => [kernel.row, kernel])) });
+  const pairs = new Set(kernels.map(({ cell, network }) => `${cell} ${network.name}`));
+  if (pairs.size > NAMED) return;
+  const places = await rows.places(kernels.map(({ row }) => row), signal);
+  if (signal.aborted) return;
+  links.forEach((own, n) => label(own, kernels[n], places[n]));
+}
+
+/** Tell of the kernel under the pointer or the focus; where its layer is not known, read it. */
+async function tell(box, own) {
+  if (!own) return;
+  const { rows, by, signal } = shown.get(box);
+  const kernel = by.get(Number(own.dataset.row));
+  const caption = box.lastElementChild;
+  caption.textContent = own.title;
+  if (own.dataset.placed || signal.aborted) return;
+  const [place] = await rows.places([kernel.row], signal).catch(() => []);
+  if (!place) return; // whoever follows the link is told what is wrong
+  const current = caption.textContent === own.title;
+  label(own, kernel, place);
+  if (current) caption.textContent = own.title;
+}
+
+/** Name a link: after its place too, where that is known. */
+function label(own, kernel, place) {
+  if (place) {
+    own.href = link(['kernel', place.network.name, place.layer.name, place.channel]);
+    own.dataset.placed = 'true';
+  }
+  own.title = describe(kernel, place);
+  own.setAttribute('aria-label', own.title);
+}
+
+/** Say what a kernel is: `on-centre, net stages.0.dw channel 3, dissimilarity 0.12, R² 0.93`. */
+export function describe(kernel, place) {
+  const where = place
+    ? `${place.network.name} ${place.layer.name} channel ${place.channel}`
+    : kernel.network.name;
+  const texts = [kernel.label === 'other' ? 'no name' : named(kernel.label), where];
+  if (kernel.reason && kernel.label !== kernel.reason) {
+    texts.push(kernel.reason === 'no name' ? null : `not identified: ${kernel.reason}`);
+  }
+  if (kernel.dissimilarity !== null && kernel.dissimilarity !== undefined) {
+    texts.push(`dissimilarity ${kernel.dissimilarity.toFixed(2)}`);
+    texts.push(`${percent(kernel.agreement, 0)} of the seeds agree`);
+  }
+  if (kernel.function) texts.push(`R² ${kernel.r2.toFixed(2)} of a ${kernel.function}`);
+  return texts.filter(Boolean).join(', ');
+}
