@@ -8,6 +8,7 @@ each array, and seconds and peak memory of the process that makes all of them fr
 """
 
 import argparse
+import logging
 import multiprocessing
 import resource
 import tempfile
@@ -182,6 +183,7 @@ def main() -> None:
     parser.add_argument("--results", type=Path, default=ROOT / "results")
     parser.add_argument("--folder", type=Path, help="keep the data in this folder")
     arguments = parser.parse_args()
+    logging.disable(logging.WARNING)  # some of the kernels are degenerate
     with tempfile.TemporaryDirectory(prefix="explorer-") as scratch:
         folder = arguments.folder or Path(scratch) / "data"
         began = time.perf_counter()
