@@ -293,3 +293,12 @@ def described_checkpoint(wildcards):
     packaged = asdict(model.packaged) if model.packaged else None
     known = {"remote": model.remote, "packaged": packaged, "key": model.key}
     return as_json({**known, "architecture": model.architecture})
+
+
+# The page of the explorer, without what editors leave beside it.
+PAGE_FOLDER = "workflow/kernelatlas/release/page"
+PAGE = sorted(
+    path.relative_to(ROOT / PAGE_FOLDER).as_posix()
+    for path in (ROOT / PAGE_FOLDER).rglob("*")
+    if path.suffix in (".html", ".css", ".js", ".svg")
+)
