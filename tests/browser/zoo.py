@@ -21,6 +21,8 @@ from kernelatlas.evidence.fitted import fit_model, write_fits
 from kernelatlas.kernels.layer import Layer
 from kernelatlas.kernels.normalise import normalise
 from kernelatlas.kernels.table import KEY, read_square, write_kernels
+from kernelatlas.release import explorer_page
+from kernelatlas.release.explorer_folder import write_data
 from kernelatlas.release.explorer_tables import Network
 from kernelatlas.running.files import metadata_of, write_frame, write_parquet
 from kernelatlas.sources.checkpoints import read_depthwise
@@ -51,10 +53,13 @@ class Zoo:
         Laid out as the workflow's results.
     networks
         As `kernelatlas.release.explorer_folder.write_data` takes them.
+    shares
+        The table models.
     """
 
     folder: Path
     networks: list[Network]
+    shares: Path
 
     @property
     def clusters(self) -> list[Path]:
@@ -91,12 +96,27 @@ def make_zoo(folder: Path) -> Zoo:
         write_kernels(paths[0], name, own, source if own else source | {"skipped": SKIPPED})
         _label_and_fit(network, own, curves)
         networks.append(network)
-    models = [[n.name, n.family, n.trained, n.trained_on or ""] for n in networks]
-    shares = model_table([network.labels for network in networks], models, THRESHOLDS)
-    write_frame(shares, folder / "tables/models.parquet", folder / "tables/models.csv")
     for k in SIZES:
         write_frame(_nulls(k), folder / f"tables/nulls_k{k}.parquet")
-    return Zoo(folder, networks)
+    return Zoo(folder, networks, _shares(networks, folder))
+
+
+def write_explorer(zoo: Zoo, folder: Path) -> Path:
+    """Write the explorer of a zoo, its page too."""
+    tables = (zoo.clusters, zoo.curves, zoo.shares, zoo.nulls)
+    write_data(folder / "data", zoo.networks, *tables, R2)
+    source = Path(explorer_page.__file__).parent / "page"
+    files = {path.relative_to(source).as_posix(): path for path in source.rglob("*.*")}
+    explorer_page.write_page(files, folder)
+    return folder
+
+
+def _shares(networks: list[Network], folder: Path) -> Path:
+    models = [[n.name, n.family, n.trained, n.trained_on or ""] for n in networks]
+    table = model_table([network.labels for network in networks], models, THRESHOLDS)
+    path = folder / "tables/models.parquet"
+    write_frame(table, path)
+    return path
 
 
 def _embedded(name: str, most: int) -> list[Layer]:
@@ -203,7 +223,7 @@ def make_large_zoo(folder: Path, zoo: Zoo, networks: int = 40, layers: int = 25)
                 rows = rows.set_column(at, rows.schema.field(at), pa.chunked_array([values]))
             write_parquet(rows, path, metadata_of(sources[0].labels) if table is labels else None)
         made.append(Network(name, f"family{number % 4}", True, None, *paths))
-    return Zoo(zoo.folder, made)
+    return Zoo(zoo.folder, made, _shares(made, folder))
 
 
 def _rows_of(paths: list[Path]) -> pa.Table:
