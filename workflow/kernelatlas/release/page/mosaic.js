@@ -26,7 +26,7 @@ export function mosaic(name) {
  * Show kernels in a mosaic.
  * @param {Element} box made by `mosaic`.
  * @param {Rows} rows
- * @param {{row: number, levels: object}[]} found
+ * @param {{row: number, levels: object, cosine: ?number}[]} found cosine: stands below the tile.
  * @param {AbortSignal} signal
  */
 export async function fill(box, rows, found, signal) {
@@ -37,7 +37,10 @@ export async function fill(box, rows, found, signal) {
   const values = await weights.ranges(found.map(({ row }) => [row, row + 1]), signal);
   if (signal.aborted) return;
   const colours = rows.store.index.kernel_map;
-  const kernels = found.map(({ row, levels }) => rows.describe(row, levels));
+  const kernels = found.map(({ row, levels, cosine }) => ({
+    ...rows.describe(row, levels),
+    cosine: cosine === undefined ? null : cosine.toFixed(3).replace('-', '−'),
+  }));
   const links = kernels.map((kernel, n) => {
     const own = h(
       'a',
@@ -47,6 +50,7 @@ export async function fill(box, rows, found, signal) {
         data: { row: kernel.row },
       },
       tile(unscaled(values[n]), height, width, colours),
+      kernel.cosine && h('span', { class: 'below', text: kernel.cosine }),
     );
     label(own, kernel, null);
     return own;
@@ -101,6 +105,7 @@ export function describe(kernel, place) {
     ? `${place.network.name} ${place.layer.name} channel ${place.channel}`
     : kernel.network.name;
   const texts = [kernel.label === 'other' ? 'no name' : named(kernel.label), where];
+  if (kernel.cosine) texts.push(`cosine ${kernel.cosine}`);
   if (kernel.reason && kernel.label !== kernel.reason) {
     texts.push(kernel.reason === 'no name' ? null : `not identified: ${kernel.reason}`);
   }

@@ -53,8 +53,8 @@ function compare(values, begin, first, last, query, count, absolute, found) {
   }
 }
 
-/** Runs of rows from `first` to `last` without those that are excluded. */
-function* runs(first, last, excluded) {
+/** Runs [begin, end] of the rows from `first` up to `last` that are not excluded. */
+export function* runs(first, last, excluded = []) {
   let begin = first;
   for (let i = 0; i < excluded.length; i += 2) {
     const [from, to] = [excluded[i], excluded[i + 1]];

@@ -32,13 +32,14 @@ export const FORMULAS = {
 
 const SIGNIFICANT = new Intl.NumberFormat('en', { maximumSignificantDigits: 3 });
 
+/** A number with three significant digits. */
+export const number = (value) => SIGNIFICANT.format(value).replace('-', '−');
+
 /** A parameter of a fit with its symbol and unit; angles in degrees. */
 export function parameter({ name, unit }, value) {
-  if (name === 'angle' || name === 'phase') {
-    return { symbol: SYMBOLS[name], text: `${Math.round((value * 180) / Math.PI)}°` };
-  }
-  const number = SIGNIFICANT.format(value).replace('-', '−');
-  return { symbol: SYMBOLS[name] ?? name, text: unit ? `${number} ${unit}` : number };
+  const symbol = SYMBOLS[name];
+  if (unit === 'rad') return { symbol, text: `${Math.round((value * 180) / Math.PI)}°` };
+  return { symbol, text: unit ? `${number(value)} ${unit}` : number(value) };
 }
 
 /** A weight with the digits that a step of `step` resolves, and no more. */
@@ -79,9 +80,7 @@ export function why({ reason, label, dissimilarity, agreement, weights }, size, 
     );
   }
   const named = `its reconstruction is named ${label} (cosine to a template at least ${least})`;
-  const seeds = index.seeds.length;
-  const giving = Math.round(agreement * seeds);
-  const agree = `${giving} of ${seeds} seeds ${giving === 1 ? 'gives' : 'give'}`;
+  const agree = `${agreed(agreement, index)} ${agreement * index.seeds.length < 1.5 ? 'gives' : 'give'}`;
   if (reason === 'seeds disagree') {
     return (
       `Not identified, seeds disagree: ${near}, and ${named}, but only ${agree} that shape; ` +
@@ -90,6 +89,10 @@ export function why({ reason, label, dissimilarity, agreement, weights }, size, 
   }
   return `Identified: ${near}, ${named}, and ${agree} that shape.`;
 }
+
+/** Return `2 of 3 seeds` of the share of the seeds that give a kernel's shape. */
+export const agreed = (share, { seeds }) =>
+  `${Math.round(share * seeds.length)} of ${seeds.length} seeds`;
 
 /** A number with as many digits, three or more, as tell on which side of a limit it is. */
 export function beside(value, limit) {
