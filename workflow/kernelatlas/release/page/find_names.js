@@ -15,11 +15,11 @@ import { named } from './words.js';
 export function namesSection(rows, signal) {
   const { store, size, name } = rows;
   if (!size.studied) return null;
-  const content = h('div');
+  const content = h('div', { class: 'said' });
   const element = h(
     'section',
     { 'aria-labelledby': 'names', hidden: true },
-    h('h2', { id: 'names', text: 'What it would be' }),
+    h('h2', { id: 'names', text: 'What it would be named' }),
     content,
   );
   const show = async (kernel) => {
@@ -39,6 +39,7 @@ function said(index, size, { seeds, mean, dissimilarity }, labels) {
   const { height, width, threshold, cells } = size;
   const { cell, cosine } = nearestPrototype(cells, mean);
   const { label, prototype } = cells[cell];
+  const whose = label === 'other' ? 'a cluster without a name' : named(label);
   const near = dissimilarity < threshold;
   const points = seeds.map(({ point }, i) => {
     return `${named(index.labels[labels[i * size.points + point]])} (seed ${size.seeds_curves[i].seed})`;
@@ -55,14 +56,14 @@ function said(index, size, { seeds, mean, dissimilarity }, labels) {
     h('p', { text: `The most similar points of the curves are named ${points.join(', ')}.` }),
     h('p', {
       text:
-        `The prototype that is most similar to the reconstruction is that of ${named(label)}, with a ` +
+        `The prototype that is most similar to the reconstruction is that of ${whose}, with a ` +
         `cosine of ${cosine.toFixed(3)}. This is by prototypes; the results name reconstructions by templates.`,
     }),
     h(
       'div',
       { class: 'pictures' },
       picture(mean, 'Reconstruction'),
-      picture(prototype, `Prototype: ${named(label)}`),
+      picture(prototype, `Prototype of ${whose}`),
     ),
   ];
 }

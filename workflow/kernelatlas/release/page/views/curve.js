@@ -16,7 +16,7 @@ const REACH = 12; // points on each side from which they are taken, at most
 const NONE = 4294967295; // no row
 const PAUSE = 250; // milliseconds before kernels follow the slider
 const TOUR = 30_000; // milliseconds along the whole curve
-const AROUND = [-32, -24, -16, -8, 8, 16, 24, 32]; // points that are drawn beside the present one
+const AROUND = [3, 6, 9, 12]; // points on each side that are drawn beside the present one
 
 export async function show(element, state, data) {
   const studied = Object.keys(data.index.sizes).filter((name) => data.index.sizes[name].studied);
@@ -59,7 +59,9 @@ class View {
     });
     this.picture = h('div', { class: 'decoded', role: 'img' });
     this.said = h('p', { class: 'here' });
-    this.around = h('div', { class: 'around', 'aria-hidden': 'true' });
+    [this.before, this.after] = ['before', 'after'].map((side) =>
+      h('div', { class: `around ${side}`, 'aria-hidden': 'true' }),
+    );
     this.legend = h('ul', { class: 'legend' });
     this.status = h('p', { role: 'status' });
     this.list = mosaic('Kernels there');
@@ -73,7 +75,7 @@ class View {
           'similar point.',
       }),
       this.#controls(studied),
-      h('div', { class: 'decoded-row' }, this.picture, this.said, this.around),
+      h('div', { class: 'decoded-row' }, this.before, this.picture, this.after, this.said),
       h(
         'div',
         { class: 'along' },
@@ -152,11 +154,12 @@ class View {
     this.picture.replaceChildren(tile(this.curve.points[point], height, width, colours));
     this.picture.setAttribute('aria-label', `Decoded kernel: ${named(label)}`);
     const colour = { '--colour': this.index.colours[shapeOf(label)] };
-    this.around.replaceChildren(
-      ...AROUND.map((step) => this.curve.points[point + step]).map((values) =>
-        values ? tile(values, height, width, colours) : h('span'),
-      ),
-    );
+    const beside = (step) => {
+      const values = this.curve.points[point + step];
+      return values ? tile(values, height, width, colours) : h('span');
+    };
+    this.before.replaceChildren(...AROUND.toReversed().map((step) => beside(-step)));
+    this.after.replaceChildren(...AROUND.map(beside));
     const badge = h('strong', { class: 'badge', style: colour, text: named(label) });
     this.said.replaceChildren(badge, h('span', { text: `code ${code}` }), h('span', { text: `${kernels} at this point` }));
     this.slider.value = point;
