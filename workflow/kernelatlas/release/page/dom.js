@@ -33,6 +33,13 @@ function fill(element, options, children) {
   return element;
 }
 
+/** Replace the content of an element; the focus stays on what has the same id. */
+export function renew(element, ...children) {
+  const focused = element.contains(document.activeElement) && document.activeElement.id;
+  element.replaceChildren(...children.filter((child) => child !== null));
+  if (focused) document.getElementById(focused)?.focus({ preventScroll: true });
+}
+
 /** Return the address of a view: `link(['kernels'], {size: '7x7'})` is `#/kernels?size=7x7`. */
 export function link(path, query = {}) {
   const parts = path.map(encodeURIComponent).join('/');

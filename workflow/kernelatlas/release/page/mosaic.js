@@ -6,12 +6,14 @@ import { enter, rove } from './roving.js';
 import { named, percent } from './words.js';
 
 const shown = new WeakMap(); // mosaic -> what it shows: {rows, kernels by row, signal}
+const HINT = 'Point at a kernel, or move to it with the arrow keys, to see which it is.';
+const TILE = 2.7; // side of a tile, about, in font sizes
 const NAMED = 48; // cells of networks of which layers and channels are read at once, at most
 
 /** Return an empty mosaic, with a line that tells of the kernel under the pointer or the focus. */
 export function mosaic(name) {
   const list = h('ul', { class: 'mosaic', 'aria-label': name });
-  const caption = h('p', { class: 'caption', 'aria-hidden': 'true' });
+  const caption = h('p', { class: 'caption', 'aria-hidden': 'true', text: HINT });
   const box = h('div', { class: 'mosaic-box', data: { part: 'mosaic' } }, list, caption);
   rove(list, 'a');
   for (const event of ['pointerover', 'focusin']) {
@@ -53,17 +55,23 @@ export async function fill(box, rows, found, signal) {
     label(own, kernel, null);
     return own;
   });
-  list.dataset.size = rows.name;
+  list.style.setProperty('--tile', `${tileWidth(height, width)}px`);
   list.replaceChildren(...links.map((own) => h('li', {}, own)));
   enter(list, 'a');
-  caption.textContent = '';
-  box.removeAttribute('aria-busy');
+  caption.textContent = found.length ? HINT : '';
+  box.setAttribute('aria-busy', 'false');
   shown.set(box, { rows, signal, by: new Map(kernels.map((kernel) => [kernel.row, kernel])) });
   const pairs = new Set(kernels.map(({ cell, network }) => `${cell} ${network.name}`));
   if (pairs.size > NAMED) return;
   const places = await rows.places(kernels.map(({ row }) => row), signal);
   if (signal.aborted) return;
   links.forEach((own, n) => label(own, kernels[n], places[n]));
+}
+
+/** Return the width of a tile in pixels of the page: every weight takes as many as the others. */
+function tileWidth(height, width) {
+  const side = TILE * parseFloat(getComputedStyle(document.documentElement).fontSize);
+  return width * Math.max(1, Math.round(side / Math.max(height, width)));
 }
 
 /** Tell of the kernel under the pointer or the focus; where its layer is not known, read it. */

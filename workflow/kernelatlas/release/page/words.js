@@ -20,9 +20,9 @@ export function about(number) {
   return `about ${NUMBERS.format(Math.round(number / unit) * unit)}`;
 }
 
-/** Return `12.3 %` of a share in [0, 1]. */
+/** Return `12.3 %` of a share in [0, 1], with a space that does not break. */
 export function percent(share, digits = 1) {
-  return `${(100 * share).toFixed(digits)} %`;
+  return `${(100 * share).toFixed(digits)}\u00a0%`;
 }
 
 /** Return whether a share of so many kernels is shown as a percentage. */
