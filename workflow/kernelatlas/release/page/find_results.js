@@ -89,7 +89,7 @@ export class ResultsSection {
     try {
       const tell = (searched) => (this.progress.value = searched);
       const found = await search(weights, kernel, { count: SHOWN, absolute: either }, tell, signal);
-      const seconds = ((performance.now() - started) / 1000).toFixed(1);
+      const seconds = ((performance.now() - started) / 1000).toFixed(2);
       await showRows(this.box, this.rows, found, signal);
       this.#told(`By cosine, below each picture; all ${count(rows.size.kernels, 'kernel')} searched in ${seconds} s.`);
     } finally {

@@ -16,6 +16,7 @@ const CELLS = 3; // the kernel's own and its neighbours
  * @param {{row: number, cosine: ?number}[]} list
  */
 export async function showRows(box, rows, list, signal) {
+  box.setAttribute('aria-busy', 'true');
   const names = rows.size.studied ? ['dissimilarity', 'fit', 'r2'] : [];
   const columns = await rows.columns(list.map(({ row }) => [row, row + 1]), names, signal);
   const found = list.map((kernel, n) => ({

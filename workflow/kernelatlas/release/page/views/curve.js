@@ -16,6 +16,7 @@ const REACH = 12; // points on each side from which they are taken, at most
 const NONE = 4294967295; // no row
 const PAUSE = 250; // milliseconds before kernels follow the slider
 const TOUR = 30_000; // milliseconds along the whole curve
+const PLAY = '▶ Play';
 const AROUND = [3, 6, 9, 12]; // points on each side that are drawn beside the present one
 
 export async function show(element, state, data) {
@@ -106,7 +107,7 @@ class View {
       });
       return h('label', {}, input, ` ${seed}`);
     });
-    this.play = h('button', { type: 'button', class: 'play', text: '▶ Play' });
+    this.play = h('button', { type: 'button', class: 'play', text: calm() ? 'Next name' : PLAY });
     this.play.addEventListener('click', () => this.#play());
     return h(
       'div',
@@ -229,14 +230,14 @@ class View {
   }
 
   #play() {
-    if (matchMedia('(prefers-reduced-motion: reduce)').matches) {
+    if (calm()) {
       const shapes = Array.from(this.#own(this.labels), (label) => shapeOf(this.index.labels[label]));
       const next = shapes.findIndex((shape, i) => i > this.point && shape !== shapes[this.point]);
       this.go(Math.max(next, 0));
       return;
     }
     this.playing = !this.playing;
-    this.play.textContent = this.playing ? '⏸ Pause' : '▶ Play';
+    this.play.textContent = this.playing ? '⏸ Pause' : PLAY;
     let before = performance.now();
     let place = this.point;
     const step = (now) => {
@@ -251,6 +252,9 @@ class View {
     else this.#later();
   }
 }
+
+/** Whether the reader wants no motion. */
+const calm = () => matchMedia('(prefers-reduced-motion: reduce)').matches;
 
 /** The middle of the next stretch of a shape after a point, from the start again after the last. */
 function nextStretch(shapes, shape, point) {

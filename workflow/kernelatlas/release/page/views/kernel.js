@@ -114,7 +114,8 @@ function pictures(data, kernel, drawn) {
   const all = [figure(kernel.weights, 'Weights', `colours ${range}`, scale)];
   if (drawn) {
     const zero = { mean: 0, limit: scale.limit };
-    const text = `${kernel.fit.function}, R² ${kernel.r2.toFixed(2)}`;
+    const rough = Math.abs(drawn.r2 - kernel.r2) > 0.01 ? `; ${drawn.r2.toFixed(2)} as drawn, by 8-bit parameters` : '';
+    const text = `${kernel.fit.function}, R² ${kernel.r2.toFixed(2)}${rough}`;
     all.push(
       figure(drawn.values, 'Fitted function', text, scale),
       figure(drawn.residual, 'Residual', 'weights − function', zero),
@@ -154,7 +155,7 @@ function codes(data, size, kernel) {
     h(
       'table',
       { class: 'data' },
-      h('caption', { text: 'The most similar point of each seed’s curve, and what the curve draws' }),
+      h('caption', { text: 'The most similar point of each seed’s curve, and what the curve draws, of the 8-bit weights' }),
       h('thead', {}, h('tr', {}, head.map((text) => h('th', { scope: 'col', text })))),
       h(
         'tbody',
