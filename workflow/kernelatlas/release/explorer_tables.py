@@ -11,7 +11,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from kernelatlas.clustering.labels import SCHEMA as LABELS
 from kernelatlas.errors import KernelAtlasError
 from kernelatlas.kernels.table import SCHEMA_VERSION as KERNELS_VERSION
 from kernelatlas.release.explorer_rows import LINEAR, LOGARITHMIC, TURNS
@@ -163,9 +162,7 @@ class Network:
 
 def categories(column: pa.ChunkedArray) -> tuple[np.ndarray, list[str]]:
     """Return a column of texts as numbers, −1 where it is empty, and the texts that they mean."""
-    array = column.unify_dictionaries().combine_chunks()
-    if isinstance(array, pa.ChunkedArray):  # an empty one
-        array = array.chunk(0) if array.num_chunks else pa.array([], LABELS.field("label").type)
+    array = column.dictionary_encode().unify_dictionaries().combine_chunks()
     codes = array.indices.fill_null(-1).to_numpy(zero_copy_only=False)
     return codes, array.dictionary.to_pylist()
 
