@@ -34,6 +34,17 @@ class Page:
         self.driver.get(self.link(path, **query))
         return self.wait()
 
+    def go(self, path: str = "", **query: Any) -> "Page":
+        """Go to a place of the page that is shown, as by a link, and wait for it."""
+        # The page's own listener comes before this one, and tells that it is busy.
+        self.driver.execute_async_script(
+            """const [hash, done] = arguments;
+            addEventListener('hashchange', () => done(), {once: true});
+            if (location.hash === hash) done(); else location.hash = hash;""",
+            self.link(path, **query).removeprefix(self.address),
+        )
+        return self.wait()
+
     def link(self, path: str = "", **query: Any) -> str:
         return f"{self.address}#/{path}" + (f"?{urlencode(query)}" if query else "")
 
