@@ -18,6 +18,29 @@ rule release_file:
         "(cp {input:q} {output:q}.partial && mv {output:q}.partial {output:q}) 2>> {log:q}"
 
 
+# The whole folder at once: which files it has, its index tells.
+rule release_explorer:
+    input:
+        index=whole_explorer,
+        page=expand("<results>/explorer/{file}", file=PAGE),
+    output:
+        index="<results>/release/explorer/data/index.json",
+        page=expand("<results>/release/explorer/{file}", file=PAGE),
+    log:
+        "<results>/logs/release/explorer.log",
+    localrule: True
+    conda:
+        ENVIRONMENT
+    message:
+        "Copying the explorer to the release"
+    shell:
+        'source=$(dirname "$(dirname {input.index:q})"); '
+        'copy=$(dirname "$(dirname {output.index:q})"); '
+        'echo copying "$source" > {log:q}; '
+        '(rm -rf "$copy" "$copy.partial" && cp -r "$source" "$copy.partial" && '
+        'mv "$copy.partial" "$copy") 2>> {log:q}'
+
+
 use rule short_job as release_manifest with:
     input:
         files=released,
@@ -71,7 +94,7 @@ use rule job as explorer_data with:
     pathvars:
         name="explorer_data",
     resources:
-        mem_mb=memory(700, 1),
+        mem_mb=memory(600, 0.5),
         runtime=minutes(5, 0.02),
     params:
         **runs("release/explorer_data"),
@@ -103,5 +126,5 @@ use rule job as explorer_page with:
 
 rule explorer:
     input:
-        rules.explorer_data.output,
+        whole_explorer,
         rules.explorer_page.output,

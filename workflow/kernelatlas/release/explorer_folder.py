@@ -16,6 +16,7 @@ from kernelatlas.clustering.shares import UNIDENTIFIED
 from kernelatlas.errors import KernelAtlasError
 from kernelatlas.figures import style
 from kernelatlas.release.explorer_arrays import SCORED, Writer
+from kernelatlas.release.explorer_page import INDEX
 from kernelatlas.release.explorer_rows import Agreements
 from kernelatlas.release.explorer_size import COUNTED, Kernels, Study
 from kernelatlas.release.explorer_tables import MAKE, Network, Size, read
@@ -23,7 +24,6 @@ from kernelatlas.running.files import SCHEMA_VERSION, whole
 from kernelatlas.running.progress import tracked
 
 VERSION = 1  # of the layout
-INDEX = "index.json"
 SHARES = ["model", "k", "kernels", "degenerate", "share_identified", "low", "high"]
 NULLS = {"family": "family", "set": "kind", "kernels": "kernels", "share": "share_identified",
          "low": "low", "high": "high"}  # fmt: skip
@@ -99,6 +99,11 @@ def write_data(
         "shares": _records(read(Path(shares), SHARES).to_pandas()),
         "nulls": [row for k, path in sorted(nulls.items()) for row in _null_shares(k, path)],
         "sizes": {kernels.name: kernels.describe() for kernels in sizes.values()},
+        "files": {
+            path.relative_to(folder).as_posix(): path.stat().st_size
+            for path in sorted(folder.rglob("*"))
+            if path.is_file()
+        },
     }
     _write_json(folder / INDEX, index)
 

@@ -1,12 +1,13 @@
 """The page of the explorer, which is the same for every zoo."""
 
+import json
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from kernelatlas.running.files import whole
+from kernelatlas.running.files import keep_only, whole
 
-DATA = "data"  # folder beside the page
+DATA, INDEX = "data", "index.json"  # folder beside the page, and what is written in it last
 
 
 def write_page(files: Mapping[str, str | Path], folder: str | Path) -> None:
@@ -25,14 +26,29 @@ def write_page(files: Mapping[str, str | Path], folder: str | Path) -> None:
         If the folder cannot be written.
     """
     folder = Path(folder)
-    for path in sorted(folder.rglob("*"), reverse=True):  # folders after what is in them
-        name = path.relative_to(folder)
-        if name.parts[0] == DATA or name.as_posix() in files:
-            continue
-        if path.is_symlink() or not path.is_dir():
-            path.unlink()
-        elif not any(path.iterdir()):
-            path.rmdir()
+    kept = {folder / name for name in files}
+    for present in folder.iterdir() if folder.is_dir() else ():
+        if present.name != DATA:
+            keep_only(kept, present)
     for name, path in files.items():
         with whole(folder / name) as partial:
             shutil.copyfile(path, partial)
+
+
+def lost(data: str | Path) -> list[str]:
+    """Return the files of the explorer's data that are missing, or not as long as written.
+
+    None without an index, which is written last.
+    """
+    folder = Path(data)
+    try:
+        index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
+        expected = index["files"]
+    except (OSError, ValueError, LookupError, TypeError):
+        return []
+    found = []
+    for name, size in expected.items():
+        path = folder / name
+        if not path.is_file() or path.stat().st_size != size:
+            found.append(name)
+    return found
