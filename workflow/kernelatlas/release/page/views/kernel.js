@@ -54,10 +54,11 @@ async function read(rows, row, signal) {
     size.studied ? store.array(name, 'curve').then((array) => array.whole()) : null,
     size.studied ? store.array(name, 'point_labels').then((array) => array.whole()) : null,
   ]);
-  const shapeless = !weights.every(Number.isFinite) || scaleOf(weights).limit <= 1e-12;
+  const none = found.label === 'degenerate' || !weights.every(Number.isFinite);
+  const shapeless = none || weights.every((value) => value === weights[0]);
   const step = size.scale.least * size.scale.ratio ** scale[0];
   const kernel = { ...found, size, weights, step, fit, shapeless };
-  if (!size.studied || shapeless || found.label === 'degenerate') return kernel;
+  if (!size.studied || shapeless) return kernel;
   const { seeds, mean, dissimilarity } = reconstruct(curves(points, size), weights);
   // Of the 8-bit weights: the results' own is within the level that is stored.
   const { step: wide } = size.dissimilarity;
@@ -110,8 +111,9 @@ function pictures(data, kernel, drawn) {
       h('div', { role: 'img', 'aria-label': title }, tile(values, height, width, colours, own)),
       h('figcaption', {}, h('strong', { text: title }), h('span', { text })),
     );
-  const range = `from ${number(scale.mean - scale.limit)} to ${number(scale.mean + scale.limit)}`;
-  const all = [figure(kernel.weights, 'Weights', `colours ${range}`, scale)];
+  const [low, high] = [scale.mean - scale.limit, scale.mean + scale.limit].map(number);
+  const range = kernel.shapeless ? '' : `colours from ${low} to ${high}`;
+  const all = [figure(kernel.weights, 'Weights', range, scale)];
   if (drawn) {
     const zero = { mean: 0, limit: scale.limit };
     const rough = Math.abs(drawn.r2 - kernel.r2) > 0.01 ? `; ${drawn.r2.toFixed(2)} as drawn, by 8-bit parameters` : '';
@@ -136,13 +138,21 @@ function pictures(data, kernel, drawn) {
     { 'aria-labelledby': 'pictures' },
     h('h2', { id: 'pictures', text: 'Pictures' }),
     h('div', { class: 'pictures' }, all),
-    h('p', {
-      class: 'muted small',
-      text: drawn
-        ? 'Red is above the middle, blue below. Weights, function and residual have one scale; the others their own.'
-        : 'Red is above the mean, blue below; grey is not finite.',
-    }),
+    h('p', { class: 'muted small', text: legend(kernel, drawn) }),
   );
+}
+
+function legend({ shapeless, label }, drawn) {
+  if (drawn) {
+    return (
+      'Red is above the middle, blue below. Weights, function and residual have one scale; the ' +
+      'others their own.'
+    );
+  }
+  if (shapeless && label !== 'degenerate') {
+    return 'It differs from a constant by less than 8 bits tell; results/kernels has all digits.';
+  }
+  return 'Red is above the mean, blue below; grey is not finite.';
 }
 
 function codes(data, size, kernel) {
@@ -180,14 +190,14 @@ function codes(data, size, kernel) {
   );
 }
 
-function numbers({ weights, step, size }) {
+function numbers({ weights, step, size, shapeless }) {
   const { height, width } = size;
   const rows = Array.from({ length: height }, (_, row) =>
     Array.from(weights.subarray(row * width, (row + 1) * width), (value) => weight(value, step)),
   );
   return h(
     'section',
-    { 'aria-labelledby': 'numbers' },
+    { 'aria-labelledby': 'numbers', class: 'numbers' },
     h('h2', { id: 'numbers', text: 'Weights as numbers' }),
     h(
       'div',
@@ -196,15 +206,13 @@ function numbers({ weights, step, size }) {
     ),
     h('p', {
       class: 'muted small',
-      text: `8 bits a weight, in steps of ${number(step)}; results/kernels has all digits.`,
+      text: `8 bits a weight${shapeless ? '' : `, in steps of ${number(step)}`}; results/kernels has all digits.`,
     }),
-    h(
-      'p',
-      {},
-      h('a', {
-        href: link(['find'], { size: `${height}x${width}`, kernel: toText(scaled(centre(weights))) }),
-        text: 'Edit it, and find similar kernels',
-      }),
-    ),
+    shapeless
+      ? null
+      : h('a', {
+          href: link(['find'], { size: `${height}x${width}`, kernel: toText(scaled(centre(weights))) }),
+          text: 'Edit it, and find similar kernels',
+        }),
   );
 }
