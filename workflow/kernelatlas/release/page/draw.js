@@ -45,6 +45,40 @@ export function tile(weights, height, width, colours, scale = scaleOf(weights)) 
   return canvas;
 }
 
+/** Draw kernels below one another on a canvas of a pixel a weight: what `sheet` takes them from. */
+export function strip(list, height, width, colours) {
+  const canvas = h('canvas', { width, height: Math.max(height * list.length, 1) });
+  const image = new ImageData(canvas.width, canvas.height);
+  list.forEach((weights, n) => image.data.set(pixels(weights, colours), 4 * n * height * width));
+  canvas.getContext('2d').putImageData(image, 0, 0);
+  return canvas;
+}
+
+/**
+ * Draw the kernels of a strip on one canvas, without smoothing: much quicker than a canvas each.
+ * @param {HTMLCanvasElement} canvas
+ * @param {HTMLCanvasElement} from made by `strip`.
+ * @param {{left: number, top: number, width: number, height: number}[]} boxes of the kernels, in
+ *     pixels of the page.
+ * @param {{width: number, height: number}} size of the canvas, in pixels of the page.
+ */
+export function sheet(canvas, from, boxes, size) {
+  const scale = devicePixelRatio;
+  const high = from.height / boxes.length;
+  canvas.width = Math.round(size.width * scale);
+  canvas.height = Math.round(size.height * scale);
+  canvas.style.width = `${canvas.width / scale}px`;
+  canvas.style.height = `${canvas.height / scale}px`;
+  const context = canvas.getContext('2d');
+  context.imageSmoothingEnabled = false;
+  boxes.forEach((box, n) => {
+    const [left, top] = [Math.round(box.left * scale), Math.round(box.top * scale)];
+    const right = Math.round((box.left + box.width) * scale);
+    const bottom = Math.round((box.top + box.height) * scale);
+    context.drawImage(from, 0, n * high, from.width, high, left, top, right - left, bottom - top);
+  });
+}
+
 /** Return the weights of int8 values up to their scale, which colours do not need: −128 is NaN. */
 export function unscaled(values) {
   return Float32Array.from(values, (value) => (value === -128 ? NaN : value));

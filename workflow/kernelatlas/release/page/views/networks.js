@@ -240,10 +240,11 @@ function bars(index, rows, network, found) {
     h('p', {
       class: 'lead small',
       text:
-        'Each bar is a layer, from its first kernel identified to those that are not, by the first reason that ' +
-        'holds. Choose a part to see its kernels; the arrow keys move between parts.',
+        'Each bar is a layer: its identified kernels by shape, then those that are not identified, by the ' +
+        'first reason that holds. Choose a part to see its kernels; the arrow keys move between parts.',
     }),
     stackKey(parts, index),
+    found.some(({ layer }) => Number.isFinite(layer.low)) ? barKey(['untrained']) : null,
     own,
   );
 }
