@@ -67,8 +67,9 @@ export class ResultsSection {
     try {
       await (all ? this.#searchAll(kernel, either, signal) : this.#sample(kernel, either, signal));
     } catch (error) {
+      if (this.running !== running) return;
+      this.#told(signal.aborted ? 'The search was cancelled.' : '');
       if (!signal.aborted) throw error;
-      if (this.running === running) this.#told('The search was cancelled.');
     }
   }
 

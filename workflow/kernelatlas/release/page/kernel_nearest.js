@@ -17,7 +17,7 @@ const SHOWN = 24;
  * @returns {HTMLElement} filled when the sample was searched
  */
 export function nearestSection(rows, kernel, signal) {
-  const status = h('p', { role: 'status', text: 'Searching…' });
+  const status = h('p', { role: 'status', tabindex: -1, text: 'Searching…' });
   const box = mosaic('Nearest kernels');
   const actions = h('p', { class: 'actions' });
   const section = h(
@@ -63,6 +63,7 @@ function searchAll(rows, kernel, options, all, show, status, signal) {
       const tell = (searched) => (progress.value = searched);
       const found = await search(weights, kernel.weights, options, tell, either);
       await show(found, `By cosine, below each picture; nearest of all ${whole(all)}.`);
+      if (document.activeElement === button) status.focus();
       button.remove();
     } catch (error) {
       button.textContent = offer;
