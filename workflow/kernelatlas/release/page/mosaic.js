@@ -8,6 +8,7 @@ import { named, percent } from './words.js';
 const shown = new WeakMap(); // mosaic -> what it shows: {rows, by: kernels by row, images, signal}
 const HINT = 'Point at a kernel, or move to it with the arrow keys, to see which it is.';
 const TILE = 2.7; // side of a tile, about, in font sizes
+const WIDE = 0.022; // … and at least, in widths of the window
 const NAMED = 12; // networks of which layers and channels are read at once, at most
 
 /** Return an empty mosaic, with a line that tells of the kernel under the pointer or the focus. */
@@ -93,7 +94,8 @@ export async function fill(box, rows, found, signal) {
 
 /** Return the side of a weight in pixels of the page: a whole number, so that all are alike. */
 function pixelSide(height, width) {
-  const side = TILE * parseFloat(getComputedStyle(document.documentElement).fontSize);
+  const font = parseFloat(getComputedStyle(document.documentElement).fontSize);
+  const side = Math.max(TILE * font, WIDE * innerWidth);
   return Math.max(1, Math.round(side / Math.max(height, width)));
 }
 

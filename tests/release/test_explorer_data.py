@@ -1,0 +1,469 @@
+"""The explorer's arrays against the tables that they are made of, read another way."""
+
+import filecmp
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from explored import HOSTILE, MODELS, ORDERED, POINTS, STUDIED, Data, explore, make_tables
+
+from kernelatlas import names
+from kernelatlas.clustering.curve import Curve
+from kernelatlas.errors import KernelAtlasError
+from kernelatlas.evidence.fits import render
+from kernelatlas.figures import style
+from kernelatlas.running.files import metadata_of
+
+SIZES = ("1x7", "2x2", "3x3", "7x7")
+ARRAYS = {
+    "weights": "|i1", "scale": "|u1", "cells": "|u1", "network_starts": "<u4",
+    "layer_starts": "<u4",
+}  # fmt: skip
+OF_STUDIED = {
+    "dissimilarity": "|u1", "r2": "|u1", "fit": "|u1", "parameters": "|u1",
+    "parameter_starts": "<u4", "curve": "<i2", "point_labels": "|u1", "point_counts": "<u4",
+    "point_rows": "<u4",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def tables(tmp_path_factory):
+    return make_tables(tmp_path_factory.mktemp("tables"))
+
+
+@pytest.fixture(scope="module")
+def folder(tables, tmp_path_factory):
+    return explore(tables, tmp_path_factory.mktemp("explorer") / "data")
+
+
+@pytest.fixture(scope="module", params=SIZES)
+def data(request, tables, folder):
+    return Data(tables, folder, request.param)
+
+
+@pytest.fixture(scope="module", params=[f"{k}x{k}" for k in STUDIED])
+def studied(request, tables, folder):
+    return Data(tables, folder, request.param)
+
+
+def order_of(data):
+    """Place of each row: cells sorted, and in each the order of places."""
+    return np.argsort(data.arrays["cells"], kind="stable")
+
+
+def test_every_array_has_the_type_and_the_shape_of_the_contract(data):
+    n, size = len(data.kernels), data.size
+    cells, networks = len(size["cells"]), len(size["networks"])
+    assert size["kernels"] == n == sum(cell["kernels"] for cell in size["cells"])
+    expected = ARRAYS | (OF_STUDIED if size["studied"] else {})
+    assert {name: array.dtype.str for name, array in data.arrays.items()} == expected
+    shapes = {name: array.shape for name, array in data.arrays.items()}
+    assert shapes["weights"] == (n, size["height"], size["width"])
+    assert shapes["scale"] == shapes["cells"] == (n,)
+    assert shapes["network_starts"] == (cells, networks + 1)
+    layers = size["network_layers"]
+    assert np.diff(layers).tolist() == [len(own) for own in data.layers]
+    assert shapes["layer_starts"] == (cells * (layers[-1] + networks),)
+    if size["studied"]:
+        assert shapes["dissimilarity"] == shapes["r2"] == shapes["fit"] == (n,)
+        assert shapes["parameter_starts"] == (-(-n // 64) + 1,)
+        assert shapes["curve"] == (3, POINTS, size["height"], size["width"])
+        assert shapes["point_labels"] == shapes["point_counts"] == (3, POINTS)
+        assert shapes["point_rows"] == (3, POINTS, 16)
+
+
+def test_networks_are_by_family_in_the_order_of_the_zoo(folder):
+    index = json.loads((folder / "index.json").read_text())
+    assert [network["name"] for network in index["networks"]] == ORDERED
+    assert index["families"] == ["late", "early"]
+    known = {network["name"]: network for network in index["networks"]}
+    assert known["gone"]["skipped"] == "gone: no such file"
+    assert known["gone"]["kernels"] == 0
+    assert known["one"]["kernels"] == 143
+    assert known["one.untrained"]["trained_on"] is None
+    assert not known["one.untrained"]["trained"]
+    assert sorted(index["sizes"]) == list(SIZES)
+    gone = json.loads((folder / "networks/gone.json").read_text())
+    assert gone["layers"] == {}
+
+
+def test_layers_are_told_with_their_place_stride_and_names_of_any_kind(tables, folder):
+    one, two = (json.loads((folder / f"networks/{n}.json").read_text()) for n in ("one", "two"))
+    assert one["source"] == "one.safetensors"
+    assert [layer["name"] for layer in one["layers"]["7x7"]] == ["stem.dw", "b.dw"]
+    assert [layer["stride"] for layer in one["layers"]["7x7"]] == [2, 1]
+    assert [layer["dilation"] for layer in one["layers"]["7x7"]] == [1, 3]
+    assert [layer["first"] for layer in one["layers"]["7x7"]] == [0, 40]
+    (hostile,) = two["layers"]["7x7"]
+    assert hostile["name"] == HOSTILE
+    assert (hostile["stride"], hostile["index"], hostile["channels"]) == (None, 1, 20)
+    # After those of one, one.untrained and odd.
+    assert hostile["first"] == 73 + 50 + 12
+
+
+def test_places_lead_to_rows_and_back_for_every_kernel(data):
+    rows = [data.row_of(place) for place in range(len(data.kernels))]
+    assert sorted(rows) == list(range(len(rows)))
+    assert [data.place_of(row) for row in rows] == list(range(len(rows)))
+    assert np.argsort(rows).tolist() == order_of(data).tolist()
+
+
+def test_every_kernel_is_in_the_cell_of_its_label(data, tables):
+    if not data.size["studied"]:
+        assert [cell["label"] for cell in data.size["cells"]] == ["not studied"]
+        assert not data.arrays["cells"].any()
+        return
+    clusters = pd.read_parquet(tables / f"clusters/k{data.size['height']}.parquet")
+    expected = [data.cell_of(kernel, clusters) for _, kernel in data.kernels.iterrows()]
+    assert data.arrays["cells"].tolist() == expected
+    cells = data.size["cells"]
+    for number, cluster in clusters.iterrows():
+        assert cells[number]["label"] == cluster["label"]
+        assert cells[number]["template"] == cluster["template"]
+        assert cells[number]["prototype"] == pytest.approx(cluster["prototype"], abs=1e-7)
+    # Labels that no cluster has, as noise brings them, and degenerate kernels last.
+    rest = [cell["label"] for cell in cells[len(clusters) :]]
+    assert not set(rest) & set(clusters["label"])
+    assert [cell["prototype"] for cell in cells[len(clusters) :]] == [None] * len(rest)
+    assert rest == sorted(rest, key=names.LABELS.index)
+    if data.size["height"] == 7:
+        assert rest[-1] == "degenerate"
+        assert cells[-1]["kernels"] == data.kernels["degenerate"].sum() >= 4
+    identified = data.kernels.groupby(data.arrays["cells"])["identified"].sum()
+    assert [cell["identified"] for cell in cells] == identified.reindex(
+        range(len(cells)), fill_value=0
+    ).tolist()
+
+
+def test_weights_are_within_half_a_step_of_those_stored(data):
+    raw = np.stack(data.kernels["weights"].to_list())[order_of(data)].astype(float)
+    found = data.weights
+    finite = np.isfinite(raw)
+    assert (np.isnan(found) == ~finite).all()
+    scale = data.size["scale"]
+    step = scale["least"] * scale["ratio"] ** data.arrays["scale"].astype(float)
+    error = np.abs(np.where(finite, found - np.where(finite, raw, 0), 0))
+    assert (error <= 0.5000001 * step[:, None]).all()
+
+
+def test_quantised_kernels_have_the_shape_of_those_stored(data):
+    raw = np.stack(data.kernels["weights"].to_list())[order_of(data)].astype(float)
+    flat = data.kernels["degenerate"].to_numpy()[order_of(data)]
+    strongest = np.abs(np.where(np.isfinite(raw), raw, 0)).max(axis=1)
+    seen = ~flat & (strongest > strongest.max() * 1e-16)
+    centred, found = (w[seen] - w[seen].mean(axis=1, keepdims=True) for w in (raw, data.weights))
+    lengths = np.linalg.norm(centred, axis=1) * np.linalg.norm(found, axis=1)
+    cosine = (centred * found).sum(axis=1) / lengths
+    # Where the weights hardly differ from their mean, eight bits tell less of the shape.
+    varied = np.linalg.norm(centred, axis=1) > 0.2 * np.linalg.norm(raw[seen], axis=1)
+    assert cosine[varied].min() > 0.995
+    assert np.median(cosine) > 0.9999
+
+
+def test_huge_and_dead_kernels_keep_what_a_byte_can_tell(tables, folder):
+    data = Data(tables, folder, "7x7")
+    odd = [place for place, name in enumerate(data.kernels["model"]) if name == "odd"]
+    huge, dead, least = (data.weights[data.row_of(odd[number])] for number in (4, 5, 6))
+    stored = data.kernels["weights"].iloc[odd[4]]
+    assert np.abs(huge).max() == pytest.approx(np.abs(stored).max(), rel=0.01)
+    assert not dead.any()
+    assert not least.any()
+
+
+def test_kernels_are_identified_exactly_where_the_table_says_so(studied):
+    arrays, index, size = studied.arrays, studied.index, studied.size
+    level = arrays["fit"] % len(index["agreement"]["levels"])
+    kernels = studied.kernels.iloc[order_of(studied)]
+    shape = np.array([cell["shape"] for cell in size["cells"]])[np.sort(arrays["cells"])]
+    reason = np.full(len(level), None, object)
+    reason[level < index["agreement"]["most"]] = names.SEEDS_DISAGREE
+    reason[shape == "other"] = names.NO_NAME
+    reason[arrays["dissimilarity"] >= size["dissimilarity"]["near"]] = names.TOO_FAR
+    reason[shape == "degenerate"] = names.DEGENERATE
+    expected = kernels["reason"].astype(object).where(kernels["reason"].notna(), None)
+    assert reason.tolist() == expected.tolist()
+    assert pd.isna(reason).tolist() == kernels["identified"].astype(bool).tolist()
+    assert {None, names.TOO_FAR} < set(reason)
+    agreement = np.array(index["agreement"]["levels"])[level]
+    assert agreement == pytest.approx(kernels["agreement"].fillna(0).astype(float), abs=1e-6)
+
+
+def test_dissimilarities_and_r2_are_within_their_level(studied):
+    kernels = studied.kernels.iloc[order_of(studied)]
+    step = studied.size["dissimilarity"]["step"]
+    assert step * 64 == pytest.approx(studied.size["threshold"])
+    q, d = studied.arrays["dissimilarity"].astype(float), kernels["dissimilarity"].to_numpy(float)
+    below, known = q < 255, ~np.isnan(d)
+    assert (d[below] >= q[below] * step - 1e-7).all()
+    assert (d[below] < (q[below] + 1) * step + 1e-7).all()
+    assert (d[known & ~below] >= 255 * step).all()
+    assert (q[~known] == 255).all()
+    r2, level = kernels["r2"].to_numpy(float), studied.arrays["r2"]
+    assert ((level == 255) == np.isnan(r2)).all()
+    for least in (0.5, 0.8, 0.92):
+        assert ((level >= least * 250) & (level != 255)).tolist() == (
+            r2 >= np.float32(least)
+        ).tolist()
+    assert (np.abs(level / 250 + 0.002 - r2)[level != 255] <= 0.0020001).all()
+
+
+def fits_of(data):
+    """Read the fits of all rows as the page does; amplitude 1, offset 0."""
+    arrays, fits = data.arrays, data.size["fits"]
+    levels = len(data.index["agreement"]["levels"])
+    rows, at = [], 0
+    for row, number in enumerate(arrays["fit"] // levels):
+        if row % 64 == 0:
+            assert arrays["parameter_starts"][row // 64] == at
+        if number == 0:
+            rows.append({"function": None})
+            continue
+        fit = fits[number]
+        values = {"function": fit["function"], "form": fit["form"], "amplitude": 1, "offset": 0}
+        for parameter in fit["parameters"]:
+            q, low, high = arrays["parameters"][at], parameter["low"], parameter["high"]
+            at += 1
+            if parameter["scale"] == "log":
+                value = low * (high / low) ** (q / 255)
+            elif parameter["scale"] == "linear":
+                value = low + (high - low) * q / 255
+            else:
+                value = q / 256 * high
+            values[parameter["name"]] = value
+        rows.append(values)
+    assert arrays["parameter_starts"][-1] == at == len(arrays["parameters"])
+    return pd.DataFrame(rows)
+
+
+def test_decoded_fits_describe_the_kernels_as_well_as_those_of_the_table(studied):
+    kernels = studied.kernels.iloc[order_of(studied)].reset_index(drop=True)
+    found = fits_of(studied)
+    assert found["function"].isna().tolist() == kernels["function"].isna().tolist()
+    known = found["function"].notna()
+    found, kernels = found[known], kernels[known]
+    for column in ("function", "form"):
+        assert found[column].tolist() == kernels[column].astype(str).tolist()
+    drawn = render(found, studied.size["height"])
+    raw = np.stack(kernels["weights"].to_list()).astype(float)
+    raw -= raw.mean(axis=1, keepdims=True)
+    r2 = ((raw * drawn).sum(axis=1) / np.linalg.norm(raw, axis=1)) ** 2
+    r2 /= (drawn**2).sum(axis=1)
+    loss = np.abs(r2 - kernels["r2"].to_numpy(float))
+    assert np.median(loss) < 0.001
+    assert np.quantile(loss, 0.99) < 0.02
+    # Angles go round: the byte after the last is that of 0.
+    for name, whole in (("first", 2 * np.pi), ("second", np.pi)):
+        own = found["function"].str.endswith(name)
+        angle = kernels["angle"].to_numpy(float)[own]
+        apart = np.abs(found["angle"].to_numpy(float)[own] - angle) % whole
+        assert (np.minimum(apart, whole - apart) <= whole / 512 + 1e-6).all()
+
+
+def test_points_of_the_curves_have_their_kernels_and_names(studied, tables):
+    k = studied.size["height"]
+    kernels, arrays = studied.kernels, studied.arrays
+    rows = np.empty(len(kernels), int)
+    rows[order_of(studied)] = np.arange(len(kernels))
+    known = kernels["codes"].notna().to_numpy()
+    codes = np.stack(kernels["codes"][known].to_list())
+    network = kernels["network"].to_numpy()[known]
+    for seed in range(3):
+        curve = Curve.load(tables / f"autoencoders/k{k}_seed{seed}.safetensors")
+        own = arrays["curve"][seed].reshape(POINTS, -1) / 32767
+        assert own == pytest.approx(curve.points, abs=2e-5)
+        assert studied.size["seeds_curves"][seed] == {
+            "seed": seed,
+            "concentration": curve.concentration,
+        }
+        for point in range(POINTS):
+            here = codes[:, seed] == curve.codes[point]
+            assert arrays["point_counts"][seed, point] == here.sum()
+            shown = arrays["point_rows"][seed, point]
+            shown = shown[shown != 0xFFFFFFFF]
+            assert len(set(shown)) == len(shown) == min(16, here.sum())
+            of_point = dict(zip(rows[known][here], network[here], strict=True))
+            # As many networks as have kernels there.
+            assert set(shown) <= set(of_point)
+            assert {of_point[row] for row in shown} == set(of_point.values())
+    assert arrays["point_counts"].sum() == 3 * known.sum()
+    own = pd.read_parquet(tables / f"clusters/k{k}.parquet")
+    for _, cluster in own.iterrows():
+        for interval in cluster["places"]:
+            first, last = (round(interval[f"code_{end}"] * POINTS) for end in ("low", "high"))
+            labels = arrays["point_labels"][interval["seed"], first:last]
+            assert {names.LABELS[label] for label in labels} == {cluster["label"]}
+
+
+def test_shares_nulls_and_colours_are_those_of_tables_and_figures(tables, folder):
+    index = json.loads((folder / "index.json").read_text())
+    shares = pd.DataFrame(index["shares"])
+    expected = pd.read_parquet(tables / "tables/models.parquet")[list(shares)]
+    pd.testing.assert_frame_equal(shares, expected, check_dtype=False)
+    nulls = [tuple(row.values()) for row in index["nulls"]]
+    assert list(index["nulls"][0]) == [
+        *("family", "kind", "kernels", "share_identified", "low", "high", "k"),
+    ]
+    assert nulls == [
+        ("late", "trained", 73, 0.8, 0.7, 0.9, 7),
+        ("all families", "trained", 93, 0.8, 0.7, 0.9, 7),
+        ("all families", "white", 93, 0.0125, 0.0, None, 7),
+    ]
+    for label, colour in style.palette(names.LABELS).items():
+        assert index["colours"][names.shape_of(label)] == colour.lower()
+    assert set(names.REASONS) <= set(index["colours"])
+    assert len(index["kernel_map"]) == 256
+    low, middle, high = (index["kernel_map"][i] for i in (20, 127, 235))
+    assert low[2] > low[0]
+    assert high[0] > high[2]
+    assert min(middle) > 240
+
+
+def test_the_same_tables_give_the_same_bytes_and_other_files_go(tables, folder, tmp_path):
+    again = tmp_path / "data"
+    shutil.copytree(folder, again)
+    (again / "31x31").mkdir()
+    (again / "31x31/weights.npy").write_bytes(b"of another zoo")
+    (again / "networks/other.json").write_text("{}")
+    (again / "7x7/weights.npy").write_bytes(b"altered")
+    explore(tables, again)
+
+    def files(folder):
+        return sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
+
+    assert files(again) == files(folder)
+    assert filecmp.cmpfiles(folder, again, files(folder), shallow=False)[1:] == ([], [])
+    texts = [path.read_text() for path in again.rglob("*.json")]
+    assert not any(str(tables) in text or str(again) in text for text in texts)
+
+
+def test_a_folder_is_whole_only_with_its_index(tables, tmp_path):
+    explore(tables, tmp_path / "data")
+    damaged = shutil.copytree(tables, tmp_path / "damaged")
+    (damaged / "tables/nulls_k7.parquet").write_bytes(b"")
+    with pytest.raises(KernelAtlasError, match="nulls_k7"):
+        explore(damaged, tmp_path / "data")
+    assert not (tmp_path / "data/index.json").exists()
+
+
+WITHOUT_TORCH = """
+import sys
+sys.path.insert(0, sys.argv[1])
+import kernelatlas.release.explorer_folder
+print("torch" in sys.modules)
+"""
+
+
+def test_the_data_are_written_without_torch():
+    import kernelatlas
+
+    library = str(Path(kernelatlas.__file__).parents[1])
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_TORCH, library], capture_output=True, text=True, timeout=60
+    )
+    assert done.stdout.strip() == "False", done.stderr
+
+
+@pytest.fixture
+def copied(tables, tmp_path):
+    return Path(shutil.copytree(tables, tmp_path / "tables"))
+
+
+def rewrite(path: Path, change) -> None:
+    """Write a table again, as `change` returns it, or its metadata."""
+    pq.write_table(change(pq.read_table(path)), path)
+
+
+def without(table: pa.Table, row: int) -> pa.Table:
+    return pa.concat_tables([table.slice(0, row), table.slice(row + 1)])
+
+
+def with_version(table: pa.Table) -> pa.Table:
+    old = json.loads(table.schema.metadata[b"kernelatlas"])
+    return table.replace_schema_metadata({"kernelatlas": json.dumps({**old, "schema_version": 2})})
+
+
+def with_seeds(table: pa.Table) -> pa.Table:
+    old = json.loads(table.schema.metadata[b"kernelatlas"])
+    return table.replace_schema_metadata({"kernelatlas": json.dumps({**old, "seeds": [0, 1]})})
+
+
+def another_cluster(table: pa.Table) -> pa.Table:
+    at = table.schema.get_field_index("cluster")
+    other = np.array([str(label) == "other" for label in table["label"].to_pylist()])
+    values = np.where(other, 77, 0).astype(np.int16)
+    return table.set_column(at, table.schema.field(at), pa.array(values))
+
+
+@pytest.mark.parametrize(
+    ("file", "change", "message"),
+    [
+        ("kernels/one", lambda t: without(t, 5), "kernels/one.*not a whole kernel table"),
+        ("kernels/one", lambda t: t.take(list(range(t.num_rows))[::-1]), "not a whole kernel"),
+        ("kernels/one", with_version, "kernels/one.*version 2"),
+        ("labels/two", with_version, "labels/two.*version 2"),
+        ("fits/two", with_version, "fits/two.*version 2"),
+        ("labels/two", with_seeds, "labels/two.*other seeds.*labels/one"),
+        ("labels/one", lambda t: without(t, 5), "labels/one.*not those of .*kernels/one"),
+        ("fits/one", lambda t: without(t, 5), "fits/one.*not those of .*kernels/one"),
+        ("labels/two", lambda t: t.slice(0, 65), "labels/two.*no labels of 7x7"),
+        ("labels/one.untrained", another_cluster, "cluster 77 of 7x7"),
+        ("labels/one", lambda t: t.drop_columns("codes"), "labels/one.*no column 'codes'"),
+        ("clusters/k7", with_version, "clusters/k7.*version 2"),
+    ],
+)
+def test_tables_that_do_not_belong_together_are_told_in_a_line(
+    copied, tmp_path, file, change, message
+):
+    rewrite(copied / f"{file}.parquet", change)
+    with pytest.raises(KernelAtlasError, match=message) as raised:
+        explore(copied, tmp_path / "data")
+    assert "\n" not in str(raised.value)
+    assert not (tmp_path / "data/index.json").exists()
+
+
+@pytest.mark.parametrize("file", ["kernels/one", "labels/two", "fits/odd", "tables/models"])
+def test_damaged_and_missing_files_are_named(copied, tmp_path, file):
+    path = copied / f"{file}.parquet"
+    path.write_bytes(path.read_bytes()[:200])
+    with pytest.raises(KernelAtlasError, match=f"{file}.*delete it"):
+        explore(copied, tmp_path / "data")
+    path.unlink()
+    with pytest.raises(KernelAtlasError, match=file):
+        explore(copied, tmp_path / "data")
+
+
+def test_many_seeds_share_levels_and_a_zoo_may_be_without_nulls(tmp_path):
+    models = [MODELS[0], MODELS[3]]
+    seeds = tuple(range(12))
+    tables = make_tables(tmp_path / "tables", seeds, models)
+    folder = explore(tables, tmp_path / "data", models, seeds, nulls=())
+    index = json.loads((folder / "index.json").read_text())
+    assert index["nulls"] == []
+    shares = np.array(index["agreement"]["levels"])
+    assert len(shares) == 10
+    assert shares[index["agreement"]["most"]] == 7 / 12
+    data = Data(tables, folder, "7x7")
+    level = data.arrays["fit"] % 10
+    agreement = data.kernels["agreement"].to_numpy(float)[order_of(data)]
+    assert ((level >= index["agreement"]["most"]) == (agreement > 0.5)).all()
+    bounds = np.append(shares, 1.1)
+    assert (bounds[level] <= agreement + 1e-6).all()
+    assert (bounds[level + 1] > agreement + 1e-6).all()
+    assert fits_of(data)["function"].notna().all()
+
+
+def test_a_zoo_that_is_all_left_out_has_an_index(tmp_path):
+    models = [MODELS[2]]
+    tables = make_tables(tmp_path / "tables", models=models)
+    folder = explore(tables, tmp_path / "data", models, nulls=())
+    index = json.loads((folder / "index.json").read_text())
+    assert index["sizes"] == {}
+    assert index["networks"][0]["skipped"]
+    assert metadata_of(tables / "kernels/gone.parquet")["skipped"]

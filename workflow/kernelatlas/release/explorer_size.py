@@ -1,0 +1,299 @@
+"""All kernels of one size as the explorer's arrays."""
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from kernelatlas import names
+from kernelatlas.clustering.curve import Curve
+from kernelatlas.errors import KernelAtlasError
+from kernelatlas.release.explorer_examples import Examples
+from kernelatlas.release.explorer_rows import (
+    NEAR,
+    NONE,
+    R2_LEVELS,
+    Parameter,
+    Scales,
+    largest_weights,
+)
+from kernelatlas.release.explorer_tables import (
+    MAKE,
+    PARAMETERS,
+    TURNS,
+    Layer,
+    Network,
+    Size,
+    categories,
+    texts_of,
+    values,
+)
+
+NOT_STUDIED = "not studied"
+COUNTED = ["label", "cluster", "identified"]  # columns of the first reading
+SCORED = ["agreement", "dissimilarity", "codes"]  # and of the second
+FORMS = ("continuous", "discrete")
+BLOCK = 64  # rows whose parameters begin at a known place
+MOST_PARAMETERS = 4
+CLUSTER = len(names.LABELS)  # codes of kernels without a name begin here, then their cluster
+WHOLE_TURNS = ("first", "shifted first")  # functions whose angle has a direction
+
+
+@dataclass(frozen=True)
+class Study:
+    """What labels of a size were made with.
+
+    Attributes
+    ----------
+    clusters
+        As `kernelatlas.clustering.clusters.cluster_table` returns them.
+    curves
+        One for each seed.
+    """
+
+    clusters: pd.DataFrame
+    curves: list[Curve]
+    threshold: float
+    minimum_cosine: float
+
+
+@dataclass
+class Part:
+    """The kernels of a network: the layers of this size, and the cell of each kernel."""
+
+    network: int
+    layers: list[Layer]
+    cells: np.ndarray
+
+    @property
+    def layer(self) -> np.ndarray:
+        """Number, among these, of the layer of each kernel, (n,)."""
+        return np.repeat(np.arange(len(self.layers)), [layer.channels for layer in self.layers])
+
+
+@dataclass
+class Kernels:
+    """All kernels of one size: counted network by network, then written.
+
+    Attributes
+    ----------
+    study
+        None if kernels of this size have no labels.
+    """
+
+    size: Size
+    study: Study | None
+    parts: list[Part] = field(default_factory=list)
+    identified: dict[int, int] = field(default_factory=dict)
+    weights: list[float] = field(default_factory=list)  # the least and the greatest
+    functions: set[tuple[str, str]] = field(default_factory=set)
+    limits: dict[tuple[str, str], tuple[float, float]] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """As in paths and links: height x width."""
+        return "{}x{}".format(*self.size)
+
+    def count(
+        self,
+        number: int,
+        network: Network,
+        weights: np.ndarray,
+        labels: pa.Table | None,
+        fits: pa.Table | None,
+    ) -> None:
+        """Count the kernels of a network.
+
+        Raises
+        ------
+        KernelAtlasError
+            If they have no labels though the size is studied, or labels though it is not, or a
+            cluster that the cluster table lacks.
+        """
+        if (labels is None) != (self.study is None):
+            raise KernelAtlasError(
+                f"{network.labels}: has {'no ' if labels is None else ''}labels of {self.name} "
+                f"kernels, of which {'there are' if self.study else 'no'} clusters: {MAKE}"
+            )
+        cells = np.zeros(len(weights), np.uint8)
+        if labels is not None:
+            cells = self._codes(network, labels)
+            identified = np.bincount(cells[values(labels["identified"]).astype(bool)])
+            for code in np.flatnonzero(identified).tolist():
+                self.identified[code] = self.identified.get(code, 0) + int(identified[code])
+        self.parts.append(Part(number, network.of_size(self.size), cells))
+        largest = largest_weights(weights)
+        positive = largest[largest > 0]
+        if len(positive):
+            known = [*self.weights, float(positive.min()), float(positive.max())]
+            self.weights = [min(known), max(known)]
+        if fits is not None:
+            self._see(fits)
+
+    def _codes(self, network: Network, labels: pa.Table) -> np.ndarray:
+        number, texts = categories(labels["label"])
+        unknown = sorted(set(texts) - set(names.LABELS))
+        if unknown:
+            raise KernelAtlasError(f"{network.labels}: unknown label {unknown[0]!r}: {MAKE}")
+        code = np.array([names.LABELS.index(text) for text in texts], np.int64)[number]
+        cluster = np.nan_to_num(values(labels["cluster"]).astype(float), nan=-1).astype(int)
+        unnamed = (code == names.LABELS.index(names.OTHER)) & (cluster >= 0)
+        code[unnamed] = CLUSTER + cluster[unnamed]
+        assert self.study is not None
+        known = {*range(CLUSTER), *_codes_of(self.study.clusters)}
+        if missing := set(np.unique(code).tolist()) - known:
+            raise KernelAtlasError(
+                f"{network.labels}: has cluster {min(missing) - CLUSTER} of {self.name} kernels, "
+                f"which the table of clusters lacks: {MAKE}"
+            )
+        return code.astype(np.uint8)
+
+    def _see(self, fits: pa.Table) -> None:
+        """Note which functions and which values of their parameters there are."""
+        function, form = texts_of(fits["function"]), texts_of(fits["form"])
+        known = pd.Series(function).notna().to_numpy()
+        self.functions |= set(zip(function[known], form[known], strict=True))
+        for name in PARAMETERS:
+            column = values(fits[name])
+            here = known & np.isfinite(column)
+            for one, part in pd.Series(column[here]).groupby(function[here]):
+                low, high = self.limits.get((str(one), name), (np.inf, -np.inf))
+                self.limits[str(one), name] = (
+                    min(low, float(part.min())),
+                    max(high, float(part.max())),
+                )
+
+    @cached_property
+    def codes(self) -> list[int]:
+        """The code of each cell: clusters, names without a cluster, degenerate."""
+        if self.study is None:
+            return [0]
+        clusters = _codes_of(self.study.clusters)
+        found = set(np.unique(np.concatenate([part.cells for part in self.parts])).tolist())
+        return [*clusters, *sorted(found - set(clusters))]
+
+    @cached_property
+    def fits(self) -> list[tuple[str, str, list[Parameter]]]:
+        """Function, form and parameters of each fit number from 1."""
+        return [
+            (
+                name,
+                form,
+                [
+                    Parameter(parameter, *self._range(name, parameter))
+                    for parameter in PARAMETERS
+                    if (name, parameter) in self.limits
+                ],
+            )
+            for name in names.FUNCTIONS
+            for form in FORMS
+            if (name, form) in self.functions
+        ]
+
+    def _range(self, function: str, parameter: str) -> tuple[float, float]:
+        if parameter not in TURNS:
+            return self.limits[function, parameter]
+        whole = parameter == "phase" or function in WHOLE_TURNS
+        return 0.0, 2 * np.pi if whole else np.pi
+
+    @cached_property
+    def scales(self) -> Scales:
+        """The scales of weights."""
+        return Scales.between(*(self.weights or (0.0, 0.0)))
+
+    @cached_property
+    def counts(self) -> np.ndarray:
+        """Kernels of each cell in each network, (cells, networks)."""
+        self._settle()
+        found = [np.bincount(part.cells, minlength=len(self.codes)) for part in self.parts]
+        return np.stack(found, axis=1)
+
+    def _settle(self) -> None:
+        """Turn codes into numbers of cells."""
+        cell = np.zeros(256, np.uint8)
+        cell[self.codes] = np.arange(len(self.codes))
+        for part in self.parts:
+            part.cells = cell[part.cells]
+
+    @cached_property
+    def starts(self) -> np.ndarray:
+        """First row of each cell in each network, then its end, (cells, networks + 1)."""
+        ends = np.cumsum(self.counts).reshape(self.counts.shape)
+        return np.concatenate([ends[:, :1] - self.counts[:, :1], ends], axis=1)
+
+    def describe(self) -> dict[str, Any]:
+        """Return what the index says of this size."""
+        total = self.counts.sum(axis=1).tolist()
+        cells = []
+        for number, code in enumerate(self.codes):
+            cluster = None
+            if self.study is None:
+                label = shape = NOT_STUDIED
+            elif number < len(self.study.clusters):
+                cluster = self.study.clusters.iloc[number]
+                label, shape = cluster["label"], names.shape_of(cluster["label"])
+            else:
+                label, shape = names.LABELS[code], names.shape_of(names.LABELS[code])
+            cells.append(
+                {
+                    "label": label,
+                    "shape": shape,
+                    "kernels": total[number],
+                    "identified": self.identified.get(code, 0),
+                    "template": None if cluster is None else str(cluster["template"]),
+                    "template_cosine": None
+                    if cluster is None
+                    else float(cluster["template_cosine"]),
+                    "prototype": None
+                    if cluster is None
+                    else [float(value) for value in cluster["prototype"]],
+                }
+            )
+        layers = np.cumsum([0, *(len(part.layers) for part in self.parts)]).tolist()
+        found: dict[str, Any] = {
+            "height": self.size[0],
+            "width": self.size[1],
+            "kernels": sum(total),
+            "studied": self.study is not None,
+            "scale": {"least": self.scales.least, "ratio": self.scales.ratio},
+            "cells": cells,
+            "networks": [part.network for part in self.parts],
+            "network_layers": layers,
+        }
+        if self.study is not None:
+            found |= {
+                "threshold": self.study.threshold,
+                "dissimilarity": {"step": self.study.threshold / NEAR, "near": NEAR},
+                "r2": {"levels": R2_LEVELS, "none": NONE},
+                "fits": [
+                    None,
+                    *(
+                        {
+                            "function": name,
+                            "form": form,
+                            "parameters": [parameter.describe() for parameter in parameters],
+                        }
+                        for name, form, parameters in self.fits
+                    ),
+                ],
+                "seeds_curves": [
+                    {"seed": curve.seed, "concentration": float(curve.concentration)}
+                    for curve in self.study.curves
+                ],
+                "points": len(self.study.curves[0].points),
+                "examples": Examples.EACH,
+                "parameter_block": BLOCK,
+            }
+        return found
+
+
+def _codes_of(clusters: pd.DataFrame) -> list[int]:
+    """Return the code of each cluster: that of its name, or its own without one."""
+    pairs = zip(clusters["label"], clusters["cluster"], strict=True)
+    return [
+        CLUSTER + int(cluster) if label == names.OTHER else names.LABELS.index(label)
+        for label, cluster in pairs
+    ]
