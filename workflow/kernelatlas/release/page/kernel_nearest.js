@@ -33,14 +33,18 @@ export function nearestSection(rows, kernel, signal) {
   const all = rows.size.kernels - rows.kernelsOf(own);
   const show = async (found, said) => {
     await showRows(box, rows, found, signal);
-    status.textContent = found.length ? said : 'There are no kernels of this size in other networks.';
+    status.textContent = found.length
+      ? said
+      : 'There are no kernels of this size in other networks.';
   };
   section.ready = searchSample(rows, kernel.weights, kernel.cell, options, signal).then(
     async ({ found, searched }) => {
-      const whose = searched < all ? `${whole(searched)} of ${count(all, 'kernel')}` : `all ${whole(all)}`;
+      const whose =
+        searched < all ? `${whole(searched)} of ${count(all, 'kernel')}` : `all ${whole(all)}`;
       const sample = searched < all ? ', a sample of this cluster and the nearest ones' : '';
       await show(found, `By cosine, below each picture; nearest of ${whose}${sample}.`);
-      if (searched < all) actions.append(searchAll(rows, kernel, options, all, show, status, signal));
+      if (searched < all)
+        actions.append(searchAll(rows, kernel, options, all, show, status, signal));
     },
   );
   return section;

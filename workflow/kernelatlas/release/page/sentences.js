@@ -84,7 +84,8 @@ export function why({ reason, label, dissimilarity, agreement, weights }, size, 
     );
   }
   const named = `its reconstruction is named ${label} (cosine to a template at least ${least})`;
-  const agree = `${agreed(agreement, index)} ${agreement * index.seeds.length < 1.5 ? 'gives' : 'give'}`;
+  const give = agreement * index.seeds.length < 1.5 ? 'gives' : 'give';
+  const agree = `${agreed(agreement, index)} ${give}`;
   if (reason === 'seeds disagree') {
     return (
       `Not identified, seeds disagree: ${near}, and ${named}, but only ${agree} that shape; ` +

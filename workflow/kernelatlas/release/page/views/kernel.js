@@ -94,7 +94,12 @@ function heading(data, place, kernel) {
       'dl',
       { class: 'facts' },
       facts.map(([name, text, address]) =>
-        h('div', {}, h('dt', { text: name }), h('dd', {}, address ? h('a', { href: address, text }) : String(text))),
+        h(
+          'div',
+          {},
+          h('dt', { text: name }),
+          h('dd', {}, address ? h('a', { href: address, text }) : String(text)),
+        ),
       ),
     ),
   );
@@ -116,7 +121,10 @@ function pictures(data, kernel, drawn) {
   const all = [figure(kernel.weights, 'Weights', range, scale)];
   if (drawn) {
     const zero = { mean: 0, limit: scale.limit };
-    const rough = Math.abs(drawn.r2 - kernel.r2) > 0.01 ? `; ${drawn.r2.toFixed(2)} as drawn, by 8-bit parameters` : '';
+    const rough =
+      Math.abs(drawn.r2 - kernel.r2) > 0.01
+        ? `; ${drawn.r2.toFixed(2)} as drawn, by 8-bit parameters`
+        : '';
     const text = `${kernel.fit.function}, R² ${kernel.r2.toFixed(2)}${rough}`;
     all.push(
       figure(drawn.values, 'Fitted function', text, scale),
@@ -130,7 +138,9 @@ function pictures(data, kernel, drawn) {
     if (prototype) {
       const cosine = dot(prototype, kernel.mean).toFixed(2);
       const whose = label === 'other' ? 'its cluster, which has no name' : named(label);
-      all.push(figure(prototype, 'Prototype', `of ${whose}; cosine to the reconstruction ${cosine}`));
+      all.push(
+        figure(prototype, 'Prototype', `of ${whose}; cosine to the reconstruction ${cosine}`),
+      );
     }
   }
   return h(
@@ -165,8 +175,20 @@ function codes(data, size, kernel) {
     h(
       'table',
       { class: 'data' },
-      h('caption', { text: 'The most similar point of each seed’s curve, and what the curve draws, of the 8-bit weights' }),
-      h('thead', {}, h('tr', {}, head.map((text) => h('th', { scope: 'col', text })))),
+      h('caption', {
+        text:
+          'The most similar point of each seed’s curve, and what the curve draws, of the 8-bit ' +
+          'weights',
+      }),
+      h(
+        'thead',
+        {},
+        h(
+          'tr',
+          {},
+          head.map((text) => h('th', { scope: 'col', text })),
+        ),
+      ),
       h(
         'tbody',
         {},
@@ -191,6 +213,7 @@ function codes(data, size, kernel) {
 }
 
 function numbers({ weights, step, size, shapeless }) {
+  const steps = shapeless ? '' : `, in steps of ${number(step)}`;
   const { height, width } = size;
   const rows = Array.from({ length: height }, (_, row) =>
     Array.from(weights.subarray(row * width, (row + 1) * width), (value) => weight(value, step)),
@@ -202,16 +225,33 @@ function numbers({ weights, step, size, shapeless }) {
     h(
       'div',
       { class: 'scroll', tabindex: 0, role: 'region', 'aria-label': 'Weights' },
-      h('table', { class: 'weights' }, h('tbody', {}, rows.map((row) => h('tr', {}, row.map((text) => h('td', { text })))))),
+      h(
+        'table',
+        { class: 'weights' },
+        h(
+          'tbody',
+          {},
+          rows.map((row) =>
+            h(
+              'tr',
+              {},
+              row.map((text) => h('td', { text })),
+            ),
+          ),
+        ),
+      ),
     ),
     h('p', {
       class: 'muted small',
-      text: `8 bits a weight${shapeless ? '' : `, in steps of ${number(step)}`}; results/kernels has all digits.`,
+      text: `8 bits a weight${steps}; results/kernels has all digits.`,
     }),
     shapeless
       ? null
       : h('a', {
-          href: link(['find'], { size: `${height}x${width}`, kernel: toText(scaled(centre(weights))) }),
+          href: link(['find'], {
+            size: `${height}x${width}`,
+            kernel: toText(scaled(centre(weights))),
+          }),
           text: 'Edit it, and find similar kernels',
         }),
   );
