@@ -11,6 +11,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webdriver import WebDriver
 from selenium.webdriver.remote.webelement import WebElement
 
+NO_BREAK = "\u00a0"  # a space
 WAIT = 60  # seconds; the machine may be busy
 
 
@@ -66,6 +67,14 @@ class Page:
             time.sleep(0.02)
         return found
 
+    def rows(self, within: str = "main") -> list[int]:
+        """Return the rows of the kernels of a mosaic, in its order."""
+        selector = f"{within} a.kernel[data-row]"
+        return [int(row) for row in self.js(
+            "return [...document.querySelectorAll(arguments[0])].map((a) => a.dataset.row)",
+            selector,
+        )]  # fmt: skip
+
     def js(self, script: str, *arguments: Any) -> Any:
         return self.driver.execute_script(script, *arguments)
 
@@ -76,10 +85,11 @@ class Page:
         return self.driver.find_elements(By.CSS_SELECTOR, selector)
 
     def text(self, selector: str) -> str:
-        return self.js("return document.querySelector(arguments[0])?.innerText ?? ''", selector)
+        found = self.js("return document.querySelector(arguments[0])?.innerText ?? ''", selector)
+        return found.replace(NO_BREAK, " ")
 
     def texts(self, selector: str) -> list[str]:
-        return self.attributes(selector, "innerText")
+        return [text.replace(NO_BREAK, " ") for text in self.attributes(selector, "innerText")]
 
     def attributes(self, selector: str, name: str) -> list[str]:
         """Return a property of all elements, as the address of links."""
@@ -90,7 +100,8 @@ class Page:
         """Return the texts of all cells of a table."""
         script = """return [...document.querySelector(arguments[0]).rows].map(
             (row) => [...row.cells].map((cell) => cell.innerText.trim()))"""
-        return self.js(script, selector)
+        rows = self.js(script, selector)
+        return [[text.replace(NO_BREAK, " ") for text in row] for row in rows]
 
     def choose(self, selector: str, value: str) -> "Page":
         """Choose an option of a select, as a user does, and wait."""

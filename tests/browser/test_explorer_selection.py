@@ -68,13 +68,6 @@ def expected(kernels, query):
     return kernels[chosen]
 
 
-def shown_rows(page):
-    return [int(row) for row in page.js(
-        "return [...document.querySelectorAll('#kernels-results a.kernel')]"
-        ".map((a) => a.dataset.row)"
-    )]  # fmt: skip
-
-
 def count(page):
     return int(re.match(r"([\d,]+) kernels?", page.text("#kernels-count"))[1].replace(",", ""))
 
@@ -99,7 +92,7 @@ def test_any_filters_leave_the_kernels_that_pandas_finds(page, kernels):
         if page.alerts:  # such as agreement among degenerate kernels
             raise AssertionError((query, page.alerts))
         assert count(page) == len(wanted), query
-        rows = shown_rows(page)
+        rows = page.rows("#kernels-results")
         assert len(rows) == len(set(rows))
         assert len(rows) == len(wanted) if len(wanted) <= 400 else 200 < len(rows) <= 400, query
         assert set(rows) <= set(wanted["row"]), query
@@ -109,13 +102,13 @@ def test_any_filters_leave_the_kernels_that_pandas_finds(page, kernels):
 
 def test_the_pages_of_a_selection_are_all_of_it(page, kernels):
     page.show("kernels", size=SIZE)
-    rows = shown_rows(page)
+    rows = page.rows("#kernels-results")
     pages = -(-len(kernels) // 400)
     for number in range(2, pages + 1):
         page.one("#page-next").click()
         page.until(lambda n=number: f"page={n}" in page.place, "no next page")
         page.wait()
-        rows += shown_rows(page)
+        rows += page.rows("#kernels-results")
     assert sorted(rows) == sorted(kernels["row"])
     assert page.all("a#page-next") == []
 
@@ -128,7 +121,7 @@ def test_kernels_are_sorted_as_pandas_sorts_them(page, kernels, sort):
         for query in ({}, {"identified": "yes"}):
             page.go("kernels", size=SIZE, sort=sort, order=order, **query)
             wanted = expected(kernels, query)
-            values = wanted.loc[shown_rows(page), sort].astype(float)
+            values = wanted.loc[page.rows("#kernels-results"), sort].astype(float)
             best = wanted[sort].astype(float).sort_values(ascending=order == "up")[: len(values)]
             assert len(values) == min(400, len(wanted))
             assert np.abs(values.to_numpy() - best.to_numpy()).max() <= step
@@ -137,7 +130,7 @@ def test_kernels_are_sorted_as_pandas_sorts_them(page, kernels, sort):
 def test_in_the_order_of_the_tables_layers_and_channels_follow_one_another(page, kernels):
     page.show("kernels", size=SIZE, network="convnextv2_mini", sort="table")
     own = kernels[kernels["model"] == "convnextv2_mini"]
-    assert shown_rows(page) == own["row"].tolist()[:400]
+    assert page.rows("#kernels-results") == own["row"].tolist()[:400]
 
 
 def test_the_fields_choose_what_the_address_then_says(page, kernels):
@@ -160,7 +153,7 @@ def test_the_fields_choose_what_the_address_then_says(page, kernels):
     wanted = expected(kernels, {"identified": "yes", "r2": 0.8, "network": "convnextv2_mini"})
     wanted = wanted[wanted["layer"] == layers[2]]
     assert count(page) == len(wanted)
-    assert set(shown_rows(page)) == set(wanted["row"])
+    assert set(page.rows("#kernels-results")) == set(wanted["row"])
     page.one("#clear").click()
     page.until(lambda: page.place == f"#/kernels?size={SIZE}", "the filters are not cleared")
     page.wait()

@@ -23,9 +23,11 @@ from kernelatlas.kernels.normalise import normalise
 from kernelatlas.kernels.table import KEY, read_square, write_kernels
 from kernelatlas.release import explorer_page
 from kernelatlas.release.explorer_folder import write_data
+from kernelatlas.release.explorer_shares import Shares
 from kernelatlas.release.explorer_tables import Network
 from kernelatlas.running.files import metadata_of, write_frame, write_parquet
 from kernelatlas.sources.checkpoints import read_depthwise
+from kernelatlas.tables.layers import layer_table, shape_table
 from kernelatlas.tables.models import model_table
 
 ROOT = Path(__file__).parents[2]
@@ -54,12 +56,12 @@ class Zoo:
     networks
         As `kernelatlas.release.explorer_folder.write_data` takes them.
     shares
-        The table models.
+        The tables models, shapes and layers.
     """
 
     folder: Path
     networks: list[Network]
-    shares: Path
+    shares: Shares
 
     @property
     def clusters(self) -> list[Path]:
@@ -111,12 +113,14 @@ def write_explorer(zoo: Zoo, folder: Path) -> Path:
     return folder
 
 
-def _shares(networks: list[Network], folder: Path) -> Path:
+def _shares(networks: list[Network], folder: Path) -> Shares:
     models = [[n.name, n.family, n.trained, n.trained_on or ""] for n in networks]
-    table = model_table([network.labels for network in networks], models, THRESHOLDS)
-    path = folder / "tables/models.parquet"
-    write_frame(table, path)
-    return path
+    labels = [network.labels for network in networks]
+    shares = Shares(*(folder / f"tables/{name}.parquet" for name in ("models", "shapes", "layers")))
+    write_frame(model_table(labels, models, THRESHOLDS), shares.models)
+    write_frame(shape_table(labels, models), shares.shapes)
+    write_frame(layer_table(labels, models, THRESHOLDS), shares.layers)
+    return shares
 
 
 def _embedded(name: str, most: int) -> list[Layer]:
