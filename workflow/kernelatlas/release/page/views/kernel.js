@@ -40,7 +40,6 @@ export async function show(element, state, data) {
       nearest,
     ),
   );
-  await nearest?.ready;
 }
 
 /** Read all that the data have on a kernel. */
@@ -87,8 +86,8 @@ function heading(data, place, kernel) {
   return h(
     'header',
     {},
-    neighbours(data, place),
     h('h1', { tabindex: -1, text: `${network}, ${layer.name}, channel ${channel}` }),
+    neighbours(data, place),
     h('p', { class: 'why' }, badge, ' ', why(kernel, kernel.size, data.index)),
     h(
       'dl',
