@@ -164,7 +164,7 @@ export class Selection {
     if (!all || (identified && reason)) return null;
     return this.cells.reduce((sum, cell) => {
       const own = size.cells[cell];
-      if (reason) return sum + (own.reasons?.[reason] ?? NaN);
+      if (reason) return sum + (own.reasons[reason] ?? 0);
       return sum + (identified === 'yes' ? own.identified : own.kernels - own.identified);
     }, 0);
   }

@@ -12,6 +12,8 @@ import { Problem } from '../store.js';
 import { table } from '../table.js';
 import { count, enough, percent, times, whole } from '../words.js';
 
+const PAUSE = 150; // milliseconds after the last letter
+
 /** Show the view. */
 export async function show(element, state, data) {
   await (state.path[1] ? one : list)(element, state, data);
@@ -93,11 +95,16 @@ function chooser(data, name, family, query, to) {
   const families = h('select', { id: 'networks-family', on: { change: () => to({ family: families.value }) } },
     ...options([['', 'all'], ...data.index.families.map((own) => [own, own])]));
   families.value = family;
+  let waiting;
+  const later = () => {
+    clearTimeout(waiting);
+    waiting = setTimeout(() => to({ name: part.value }), PAUSE);
+  };
   const part = h('input', {
     id: 'networks-name',
     type: 'search',
     value: query.get('name'),
-    on: { input: () => to({ name: part.value }) },
+    on: { input: later },
   });
   const field = (text, control) => h('label', { class: 'field' }, h('span', { text }), control);
   return h(

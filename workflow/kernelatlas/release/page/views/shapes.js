@@ -105,7 +105,7 @@ function prototypes(index, name, size, shape, cells) {
 /** What is not identified, by reason. */
 function reasons(name, size) {
   const rows = REASONS.map((reason) => {
-    const kernels = size.cells.reduce((n, cell) => n + (cell.reasons?.[reason] ?? 0), 0);
+    const kernels = size.cells.reduce((n, cell) => n + (cell.reasons[reason] ?? 0), 0);
     return [reason, kernels];
   }).filter(([, kernels]) => kernels);
   const all = size.cells.reduce((n, cell) => n + cell.kernels - cell.identified, 0);
