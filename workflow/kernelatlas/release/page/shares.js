@@ -13,7 +13,7 @@ export const NULLS = {
 };
 const DARK = 0.179; // luminance below which white letters have more contrast than black ones
 const WORDED = 0.06; // share of a bar from which its part is written in it, if there is room
-export const ALL_FAMILIES = 'all families';
+const ALL_FAMILIES = 'all families';
 /** Share of the kernels of a network that are not identified, where the reasons are not known. */
 export const NOT_IDENTIFIED = 'not identified';
 
@@ -74,12 +74,12 @@ export function barKey(kinds) {
 }
 
 /** Return the parts of stacked bars in the order of the figures. */
-export function partsOf(index) {
+function partsOf(index) {
   return [...index.shapes.filter((shape) => shape !== 'other'), ...REASONS, NOT_IDENTIFIED];
 }
 
 /** Return the name of a part of stacked bars. */
-export function partName(part) {
+function partName(part) {
   return REASONS.includes(part) && part !== 'degenerate' ? `${NOT_IDENTIFIED}: ${part}` : part;
 }
 
