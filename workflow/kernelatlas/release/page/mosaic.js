@@ -144,6 +144,6 @@ function describe(kernel, place) {
     texts.push(`dissimilarity ${kernel.dissimilarity.toFixed(2)}`);
     texts.push(`${percent(kernel.agreement, 0)} of the seeds agree`);
   }
-  if (kernel.function) texts.push(`R² ${kernel.r2.toFixed(2)} of a ${kernel.function}`);
+  if (kernel.function) texts.push(`R² ${kernel.r2.toFixed(2)} (${kernel.function})`);
   return texts.filter(Boolean).join(', ');
 }
