@@ -26,9 +26,11 @@ import pyarrow.parquet as pq
 from kernelatlas.kernels.layer import Layer
 from kernelatlas.kernels.table import write_kernels
 from kernelatlas.release.explorer_folder import write_data
+from kernelatlas.release.explorer_shares import Shares
 from kernelatlas.release.explorer_tables import PARAMETERS, Network
 from kernelatlas.running.files import LABELS_VERSION, metadata_of, write_frame, write_parquet
 from kernelatlas.sources.registry import LAYERS, TAGS
+from kernelatlas.tables.layers import layer_table, shape_table
 
 ROOT = Path(__file__).parents[1]
 SIZES = (3, 5, 7, 9)
@@ -99,6 +101,11 @@ def write_tables(folder: Path, results: Path, kernels: int) -> list[Network]:
                 shares.append(_shares(tag.name, table))
         networks.append(network)
     write_frame(pd.concat(shares), folder / "tables/models.parquet", schema_version=LABELS_VERSION)
+    paths = [network.labels for network in networks]
+    models = [(own.name, own.family, own.trained, own.trained_on) for own in networks]
+    write_frame(shape_table(paths, models), folder / "tables/shapes.parquet")
+    layers_of_all = layer_table(paths, models, rule["thresholds"])
+    write_frame(layers_of_all, folder / "tables/layers.parquet")
     return networks
 
 
@@ -149,12 +156,13 @@ def measured(folder: Path, results: Path, networks: list[Network]) -> tuple[floa
     """Write the data; return seconds and peak MiB."""
     began = time.perf_counter()
     seeds = metadata_of(networks[0].labels)["seeds"]
+    tables = networks[0].kernels.parents[1] / "tables"
     write_data(
         folder,
         networks,
         [results / f"clusters/k{k}.parquet" for k in SIZES],
         [results / f"autoencoders/k{k}_seed{seed}.safetensors" for k in SIZES for seed in seeds],
-        networks[0].kernels.parents[1] / "tables/models.parquet",
+        Shares(*(tables / f"{name}.parquet" for name in ("models", "shapes", "layers"))),
         {k: results / f"tables/nulls_k{k}.parquet" for k in SIZES},
         0.8,
     )

@@ -16,9 +16,11 @@ from kernelatlas.kernels.layer import Layer
 from kernelatlas.kernels.normalise import normalise
 from kernelatlas.kernels.table import KEY, read_square, write_kernels
 from kernelatlas.release.explorer_folder import write_data
+from kernelatlas.release.explorer_shares import Shares
 from kernelatlas.release.explorer_tables import Network
 from kernelatlas.running.files import write_frame
 from kernelatlas.running.tensors import write_tensors
+from kernelatlas.tables.layers import layer_table, shape_table
 from kernelatlas.tables.models import model_table
 
 THRESHOLDS = {"3": 0.12, "7": 0.3}
@@ -129,6 +131,8 @@ def make_tables(folder: Path, seeds=(0, 1, 2), models=MODELS) -> Path:
         write_fits(table.reset_index(drop=True), folder / f"fits/{name}.parquet")
     paths = [folder / f"labels/{name}.parquet" for name, *_ in models]
     write_frame(model_table(paths, models, THRESHOLDS), folder / "tables/models.parquet")
+    write_frame(shape_table(paths, models), folder / "tables/shapes.parquet")
+    write_frame(layer_table(paths, models, THRESHOLDS), folder / "tables/layers.parquet")
     nulls = [
         ("late", "one", "trained", "identified", 9, 0.9, 0.5, 1.0),
         ("late", "all networks", "trained", "identified", 73, 0.8, 0.7, 0.9),
@@ -161,7 +165,7 @@ def explore(tables: Path, folder: Path, models=MODELS, seeds=(0, 1, 2), nulls=(7
         networks,
         [tables / f"clusters/k{k}.parquet" for k in STUDIED],
         [tables / f"autoencoders/k{k}_seed{seed}.safetensors" for k in STUDIED for seed in seeds],
-        tables / "tables/models.parquet",
+        Shares(*(tables / f"tables/{name}.parquet" for name in ("models", "shapes", "layers"))),
         {k: tables / f"tables/nulls_k{k}.parquet" for k in nulls},
         R2,
     )

@@ -19,6 +19,7 @@ from kernelatlas.clustering.curve import Curve
 from kernelatlas.errors import KernelAtlasError
 from kernelatlas.evidence.fits import render
 from kernelatlas.figures import style
+from kernelatlas.release.explorer_shares import Shares
 from kernelatlas.running.files import metadata_of
 
 SIZES = ("1x7", "2x2", "3x3", "7x7")
@@ -29,7 +30,7 @@ ARRAYS = {
 OF_STUDIED = {
     "dissimilarity": "|u1", "r2": "|u1", "fit": "|u1", "parameters": "|u1",
     "parameter_starts": "<u4", "curve": "<i2", "point_labels": "|u1", "point_counts": "<u4",
-    "point_rows": "<u4",
+    "point_rows": "<u4", "shape_shares": "<f4",
 }  # fmt: skip
 
 
@@ -77,6 +78,7 @@ def test_every_array_has_the_type_and_the_shape_of_the_contract(data):
         assert shapes["curve"] == (3, POINTS, size["height"], size["width"])
         assert shapes["point_labels"] == shapes["point_counts"] == (3, POINTS)
         assert shapes["point_rows"] == (3, POINTS, 16)
+        assert shapes["shape_shares"] == (len(names.SHAPES), networks, 3)
 
 
 def test_networks_are_by_family_in_the_order_of_the_zoo(folder):
@@ -140,6 +142,61 @@ def test_every_kernel_is_in_the_cell_of_its_label(data, tables):
     assert [cell["identified"] for cell in cells] == identified.reindex(
         range(len(cells)), fill_value=0
     ).tolist()
+
+
+def test_reasons_and_shares_of_shapes_are_those_of_the_label_tables(studied, tables):
+    cells = pd.Series(studied.arrays["cells"], name="cell")
+    counts = studied.kernels.astype({"reason": str}).groupby([cells, "reason"]).size()
+    for number, cell in enumerate(studied.size["cells"]):
+        reasons = {name: int(counts.get((number, name), 0)) for name in names.REASONS}
+        assert cell["reasons"] == {name: n for name, n in reasons.items() if n}
+        assert cell["kernels"] == cell["identified"] + sum(cell["reasons"].values())
+    own = studied.kernels
+    shape = own["label"].astype(str).str.split(" ").str[0].where(own["identified"])
+    shares = studied.arrays["shape_shares"]
+    assert (shares[..., 0] > 0).any()
+    for number, name in enumerate(names.SHAPES):
+        expected = (shape == name).groupby(own["network"]).mean()
+        assert shares[number, :, 0] == pytest.approx(expected.to_numpy(), abs=1e-6)
+    table = pd.read_parquet(tables / "tables/shapes.parquet")
+    order = [network["name"] for network in studied.networks]
+    for row in table[table["k"] == studied.size["height"]].itertuples():
+        found = shares[names.SHAPES.index(row.shape), order.index(row.model), 1:]
+        assert found == pytest.approx([row.low, row.high], nan_ok=True, abs=1e-6)
+
+
+def test_layers_have_the_interval_of_their_share_and_the_share_of_their_controls(tmp_path):
+    rows = [
+        ("f", "net", True, 7, 0, "a", 40, 30, 0.61, 0.87),
+        ("f", "net", True, 7, 1, "b", 40, 10, 0.13, 0.41),
+        ("f", "net.untrained", False, 7, 0, "a", 40, 4, 0.03, 0.24),
+        ("f", "net.untrained", False, 7, 1, "b", 40, 0, 0.0, 0.09),
+        ("f", "net.again", False, 7, 0, "a", 60, 1, 0.0, 0.1),
+        ("f", "net.again", False, 7, 1, "b", 60, 3, 0.01, 0.14),
+        ("f", "wider.untrained", False, 7, 0, "a", 90, 90, 0.9, 1.0),  # has not the same layers
+        ("g", "alone", True, 7, 3, "a", 40, 30, np.nan, np.nan),
+    ]
+    columns = [
+        "family", "model", "trained", "k", "layer_index", "layer", "kernels", "identified", "low",
+        "high",
+    ]  # fmt: skip
+    path = tmp_path / "layers.parquet"
+    pd.DataFrame(rows, columns=columns).to_parquet(path)
+    found = Shares(path, path, path).by_layer
+    assert found["net", 0] == {"low": 0.61, "high": 0.87, "control": 0.05}
+    assert found["net", 1] == {"low": 0.13, "high": 0.41, "control": 0.03}
+    assert found["net.untrained", 0] == {"low": 0.03, "high": 0.24}
+    assert found["alone", 3] == {}
+
+
+def test_the_index_of_a_network_has_the_intervals_of_its_layers(tables, folder):
+    table = pd.read_parquet(tables / "tables/layers.parquet").astype({"model": str})
+    one = json.loads((folder / "networks/one.json").read_text())
+    for layer in one["layers"]["7x7"]:
+        row = table[(table["model"] == "one") & (table["layer_index"] == layer["index"])].iloc[0]
+        assert [layer["low"], layer["high"]] == pytest.approx([row["low"], row["high"]], abs=1e-4)
+    odd = json.loads((folder / "networks/odd.json").read_text())
+    assert "low" not in odd["layers"]["1x7"][0]
 
 
 def test_weights_are_within_half_a_step_of_those_stored(data):

@@ -85,6 +85,8 @@ use rule job as explorer_data with:
             seed=config["seeds"],
         ),
         models="<results>/tables/models.parquet",
+        shapes="<results>/tables/shapes.parquet",
+        layers="<results>/tables/layers.parquet",
         nulls=lambda wildcards: expand(
             "<results>/tables/nulls_k{k}.parquet", k=fitted_sizes()
         ),

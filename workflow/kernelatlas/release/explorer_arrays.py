@@ -1,5 +1,6 @@
 """The arrays of the explorer that hold the kernels of one size."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from kernelatlas.release.explorer_rows import (
     ranges,
     rows_of,
 )
+from kernelatlas.release.explorer_shares import Shares
 from kernelatlas.release.explorer_size import Kernels
 from kernelatlas.release.explorer_tables import Network, texts_of, values
 
@@ -95,8 +97,8 @@ class Writer:
                 encoded = parameter.encode(values(fits[parameter.name])[here])
                 self.parameters[rows[here], place] = encoded
 
-    def close(self) -> None:
-        """Write what needs all networks."""
+    def close(self, shares: Shares, networks: Sequence[str]) -> None:
+        """Write what needs all networks, of which the names are given."""
         self.weights.flush()
         del self.weights
         self._save(scale=self.scale, cells=self.cells)
@@ -121,6 +123,8 @@ class Writer:
             for curve in curves
         ]
         self._save(point_labels=np.array(labels, np.uint8))
+        own = [networks[part.network] for part in self.kernels.parts]
+        self._save(shape_shares=shares.by_shape(self.kernels.size[0], own))
         self._save(point_counts=self.examples.counts, point_rows=self.examples.rows)
 
     def _save(self, **arrays: np.ndarray) -> None:

@@ -18,6 +18,7 @@ from kernelatlas.figures import style
 from kernelatlas.release.explorer_arrays import SCORED, Writer
 from kernelatlas.release.explorer_page import INDEX
 from kernelatlas.release.explorer_rows import Agreements
+from kernelatlas.release.explorer_shares import Shares
 from kernelatlas.release.explorer_size import COUNTED, Kernels, Study
 from kernelatlas.release.explorer_tables import MAKE, Network, Size, read
 from kernelatlas.running.files import SCHEMA_VERSION, whole
@@ -34,7 +35,7 @@ def write_data(
     networks: Sequence[Network],
     clusters: Sequence[str | Path],
     curves: Sequence[str | Path],
-    shares: str | Path,
+    shares: Shares,
     nulls: Mapping[int, str | Path],
     r2: float,
 ) -> None:
@@ -53,7 +54,7 @@ def write_data(
     curves
         Autoencoders of these sizes and all seeds.
     shares
-        The table models.
+        The tables models, shapes and layers.
     nulls
         The tables nulls_k{k} by k.
     r2
@@ -72,7 +73,7 @@ def write_data(
     if folder.exists():
         shutil.rmtree(folder)
     agreements = Agreements.of(len(rule["seeds"] or [0]))
-    _write_arrays(folder, networks, sizes, agreements)
+    _write_arrays(folder, networks, sizes, agreements, shares)
     index = {
         "version": VERSION,
         "tool": __version__,
@@ -96,7 +97,7 @@ def write_data(
             }
             for network in networks
         ],
-        "shares": _records(read(Path(shares), SHARES).to_pandas()),
+        "shares": _records(read(shares.models, SHARES).to_pandas()),
         "nulls": [row for k, path in sorted(nulls.items()) for row in _null_shares(k, path)],
         "sizes": {kernels.name: kernels.describe() for kernels in sizes.values()},
         "files": {
@@ -169,6 +170,7 @@ def _write_arrays(
     networks: Sequence[Network],
     sizes: Mapping[Size, Kernels],
     agreements: Agreements,
+    shares: Shares,
 ) -> None:
     """Read all tables once more."""
     writers = {
@@ -188,6 +190,7 @@ def _write_arrays(
                     "stride": layer.stride,
                     "dilation": layer.dilation,
                     "first": first,
+                    **(shares.by_layer.get((network.name, layer.index), {}) if labels else {}),
                 }
                 for layer, first in zip(network.of_size(size), firsts, strict=True)
             ]
@@ -201,7 +204,7 @@ def _write_arrays(
         }
         _write_json(folder / "networks" / f"{network.name}.json", content)
     for writer in writers.values():
-        writer.close()
+        writer.close(shares, [network.name for network in networks])
 
 
 def _colours() -> dict[str, str]:

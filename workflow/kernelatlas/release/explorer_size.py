@@ -33,7 +33,7 @@ from kernelatlas.release.explorer_tables import (
 )
 
 NOT_STUDIED = "not studied"
-COUNTED = ["label", "cluster", "identified"]  # columns of the first reading
+COUNTED = ["label", "cluster", "identified", "reason"]  # columns of the first reading
 SCORED = ["agreement", "dissimilarity", "codes"]  # and of the second
 FORMS = ("continuous", "discrete")
 BLOCK = 64  # rows whose parameters begin at a known place
@@ -88,6 +88,7 @@ class Kernels:
     study: Study | None
     parts: list[Part] = field(default_factory=list)
     identified: dict[int, int] = field(default_factory=dict)
+    reasons: dict[int, dict[str, int]] = field(default_factory=dict)
     weights: list[float] = field(default_factory=list)  # the least and the greatest
     functions: set[tuple[str, str]] = field(default_factory=set)
     limits: dict[tuple[str, str], tuple[float, float]] = field(default_factory=dict)
@@ -124,6 +125,7 @@ class Kernels:
             identified = np.bincount(cells[values(labels["identified"]).astype(bool)])
             for code in np.flatnonzero(identified).tolist():
                 self.identified[code] = self.identified.get(code, 0) + int(identified[code])
+            self._explain(cells, labels)
         self.parts.append(Part(number, network.of_size(self.size), cells))
         largest = largest_weights(weights)
         positive = largest[largest > 0]
@@ -132,6 +134,15 @@ class Kernels:
             self.weights = [min(known), max(known)]
         if fits is not None:
             self._see(fits)
+
+    def _explain(self, cells: np.ndarray, labels: pa.Table) -> None:
+        """Count why kernels are not identified."""
+        reason = texts_of(labels["reason"])
+        for name in names.REASONS:
+            counts = np.bincount(cells[reason == name])
+            for code in np.flatnonzero(counts).tolist():
+                own = self.reasons.setdefault(code, {})
+                own[name] = own.get(name, 0) + int(counts[code])
 
     def _codes(self, network: Network, labels: pa.Table) -> np.ndarray:
         number, texts = categories(labels["label"])
@@ -243,6 +254,7 @@ class Kernels:
                     "shape": shape,
                     "kernels": total[number],
                     "identified": self.identified.get(code, 0),
+                    "reasons": self.reasons.get(code, {}),
                     "template": None if cluster is None else str(cluster["template"]),
                     "template_cosine": None
                     if cluster is None

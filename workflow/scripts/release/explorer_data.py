@@ -1,6 +1,7 @@
 from pathlib import Path
 
 from kernelatlas.release.explorer_folder import write_data
+from kernelatlas.release.explorer_shares import Shares
 from kernelatlas.release.explorer_tables import Network
 from kernelatlas.running.job import logged
 
@@ -15,7 +16,7 @@ with logged(snakemake.log[0]):
         ],
         inputs.clusters,
         inputs.autoencoders,
-        inputs.models,
+        Shares(*map(Path, (inputs.models, inputs.shapes, inputs.layers))),
         dict(zip(params.sizes, inputs.nulls, strict=True)),
         params.r2,
     )

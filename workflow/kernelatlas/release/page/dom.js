@@ -33,6 +33,18 @@ function fill(element, options, children) {
   return element;
 }
 
+/** Replace the content of an element; the focus, and the caret, stay on what has the same id. */
+export function renew(element, ...children) {
+  const before = document.activeElement;
+  const kept = element.contains(before) && before.id;
+  const caret = before?.selectionStart ?? null; // before it goes
+  element.replaceChildren(...children.filter((child) => child !== null));
+  const after = kept && document.getElementById(kept);
+  if (!after) return;
+  after.focus({ preventScroll: true });
+  if (caret !== null) after.setSelectionRange(caret, caret);
+}
+
 /** Return the address of a view: `link(['kernels'], {size: '7x7'})` is `#/kernels?size=7x7`. */
 export function link(path, query = {}) {
   const parts = path.map(encodeURIComponent).join('/');

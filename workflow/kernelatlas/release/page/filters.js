@@ -52,14 +52,14 @@ export function form(rows, query, layers) {
     pick('size', 'Size', sizesOf(rows.store).map((name) => [name, times(name)])),
     shapes(rows, query),
     pick('family', 'Family', [['', 'all'], ...families.map((name) => [name, name])]),
-    pick('trained', 'Networks', [
-      ['', 'trained and untrained'],
+    pick('trained', 'Trained', [
+      ['', 'all'],
       ['yes', 'trained'],
       ['no', 'untrained controls'],
     ]),
     pick('network', 'Network', [['', 'all'], ...networks.map(({ name }) => [name, name])]),
     pick('layer', 'Layer', [
-      ['', value('network') ? 'all' : 'choose a network first'],
+      ['', value('network') ? 'all' : 'of a network'],
       ...layers.map(({ name, index: number }) => [name, `${number + 1} · ${name}`]),
     ]),
   ];

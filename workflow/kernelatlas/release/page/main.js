@@ -90,7 +90,7 @@ async function route() {
     element.replaceChildren(h('h1', { tabindex: '-1', text: 'Something is wrong' }), problem(error));
   }
   if (controller.signal.aborted) return;
-  main.removeAttribute('aria-busy');
+  main.setAttribute('aria-busy', 'false');
   settle(element, before, same, returned);
 }
 

@@ -1,65 +1,102 @@
 /** Kernels as a grid of tiles: each is a link with a name. */
 
 import { h, link } from './dom.js';
-import { tile, unscaled } from './draw.js';
+import { sheet, strip, unscaled } from './draw.js';
 import { enter, rove } from './roving.js';
 import { named, percent } from './words.js';
 
-const shown = new WeakMap(); // mosaic -> what it shows: {rows, kernels by row, signal}
-const NAMED = 48; // cells of networks of which layers and channels are read at once, at most
+const shown = new WeakMap(); // mosaic -> what it shows: {rows, by: kernels by row, images, signal}
+const HINT = 'Point at a kernel, or move to it with the arrow keys, to see which it is.';
+const TILE = 2.7; // side of a tile, about, in font sizes
+const WIDE = 0.022; // … and at least, in widths of the window
+const NAMED = 12; // networks of which layers and channels are read at once, at most
 
 /** Return an empty mosaic, with a line that tells of the kernel under the pointer or the focus. */
 export function mosaic(name) {
   const list = h('ul', { class: 'mosaic', 'aria-label': name });
-  const caption = h('p', { class: 'caption', 'aria-hidden': 'true' });
-  const box = h('div', { class: 'mosaic-box', data: { part: 'mosaic' } }, list, caption);
+  const canvas = h('canvas', { class: 'sheet', width: 0, height: 0, 'aria-hidden': 'true' });
+  const caption = h('p', { class: 'caption', 'aria-hidden': 'true', text: HINT });
+  const tiles = h('div', { class: 'tiles' }, canvas, list);
+  const box = h('div', { class: 'mosaic-box', data: { part: 'mosaic' } }, tiles, caption);
   rove(list, 'a');
   for (const event of ['pointerover', 'focusin']) {
     list.addEventListener(event, ({ target }) => tell(box, target.closest('a')));
   }
+  new ResizeObserver(() => draw(box)).observe(list);
   return box;
+}
+
+/** Draw the kernels where their links are. */
+function draw(box) {
+  const list = box.querySelector('ul');
+  const { images } = shown.get(box) ?? {};
+  if (!images) return;
+  const boxes = [...list.querySelectorAll('a')].map((own) => ({
+    left: own.offsetLeft,
+    top: own.offsetTop,
+    width: own.offsetWidth,
+    height: own.offsetHeight,
+  }));
+  const size = { width: list.offsetWidth, height: list.offsetHeight };
+  sheet(box.querySelector('canvas'), images, boxes, size);
 }
 
 /**
  * Show kernels in a mosaic.
  * @param {Element} box made by `mosaic`.
  * @param {Rows} rows
- * @param {{row: number, levels: object}[]} found
+ * @param {{row: number, levels: object, cosine: ?number}[]} found cosine: stands below the tile.
  * @param {AbortSignal} signal
  */
 export async function fill(box, rows, found, signal) {
-  const [list, caption] = box.children;
+  const list = box.querySelector('ul');
+  const caption = box.lastElementChild;
   box.setAttribute('aria-busy', 'true');
   const { height, width } = rows.size;
   const weights = await rows.store.array(rows.name, 'weights');
   const values = await weights.ranges(found.map(({ row }) => [row, row + 1]), signal);
   if (signal.aborted) return;
-  const colours = rows.store.index.kernel_map;
-  const kernels = found.map(({ row, levels }) => rows.describe(row, levels));
-  const links = kernels.map((kernel, n) => {
-    const own = h(
-      'a',
-      {
-        class: kernel.reason ? 'kernel faint' : 'kernel',
-        href: link(['kernel'], { size: rows.name, row: kernel.row }),
-        data: { row: kernel.row },
-      },
-      tile(unscaled(values[n]), height, width, colours),
-    );
+  const kernels = found.map(({ row, levels, cosine }) => ({
+    ...rows.describe(row, levels),
+    cosine: cosine === undefined ? null : cosine.toFixed(3).replace('-', '−'),
+  }));
+  const links = kernels.map((kernel) => {
+    const own = h('a', {
+      class: kernel.reason ? 'kernel faint' : 'kernel',
+      href: link(['kernel'], { size: rows.name, row: kernel.row }),
+      data: { row: kernel.row },
+    });
     label(own, kernel, null);
     return own;
   });
-  list.dataset.size = rows.name;
-  list.replaceChildren(...links.map((own) => h('li', {}, own)));
+  const pixel = pixelSide(height, width);
+  list.style.setProperty('--tile', `${width * pixel}px`);
+  list.style.setProperty('--high', `${height * pixel}px`);
+  list.replaceChildren(
+    ...links.map((own, n) => {
+      const { cosine } = kernels[n];
+      const below = h('span', { class: 'below', 'aria-hidden': 'true', text: cosine });
+      return h('li', {}, own, cosine && below);
+    }),
+  );
   enter(list, 'a');
-  caption.textContent = '';
-  box.removeAttribute('aria-busy');
-  shown.set(box, { rows, signal, by: new Map(kernels.map((kernel) => [kernel.row, kernel])) });
-  const pairs = new Set(kernels.map(({ cell, network }) => `${cell} ${network.name}`));
-  if (pairs.size > NAMED) return;
+  caption.textContent = found.length ? HINT : '';
+  const images = strip(values.map(unscaled), height, width, rows.store.index.kernel_map);
+  const by = new Map(kernels.map((kernel) => [kernel.row, kernel]));
+  shown.set(box, { rows, signal, images, by });
+  draw(box);
+  box.setAttribute('aria-busy', 'false');
+  if (new Set(kernels.map(({ network }) => network.name)).size > NAMED) return;
   const places = await rows.places(kernels.map(({ row }) => row), signal);
   if (signal.aborted) return;
   links.forEach((own, n) => label(own, kernels[n], places[n]));
+}
+
+/** Return the side of a weight in pixels of the page: a whole number, so that all are alike. */
+function pixelSide(height, width) {
+  const font = parseFloat(getComputedStyle(document.documentElement).fontSize);
+  const side = Math.max(TILE * font, WIDE * innerWidth);
+  return Math.max(1, Math.round(side / Math.max(height, width)));
 }
 
 /** Tell of the kernel under the pointer or the focus; where its layer is not known, read it. */
@@ -93,6 +130,7 @@ export function describe(kernel, place) {
     ? `${place.network.name} ${place.layer.name} channel ${place.channel}`
     : kernel.network.name;
   const texts = [kernel.label === 'other' ? 'no name' : named(kernel.label), where];
+  if (kernel.cosine) texts.push(`cosine ${kernel.cosine}`);
   if (kernel.reason && kernel.label !== kernel.reason) {
     texts.push(kernel.reason === 'no name' ? null : `not identified: ${kernel.reason}`);
   }

@@ -34,6 +34,23 @@ export function expand(list) {
   return list.flatMap(([begin, end]) => Array.from({ length: end - begin }, (_, n) => begin + n));
 }
 
+/** Read the levels of rows that no scan has read: returns each row with its levels. */
+export async function described(rows, list, signal) {
+  const ranges = [];
+  for (const row of list) {
+    if (ranges.at(-1)?.[1] === row) ranges.at(-1)[1] += 1;
+    else ranges.push([row, row + 1]);
+  }
+  const names = rows.size.studied ? COLUMNS : [];
+  const read = await rows.columns(ranges, names, signal);
+  return ranges.flatMap((range, n) =>
+    expand([range]).map((row, at) => ({
+      row,
+      levels: Object.fromEntries(names.map((name) => [name, read[name][n][at]])),
+    })),
+  );
+}
+
 /** A look through a selection: what was found so far, and how much was looked at. */
 export class Scan {
   #chunks; // begins of chunks, as positions, in the order in which they are looked at

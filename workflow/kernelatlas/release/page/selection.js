@@ -12,10 +12,14 @@ export const FILTERS = [
 export const REASONS = ['degenerate', 'too far', 'no name', 'seeds disagree'];
 export const COLUMNS = ['dissimilarity', 'fit', 'r2'];
 
-/** Return the sizes, those with most kernels first. */
+/** Return the sizes, those that are studied first, the smallest first. */
 export function sizesOf(data) {
   const { sizes } = data.index;
-  return Object.keys(sizes).sort((a, b) => sizes[b].kernels - sizes[a].kernels);
+  const order = (name) => [!sizes[name].studied, sizes[name].height, sizes[name].width];
+  return Object.keys(sizes).sort((a, b) => {
+    const [x, y] = [order(a), order(b)];
+    return x[0] - y[0] || x[1] - y[1] || x[2] - y[2];
+  });
 }
 
 /** Return the size that an address asks for, or the studied one with most kernels. */
@@ -25,8 +29,10 @@ export function sizeOf(data, query) {
     data.size(asked);
     return asked;
   }
-  const sizes = sizesOf(data);
-  return sizes.find((name) => data.index.sizes[name].studied) ?? sizes[0];
+  const { sizes } = data.index;
+  const most = (a, b) =>
+    sizes[b].studied - sizes[a].studied || sizes[b].kernels - sizes[a].kernels;
+  return Object.keys(sizes).sort(most)[0];
 }
 
 /** The kernels of a size that the filters of an address leave. */
@@ -158,7 +164,7 @@ export class Selection {
     if (!all || (identified && reason)) return null;
     return this.cells.reduce((sum, cell) => {
       const own = size.cells[cell];
-      if (reason) return sum + (own.reasons?.[reason] ?? NaN);
+      if (reason) return sum + (own.reasons[reason] ?? 0);
       return sum + (identified === 'yes' ? own.identified : own.kernels - own.identified);
     }, 0);
   }

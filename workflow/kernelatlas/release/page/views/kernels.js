@@ -1,12 +1,12 @@
 /** A selection of kernels as a mosaic, with filters, sorting, pages and a download. */
 
 import { download } from '../csv.js';
-import { h, link } from '../dom.js';
+import { h, link, renew } from '../dom.js';
 import { downAtFirst, form, sorting, summary } from '../filters.js';
 import { announce, problem } from '../main.js';
 import { fill, mosaic } from '../mosaic.js';
 import { rowsOf } from '../rows.js';
-import { expand, LOOKED, PAGE, plainPage, Scan } from '../scan.js';
+import { described, LOOKED, PAGE, plainPage, Scan } from '../scan.js';
 import { COLUMNS, Selection, sizeOf } from '../selection.js';
 import { about, bytes, count, times, whole } from '../words.js';
 
@@ -48,15 +48,11 @@ function frame(element, rows, query, layers) {
       ),
     );
   }
-  const focused = document.activeElement?.id;
   element.querySelector('h1').textContent = `${times(rows.name)} kernels`;
   element.querySelector('summary').textContent = summary(query);
-  element.querySelector('details > div').replaceChildren(form(rows, query, layers));
+  renew(element.querySelector('details > div'), form(rows, query, layers));
   const part = (name) => element.querySelector(`#kernels-${name}`);
-  part('order').replaceChildren(sorting(rows, query));
-  if (focused && element.querySelector(`#${CSS.escape(focused)}`)) {
-    element.querySelector(`#${CSS.escape(focused)}`).focus({ preventScroll: true });
-  }
+  renew(part('order'), sorting(rows, query));
   const box = element.querySelector('[data-part="mosaic"]');
   box.setAttribute('aria-busy', 'true');
   return {
@@ -75,7 +71,7 @@ async function present(chosen) {
   let found;
   if (plain) {
     const list = plainPage(ranges, page, sort);
-    found = await describe(rows, list, state.signal);
+    found = await described(rows, list, state.signal);
   } else {
     const down = order ? order === 'down' : downAtFirst(sort);
     scan = remembered(`${selection.key} ${sort} ${down}`, () => new Scan(selection, ranges, sort, down));
@@ -104,23 +100,6 @@ function remembered(key, make) {
   return scans.get(key);
 }
 
-/** Read the levels of rows that no scan has read. */
-async function describe(rows, list, signal) {
-  const ranges = [];
-  for (const row of list) {
-    if (ranges.at(-1)?.[1] === row) ranges.at(-1)[1] += 1;
-    else ranges.push([row, row + 1]);
-  }
-  const names = rows.size.studied ? COLUMNS : [];
-  const read = await rows.columns(ranges, names, signal);
-  return ranges.flatMap((range, n) =>
-    expand([range]).map((row, at) => ({
-      row,
-      levels: Object.fromEntries(names.map((name) => [name, read[name][n][at]])),
-    })),
-  );
-}
-
 /** Say how many kernels there are, and what was looked at. */
 function tell(chosen, scan, showing) {
   const { selection, ranges, parts } = chosen;
@@ -130,14 +109,16 @@ function tell(chosen, scan, showing) {
     text = count(ranges.length, 'kernel');
   } else if (scan.done) {
     text = count(scan.found.length, 'kernel');
-  } else if (selection.exact !== null && !Number.isNaN(selection.exact)) {
+  } else if (selection.exact !== null) {
     text = count(selection.exact, 'kernel');
+  } else if (!scan.found.length) {
+    text = 'None found so far';
   } else if (scan.estimate === null) {
     text = `${count(scan.found.length, 'kernel')} so far`;
   } else {
-    text = `${about(scan.estimate)} kernels, estimated from ${whole(scan.looked)} of ${whole(scan.total)}`;
+    text = `About ${about(scan.estimate)} kernels, estimated from ${whole(scan.looked)} of ${whole(scan.total)}`;
   }
-  if (!showing) note.push(h('span', { text: 'No kernel found here. ' }));
+  if (!showing && (!scan || scan.done)) note.push(h('span', { text: 'No kernel is left: take a filter away.' }));
   if (scan && !scan.done) note.push(...further(chosen, scan));
   parts.count.textContent = text;
   parts.note.replaceChildren(...note);
@@ -185,7 +166,8 @@ function further(chosen, scan) {
 function paging(nav, query, page, scan, total) {
   const length = scan ? scan.found.length : total;
   const pages = Math.max(1, Math.ceil(length / PAGE));
-  const open = scan && !scan.done && !scan.sorted; // more may be found
+  // More may be found, once this page is full.
+  const open = scan && !scan.done && !scan.sorted && length >= (page + 1) * PAGE;
   const to = (number, text, id) => {
     const next = new URLSearchParams(query);
     next.set('page', number + 1);
@@ -194,7 +176,7 @@ function paging(nav, query, page, scan, total) {
       ? h('a', { class: 'button', id, href: link(['kernels'], next), text })
       : h('span', { class: 'button off', text });
   };
-  const of = open ? '' : ` of ${whole(pages)}`;
+  const of = scan && !scan.done && !scan.sorted ? '' : ` of ${whole(pages)}`;
   nav.hidden = pages === 1 && !open && page === 0;
   nav.replaceChildren(
     to(page - 1, '← Previous', 'page-previous'),
