@@ -143,7 +143,7 @@ class Kernels:
 
     def _codes(self, network: Network, labels: pa.Table) -> np.ndarray:
         number, texts = categories(labels["label"])
-        unknown = sorted(set(texts) - set(names.LABELS))
+        unknown = [*sorted(set(texts) - set(names.LABELS)), *([None] * int((number < 0).sum()))]
         if unknown:
             raise KernelAtlasError(f"{network.labels}: unknown label {unknown[0]!r}: {MAKE}")
         code = np.array([names.LABELS.index(text) for text in texts], np.int64)[number]

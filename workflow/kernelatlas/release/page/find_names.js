@@ -41,8 +41,10 @@ function said(index, size, { seeds, mean, dissimilarity }, labels) {
   const { label, prototype } = cells[cell];
   const whose = label === 'other' ? 'a cluster without a name' : named(label);
   const near = dissimilarity < threshold;
+  const so = near ? 'near' : 'too far from';
   const points = seeds.map(({ point }, i) => {
-    return `${named(index.labels[labels[i * size.points + point]])} (seed ${size.seeds_curves[i].seed})`;
+    const label = named(index.labels[labels[i * size.points + point]]);
+    return `${label} (seed ${size.seeds_curves[i].seed})`;
   });
   const picture = (values, text) =>
     h('figure', {}, tile(values, height, width, index.kernel_map), h('figcaption', { text }));
@@ -51,13 +53,14 @@ function said(index, size, { seeds, mean, dissimilarity }, labels) {
       text:
         `Its dissimilarity to the curves is ${beside(dissimilarity, threshold)}, ` +
         `${near ? 'below' : 'not below'} the threshold of ${threshold}: ` +
-        `${near ? 'it is near its reconstruction' : 'it is too far from its reconstruction to be identified'}.`,
+        `it is ${so} its reconstruction${near ? '' : ' to be identified'}.`,
     }),
     h('p', { text: `The most similar points of the curves are named ${points.join(', ')}.` }),
     h('p', {
       text:
         `The prototype that is most similar to the reconstruction is that of ${whose}, with a ` +
-        `cosine of ${cosine.toFixed(3)}. This is by prototypes; the results name reconstructions by templates.`,
+        `cosine of ${cosine.toFixed(3)}. This is by prototypes; the results name reconstructions ` +
+        'by templates.',
     }),
     h(
       'div',

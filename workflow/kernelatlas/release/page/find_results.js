@@ -34,7 +34,11 @@ export class ResultsSection {
     this.progress = h('progress', { max: kernels, 'aria-label': 'Kernels searched', hidden: true });
     this.cancel = h('button', { type: 'button', text: 'Cancel the search', hidden: true });
     this.cancel.addEventListener('click', () => this.running?.abort());
-    this.all = h('button', { type: 'button', text: `Search all ${whole(kernels)} (${bytes(this.bytes)})`, hidden: true });
+    this.all = h('button', {
+      type: 'button',
+      text: `Search all ${whole(kernels)} (${bytes(this.bytes)})`,
+      hidden: true,
+    });
     this.all.addEventListener('click', () => this.show(this.kernel, this.either, true));
     this.box = mosaic('Nearest kernels');
     return h(
@@ -67,8 +71,9 @@ export class ResultsSection {
     try {
       await (all ? this.#searchAll(kernel, either, signal) : this.#sample(kernel, either, signal));
     } catch (error) {
+      if (this.running !== running) return;
+      this.#told(signal.aborted ? 'The search was cancelled.' : '');
       if (!signal.aborted) throw error;
-      if (this.running === running) this.#told('The search was cancelled.');
     }
   }
 
@@ -89,9 +94,12 @@ export class ResultsSection {
     try {
       const tell = (searched) => (this.progress.value = searched);
       const found = await search(weights, kernel, { count: SHOWN, absolute: either }, tell, signal);
-      const seconds = ((performance.now() - started) / 1000).toFixed(1);
+      const seconds = ((performance.now() - started) / 1000).toFixed(2);
       await showRows(this.box, this.rows, found, signal);
-      this.#told(`By cosine, below each picture; all ${count(rows.size.kernels, 'kernel')} searched in ${seconds} s.`);
+      this.#told(
+        `By cosine, below each picture; all ${count(rows.size.kernels, 'kernel')} searched in ` +
+          `${seconds} s.`,
+      );
     } finally {
       clearTimeout(shown);
     }
@@ -102,7 +110,10 @@ export class ResultsSection {
     const { found, searched } = await searchSample(this.rows, kernel, null, options, signal);
     await showRows(this.box, this.rows, found, signal);
     const { kernels } = this.rows.size;
-    this.#told(`By cosine, below each picture; of a sample of ${whole(searched)} of ${count(kernels, 'kernel')}.`);
+    this.#told(
+      `By cosine, below each picture; of a sample of ${whole(searched)} of ` +
+        `${count(kernels, 'kernel')}.`,
+    );
     this.all.hidden = searched >= kernels;
   }
 }

@@ -104,7 +104,11 @@ function ellipse(k, form, { sigma, aspect, angle }, wider) {
   const xx = mean + half * Math.cos(2 * angle);
   const yy = mean - half * Math.cos(2 * angle);
   const xy = half * Math.sin(2 * angle);
-  if (form === 'discrete') return affine(k, [xx, xy, yy].map((value) => value * wider ** 2));
+  if (form === 'discrete')
+    return affine(
+      k,
+      [xx, xy, yy].map((value) => value * wider ** 2),
+    );
   return image(k, (x, y) => {
     const exponent = -(xx * x * x) / 2 - xy * x * y - (yy * y * y) / 2;
     return Math.exp(Math.max(exponent, LEAST) / wider ** 2) / wider ** 2;
@@ -160,8 +164,10 @@ function derivative(k, angle, order, p) {
   return products(k, second, mixed, [sin * sin, p('x', 0), p('y', 2)]);
 }
 
-const centred = (order) => (k, form, { sigma, angle }) =>
-  derivative(k, angle, order, (_, n) => profile(k, form, sigma, n));
+const centred =
+  (order) =>
+  (k, form, { sigma, angle }) =>
+    derivative(k, angle, order, (_, n) => profile(k, form, sigma, n));
 
 const about = (order) => (k, form, parameters) =>
   derivative(k, parameters.angle, order, (axis, n) =>

@@ -14,10 +14,10 @@ const SHOWN = 24;
  *
  * @param {Rows} rows
  * @param {{row: number, cell: number, weights: Float32Array}} kernel
- * @returns {HTMLElement} filled when the sample was searched
+ * @returns {HTMLElement} filled once the sample is searched
  */
 export function nearestSection(rows, kernel, signal) {
-  const status = h('p', { role: 'status', text: 'Searching…' });
+  const status = h('p', { role: 'status', tabindex: -1, text: 'Searching…' });
   const box = mosaic('Nearest kernels');
   const actions = h('p', { class: 'actions' });
   const section = h(
@@ -33,16 +33,29 @@ export function nearestSection(rows, kernel, signal) {
   const all = rows.size.kernels - rows.kernelsOf(own);
   const show = async (found, said) => {
     await showRows(box, rows, found, signal);
-    status.textContent = found.length ? said : 'There are no kernels of this size in other networks.';
+    status.textContent = found.length
+      ? said
+      : 'There are no kernels of this size in other networks.';
   };
-  section.ready = searchSample(rows, kernel.weights, kernel.cell, options, signal).then(
-    async ({ found, searched }) => {
-      const whose = searched < all ? `${whole(searched)} of ${count(all, 'kernel')}` : `all ${whole(all)}`;
-      const sample = searched < all ? ', a sample of this cluster and the nearest ones' : '';
-      await show(found, `By cosine, below each picture; nearest of ${whose}${sample}.`);
-      if (searched < all) actions.append(searchAll(rows, kernel, options, all, show, status, signal));
-    },
-  );
+  const sample = async () => {
+    const { found, searched } = await searchSample(
+      rows,
+      kernel.weights,
+      kernel.cell,
+      options,
+      signal,
+    );
+    const some = searched < all;
+    const whose = some
+      ? `${whole(searched)} of ${count(all, 'kernel')}, a sample of this cluster and the nearest ones`
+      : `all ${whole(all)}`;
+    await show(found, `By cosine, below each picture; nearest of ${whose}.`);
+    if (some) actions.append(searchAll(rows, kernel, options, all, show, status, signal));
+  };
+  box.setAttribute('aria-busy', 'true');
+  sample().catch((error) => {
+    if (!signal.aborted) status.replaceChildren(problem(error));
+  });
   return section;
 }
 
@@ -63,6 +76,7 @@ function searchAll(rows, kernel, options, all, show, status, signal) {
       const tell = (searched) => (progress.value = searched);
       const found = await search(weights, kernel.weights, options, tell, either);
       await show(found, `By cosine, below each picture; nearest of all ${whole(all)}.`);
+      if (document.activeElement === button) status.focus();
       button.remove();
     } catch (error) {
       button.textContent = offer;

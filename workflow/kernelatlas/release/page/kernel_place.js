@@ -6,8 +6,8 @@ import { Problem } from './store.js';
 /**
  * Find the layer of an address.
  *
- * @returns {Promise<{network: string, family: string, layer: object, layers: object[], size: string,
- *   channel: number}>} layers: all of the network in order, each with its size
+ * @returns {Promise<{network: string, family: string, layer: object, layers: object[],
+ *   size: string, channel: number}>} layers: all of the network in order, each with its size
  */
 export async function placeOf(data, network, layerName, channelText) {
   const { family, layers: sizes } = await data.network(network);

@@ -4,7 +4,7 @@ import { dot, unit } from './fits.js';
 import { fill } from './mosaic.js';
 import { merge, nearest, runs } from './nearest.js';
 
-const SAMPLE = 150_000; // bytes
+const SAMPLE = 140_000; // bytes, so that with what comes with ranges they are below 150 kB
 const RANGES = 96; // in one request
 const CELLS = 3; // the kernel's own and its neighbours
 
@@ -16,8 +16,13 @@ const CELLS = 3; // the kernel's own and its neighbours
  * @param {{row: number, cosine: ?number}[]} list
  */
 export async function showRows(box, rows, list, signal) {
+  box.setAttribute('aria-busy', 'true');
   const names = rows.size.studied ? ['dissimilarity', 'fit', 'r2'] : [];
-  const columns = await rows.columns(list.map(({ row }) => [row, row + 1]), names, signal);
+  const columns = await rows.columns(
+    list.map(({ row }) => [row, row + 1]),
+    names,
+    signal,
+  );
   const found = list.map((kernel, n) => ({
     ...kernel,
     levels: Object.fromEntries(names.map((name) => [name, columns[name][n][0]])),
@@ -28,7 +33,7 @@ export async function showRows(box, rows, list, signal) {
 /**
  * Search a sample of the kernels of a size, or all of them if they are few.
  *
- * The sample is spread over the kernel's own cell and those whose prototypes are most similar to it.
+ * The sample is spread over the kernel's own cell and those of the most similar prototypes.
  *
  * @param {Rows} rows
  * @param {ArrayLike<number>} kernel

@@ -4,7 +4,8 @@ import { unit } from './fits.js';
 import { merge } from './nearest.js';
 import { Problem } from './store.js';
 
-const CHUNK = 2 ** 22; // bytes
+const [LEAST, MOST] = [2 ** 18, 2 ** 22]; // bytes of a chunk
+const CHUNKS = 16; // if they may be so small: progress is told after each
 const WORKERS = 2;
 const pool = [];
 
@@ -59,7 +60,8 @@ export async function search(weights, kernel, options, progress, signal) {
     running[place] = compare(pool[place], values, begin);
     running[place].catch(() => {}); // told when it is waited for
   };
-  await weights.stream(Math.ceil(CHUNK / weights.rowBytes), onChunk, signal);
+  const chunk = Math.min(Math.max(weights.bytes / CHUNKS, LEAST), MOST);
+  await weights.stream(Math.ceil(chunk / weights.rowBytes), onChunk, signal);
   await Promise.all(running);
   signal?.throwIfAborted();
   return found;

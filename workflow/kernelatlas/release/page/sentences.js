@@ -33,7 +33,10 @@ export const FORMULAS = {
 const SIGNIFICANT = new Intl.NumberFormat('en', { maximumSignificantDigits: 3 });
 
 /** A number with three significant digits. */
-export const number = (value) => SIGNIFICANT.format(value).replace('-', '−');
+export function number(value) {
+  const tiny = value !== 0 && Math.abs(value) < 1e-4;
+  return (tiny ? value.toExponential(2) : SIGNIFICANT.format(value)).replaceAll('-', '−');
+}
 
 /** A parameter of a fit with its symbol and unit; angles in degrees. */
 export function parameter({ name, unit }, value) {
@@ -46,8 +49,9 @@ export function parameter({ name, unit }, value) {
 export function weight(value, step) {
   if (!Number.isFinite(value)) return 'not finite';
   const decimals = Math.max(0, Math.ceil(-Math.log10(step)));
-  const text = decimals > 7 ? value.toExponential(2) : value.toFixed(decimals);
-  return (/[1-9]/.test(text) ? text : text.replace('-', '')).replace('-', '−');
+  if (decimals > 7) return number(value);
+  const text = value.toFixed(decimals);
+  return /[1-9]/.test(text) ? text.replace('-', '−') : text.replace('-', '');
 }
 
 /**
@@ -80,7 +84,8 @@ export function why({ reason, label, dissimilarity, agreement, weights }, size, 
     );
   }
   const named = `its reconstruction is named ${label} (cosine to a template at least ${least})`;
-  const agree = `${agreed(agreement, index)} ${agreement * index.seeds.length < 1.5 ? 'gives' : 'give'}`;
+  const give = agreement * index.seeds.length < 1.5 ? 'gives' : 'give';
+  const agree = `${agreed(agreement, index)} ${give}`;
   if (reason === 'seeds disagree') {
     return (
       `Not identified, seeds disagree: ${near}, and ${named}, but only ${agree} that shape; ` +

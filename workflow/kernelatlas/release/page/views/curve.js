@@ -2,6 +2,7 @@
 
 import { curves } from '../curve.js';
 import { Chart, shapeOf } from '../curve_chart.js';
+import { nextStretch, rowsAround } from '../curve_places.js';
 import { h, link } from '../dom.js';
 import { tile } from '../draw.js';
 import { problem } from '../main.js';
@@ -11,11 +12,9 @@ import { rowsOf } from '../rows.js';
 import { Problem } from '../store.js';
 import { count, named, times, whole } from '../words.js';
 
-const SHOWN = 192; // kernels
-const REACH = 12; // points on each side from which they are taken, at most
-const NONE = 4294967295; // no row
 const PAUSE = 250; // milliseconds before kernels follow the slider
 const TOUR = 30_000; // milliseconds along the whole curve
+const PLAY = '▶ Play';
 const AROUND = [3, 6, 9, 12]; // points on each side that are drawn beside the present one
 
 export async function show(element, state, data) {
@@ -24,13 +23,22 @@ export async function show(element, state, data) {
   const name = state.query.get('size') ?? studied[0];
   const size = data.size(name);
   if (!size.studied) {
-    throw new Problem(`Kernels of ${times(name)} are not studied, and have no curve: choose another size.`);
+    throw new Problem(
+      `Kernels of ${times(name)} are not studied, and have no curve: choose another size.`,
+    );
   }
   const names = ['curve', 'point_labels', 'point_counts', 'point_rows'];
   const arrays = await Promise.all(names.map((each) => data.array(name, each)));
-  const [values, labels, counts] = await Promise.all(arrays.slice(0, 3).map((array) => array.whole()));
+  const [values, labels, counts] = await Promise.all(
+    arrays.slice(0, 3).map((array) => array.whole()),
+  );
   const rows = await rowsOf(data, name);
-  const view = new View(state, rows, { every: curves(values, size), labels, counts, examples: arrays[3] });
+  const view = new View(state, rows, {
+    every: curves(values, size),
+    labels,
+    counts,
+    examples: arrays[3],
+  });
   element.replaceChildren(...view.elements(studied));
   view.seed(view.number);
   await view.kernels();
@@ -41,17 +49,28 @@ class View {
     Object.assign(this, { rows, size: rows.size, index: rows.store.index, ...curve });
     this.signal = state.signal;
     const given = (key) => Number(state.query.get(key) ?? NaN);
-    this.number = Math.max(0, this.every.findIndex(({ seed }) => seed === given('seed')));
+    this.number = Math.max(
+      0,
+      this.every.findIndex(({ seed }) => seed === given('seed')),
+    );
     const middle = Math.floor(this.size.points / 2);
     const last = this.size.points - 1;
-    this.point = Math.min(Math.max(Number.isInteger(given('point')) ? given('point') : middle, 0), last);
+    this.point = Math.min(
+      Math.max(Number.isInteger(given('point')) ? given('point') : middle, 0),
+      last,
+    );
     this.read = new Map(); // seed -> promise of its rows of examples
   }
 
   elements(studied) {
     this.chart = new Chart(this.size, this.index, (point) => this.go(point));
     this.slider = h('input', {
-      type: 'range', id: 'code', min: 0, max: this.size.points - 1, step: 1, class: 'code-slider',
+      type: 'range',
+      id: 'code',
+      min: 0,
+      max: this.size.points - 1,
+      step: 1,
+      class: 'code-slider',
     });
     this.slider.addEventListener('input', () => this.go(Number(this.slider.value)));
     this.slider.addEventListener('keydown', (event) => {
@@ -70,9 +89,9 @@ class View {
       h('p', {
         class: 'lead',
         text:
-          'An autoencoder with a single number as its code was trained on all kernels of this size. ' +
-          'Along the code its decoder draws one curve of kernels: a kernel’s code is that of the most ' +
-          'similar point.',
+          'An autoencoder with a single number as its code was trained on all kernels of this ' +
+          'size. Along the code its decoder draws one curve of kernels: a kernel’s code is that ' +
+          'of the most similar point.',
       }),
       this.#controls(studied),
       h('div', { class: 'decoded-row' }, this.before, this.picture, this.after, this.said),
@@ -83,9 +102,20 @@ class View {
         this.slider,
         this.chart.element,
       ),
-      h('p', { class: 'muted small', text: 'Bars: how many kernels have which code; colours: the name of what is drawn there. A click moves there; a click on a name moves to the next stretch of that name.' }),
+      h('p', {
+        class: 'muted small',
+        text:
+          'Bars: how many kernels have which code; colours: the name of what is drawn there. A ' +
+          'click moves there; a click on a name moves to the next stretch of that name.',
+      }),
       this.legend,
-      h('section', { 'aria-labelledby': 'there' }, h('h2', { id: 'there', text: 'Kernels there' }), this.status, this.list),
+      h(
+        'section',
+        { 'aria-labelledby': 'there' },
+        h('h2', { id: 'there', text: 'Kernels there' }),
+        this.status,
+        this.list,
+      ),
     ];
   }
 
@@ -106,7 +136,7 @@ class View {
       });
       return h('label', {}, input, ` ${seed}`);
     });
-    this.play = h('button', { type: 'button', class: 'play', text: '▶ Play' });
+    this.play = h('button', { type: 'button', class: 'play', text: calm() ? 'Next name' : PLAY });
     this.play.addEventListener('click', () => this.#play());
     return h(
       'div',
@@ -161,7 +191,11 @@ class View {
     this.before.replaceChildren(...AROUND.toReversed().map((step) => beside(-step)));
     this.after.replaceChildren(...AROUND.map(beside));
     const badge = h('strong', { class: 'badge', style: colour, text: named(label) });
-    this.said.replaceChildren(badge, h('span', { text: `code ${code}` }), h('span', { text: `${kernels} at this point` }));
+    this.said.replaceChildren(
+      badge,
+      h('span', { text: `code ${code}` }),
+      h('span', { text: `${kernels} at this point` }),
+    );
     this.slider.value = point;
     this.slider.setAttribute('aria-valuetext', `code ${code}, ${named(label)}, ${kernels}`);
     this.chart.mark(point);
@@ -175,8 +209,9 @@ class View {
       ...present.map((shape) => {
         const go = () => this.go(nextStretch(shapes, shape, this.point));
         const style = { '--colour': this.index.colours[shape] };
-        const options = { type: 'button', class: 'badge', style, on: { click: go }, text: shape };
-        return h('li', {}, h('button', options));
+        const title = `${shape}: the next stretch`;
+        const options = { type: 'button', class: 'badge', style, title, on: { click: go } };
+        return h('li', {}, h('button', { ...options, text: shape }));
       }),
     );
   }
@@ -198,45 +233,48 @@ class View {
     const signal = AbortSignal.any([this.latest.signal, this.signal]);
     try {
       const { list, first, last } = await this.#rowsHere(signal);
-      await showRows(this.list, this.rows, list.map((row) => ({ row })), signal);
+      await showRows(
+        this.list,
+        this.rows,
+        list.map((row) => ({ row })),
+        signal,
+      );
       if (signal.aborted) return;
-      const among = this.#own(this.counts).subarray(first, last + 1).reduce((a, b) => a + b, 0);
+      const among = this.#own(this.counts)
+        .subarray(first, last + 1)
+        .reduce((a, b) => a + b, 0);
       const [low, high] = [first, last + 1].map((at) => (at / this.size.points).toFixed(3));
       this.status.textContent =
         among > 0
-          ? `${whole(list.length)} of the ${count(among, 'kernel')} with codes from ${low} to ${high}, of as many networks as possible.`
+          ? `${whole(list.length)} of the ${count(among, 'kernel')} with codes from ${low} to ` +
+            `${high}, of as many networks as possible.`
           : `No kernel has a code from ${low} to ${high}.`;
     } catch (error) {
       if (!signal.aborted) this.status.replaceChildren(problem(error));
     }
   }
 
-  /** Rows of kernels at this point and at those beside it, until there are enough. */
+  /** Rows of kernels at this point and at those beside it. */
   async #rowsHere(signal) {
-    const { examples, points } = this.size;
     if (!this.read.has(this.number)) {
       this.read.set(this.number, this.examples.rows(this.number, this.number + 1));
     }
-    const all = await this.read.get(this.number);
+    const examples = await this.read.get(this.number);
     signal.throwIfAborted();
-    const at = (point) => [...all.subarray(point * examples, (point + 1) * examples)].filter((row) => row !== NONE);
-    let [first, last, list] = [this.point, this.point, at(this.point)];
-    while (list.length < SHOWN && last - first < 2 * REACH && (first > 0 || last < points - 1)) {
-      if (first > 0) list = at((first -= 1)).concat(list);
-      if (last < points - 1) list = list.concat(at((last += 1)));
-    }
-    return { list: list.slice(0, SHOWN), first, last };
+    return rowsAround(examples, this.point, this.size);
   }
 
   #play() {
-    if (matchMedia('(prefers-reduced-motion: reduce)').matches) {
-      const shapes = Array.from(this.#own(this.labels), (label) => shapeOf(this.index.labels[label]));
+    if (calm()) {
+      const shapes = Array.from(this.#own(this.labels), (label) =>
+        shapeOf(this.index.labels[label]),
+      );
       const next = shapes.findIndex((shape, i) => i > this.point && shape !== shapes[this.point]);
       this.go(Math.max(next, 0));
       return;
     }
     this.playing = !this.playing;
-    this.play.textContent = this.playing ? '⏸ Pause' : '▶ Play';
+    this.play.textContent = this.playing ? '⏸ Pause' : PLAY;
     let before = performance.now();
     let place = this.point;
     const step = (now) => {
@@ -252,14 +290,5 @@ class View {
   }
 }
 
-/** The middle of the next stretch of a shape after a point, from the start again after the last. */
-function nextStretch(shapes, shape, point) {
-  const stretches = [];
-  shapes.forEach((own, i) => {
-    if (own !== shape) return;
-    if (i > 0 && shapes[i - 1] === shape) stretches.at(-1)[1] = i;
-    else stretches.push([i, i]);
-  });
-  const [first, last] = stretches.find(([begin]) => begin > point) ?? stretches[0];
-  return Math.floor((first + last) / 2);
-}
+/** Whether the reader wants no motion. */
+const calm = () => matchMedia('(prefers-reduced-motion: reduce)').matches;

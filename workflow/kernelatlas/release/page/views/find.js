@@ -44,7 +44,12 @@ class View {
     this.either = state.query.get('sign') === 'any';
     const start = { height, width, values: values ?? new Array(height * width).fill(0) };
     const brush = () => Number(this.brush.value);
-    this.painter = new Painter(start, (value) => this.#colour(value), brush, () => this.#later());
+    this.painter = new Painter(
+      start,
+      (value) => this.#colour(value),
+      brush,
+      () => this.#later(),
+    );
   }
 
   elements(sizes) {
@@ -56,12 +61,28 @@ class View {
     this.wrong = h('div');
     return [
       h('h1', { tabindex: -1, text: 'Find kernels like one' }),
-      h('p', { class: 'lead', text: 'Paint a kernel, begin with a prototype, or paste numbers: the most similar kernels of the results follow.' }),
+      h('p', {
+        class: 'lead',
+        text:
+          'Paint a kernel, begin with a prototype, or paste numbers: the most similar kernels of ' +
+          'the results follow.',
+      }),
       h(
         'div',
         { class: 'find' },
-        h('section', { class: 'paint', 'aria-labelledby': 'paint' }, h('h2', { id: 'paint', text: 'The kernel' }), ...this.#tools(sizes)),
-        h('div', { class: 'found' }, this.wrong, this.results.element(this.either), this.names?.element),
+        h(
+          'section',
+          { class: 'paint', 'aria-labelledby': 'paint' },
+          h('h2', { id: 'paint', text: 'The kernel' }),
+          ...this.#tools(sizes),
+        ),
+        h(
+          'div',
+          { class: 'found' },
+          this.wrong,
+          this.results.element(this.either),
+          this.names?.element,
+        ),
       ),
     ];
   }
@@ -78,7 +99,11 @@ class View {
     this.brush.addEventListener('input', tell);
     tell();
     const change = (text, make) =>
-      h('button', { type: 'button', text, on: { click: () => this.#set(make(this.painter.values)) } });
+      h('button', {
+        type: 'button',
+        text,
+        on: { click: () => this.#set(make(this.painter.values)) },
+      });
     return [
       h(
         'nav',
@@ -97,10 +122,17 @@ class View {
         class: 'muted small',
         id: 'painter-keys',
         text:
-          'The pointer paints the brush’s value, with Shift or the right button its opposite. Arrow keys ' +
-          'move, + and − raise and lower, Space paints, 0 clears.',
+          'The pointer paints the brush’s value, with Shift or the right button its opposite. ' +
+          'Arrow keys move, + and − raise and lower, Space paints, 0 clears.',
       }),
-      h('p', { class: 'brush' }, h('label', { for: 'brush', text: 'Brush' }), this.brush, swatch, shown),
+      h(
+        'p',
+        { class: 'brush' },
+        h('label', { for: 'brush', text: 'Brush' }),
+        this.brush,
+        swatch,
+        shown,
+      ),
       h(
         'p',
         { class: 'actions' },
@@ -132,11 +164,21 @@ class View {
         ),
       );
     if (buttons.length === 0) return null;
-    return h('details', { class: 'presets', open: true }, h('summary', { text: 'Prototypes' }), h('div', {}, buttons));
+    return h(
+      'details',
+      { class: 'presets', open: true },
+      h('summary', { text: 'Prototypes' }),
+      h('div', {}, buttons),
+    );
   }
 
   #paste(sizes) {
-    const input = h('textarea', { id: 'numbers', rows: 4, spellcheck: 'false', 'aria-describedby': 'numbers-how' });
+    const input = h('textarea', {
+      id: 'numbers',
+      rows: 4,
+      spellcheck: 'false',
+      'aria-describedby': 'numbers-how',
+    });
     const wrong = h('div');
     const read = () => {
       try {
@@ -157,7 +199,13 @@ class View {
       h('summary', { text: 'Paste numbers' }),
       h('label', { for: 'numbers', text: 'Weights, row by row' }),
       input,
-      h('p', { class: 'muted small', id: 'numbers-how', text: 'With spaces, commas or lines between them, or as a list of JSON or Python. Their mean is taken off, and their scale does not matter.' }),
+      h('p', {
+        class: 'muted small',
+        id: 'numbers-how',
+        text:
+          'With spaces, commas or lines between them, or as a list of JSON or Python. Their mean ' +
+          'is taken off, and their scale does not matter.',
+      }),
       wrong,
       h('button', { type: 'button', text: 'Use these numbers', on: { click: read } }),
     );

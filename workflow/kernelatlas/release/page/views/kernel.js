@@ -40,7 +40,6 @@ export async function show(element, state, data) {
       nearest,
     ),
   );
-  await nearest?.ready;
 }
 
 /** Read all that the data have on a kernel. */
@@ -54,10 +53,11 @@ async function read(rows, row, signal) {
     size.studied ? store.array(name, 'curve').then((array) => array.whole()) : null,
     size.studied ? store.array(name, 'point_labels').then((array) => array.whole()) : null,
   ]);
-  const shapeless = !weights.every(Number.isFinite) || scaleOf(weights).limit <= 1e-12;
+  const none = found.label === 'degenerate' || !weights.every(Number.isFinite);
+  const shapeless = none || weights.every((value) => value === weights[0]);
   const step = size.scale.least * size.scale.ratio ** scale[0];
   const kernel = { ...found, size, weights, step, fit, shapeless };
-  if (!size.studied || shapeless || found.label === 'degenerate') return kernel;
+  if (!size.studied || shapeless) return kernel;
   const { seeds, mean, dissimilarity } = reconstruct(curves(points, size), weights);
   // Of the 8-bit weights: the results' own is within the level that is stored.
   const { step: wide } = size.dissimilarity;
@@ -86,14 +86,19 @@ function heading(data, place, kernel) {
   return h(
     'header',
     {},
-    neighbours(data, place),
     h('h1', { tabindex: -1, text: `${network}, ${layer.name}, channel ${channel}` }),
+    neighbours(data, place),
     h('p', { class: 'why' }, badge, ' ', why(kernel, kernel.size, data.index)),
     h(
       'dl',
       { class: 'facts' },
       facts.map(([name, text, address]) =>
-        h('div', {}, h('dt', { text: name }), h('dd', {}, address ? h('a', { href: address, text }) : String(text))),
+        h(
+          'div',
+          {},
+          h('dt', { text: name }),
+          h('dd', {}, address ? h('a', { href: address, text }) : String(text)),
+        ),
       ),
     ),
   );
@@ -110,11 +115,16 @@ function pictures(data, kernel, drawn) {
       h('div', { role: 'img', 'aria-label': title }, tile(values, height, width, colours, own)),
       h('figcaption', {}, h('strong', { text: title }), h('span', { text })),
     );
-  const range = `from ${number(scale.mean - scale.limit)} to ${number(scale.mean + scale.limit)}`;
-  const all = [figure(kernel.weights, 'Weights', `colours ${range}`, scale)];
+  const [low, high] = [scale.mean - scale.limit, scale.mean + scale.limit].map(number);
+  const range = kernel.shapeless ? '' : `colours from ${low} to ${high}`;
+  const all = [figure(kernel.weights, 'Weights', range, scale)];
   if (drawn) {
     const zero = { mean: 0, limit: scale.limit };
-    const text = `${kernel.fit.function}, R² ${kernel.r2.toFixed(2)}`;
+    const rough =
+      Math.abs(drawn.r2 - kernel.r2) > 0.01
+        ? `; ${drawn.r2.toFixed(2)} as drawn, by 8-bit parameters`
+        : '';
+    const text = `${kernel.fit.function}, R² ${kernel.r2.toFixed(2)}${rough}`;
     all.push(
       figure(drawn.values, 'Fitted function', text, scale),
       figure(drawn.residual, 'Residual', 'weights − function', zero),
@@ -127,7 +137,9 @@ function pictures(data, kernel, drawn) {
     if (prototype) {
       const cosine = dot(prototype, kernel.mean).toFixed(2);
       const whose = label === 'other' ? 'its cluster, which has no name' : named(label);
-      all.push(figure(prototype, 'Prototype', `of ${whose}; cosine to the reconstruction ${cosine}`));
+      all.push(
+        figure(prototype, 'Prototype', `of ${whose}; cosine to the reconstruction ${cosine}`),
+      );
     }
   }
   return h(
@@ -135,13 +147,21 @@ function pictures(data, kernel, drawn) {
     { 'aria-labelledby': 'pictures' },
     h('h2', { id: 'pictures', text: 'Pictures' }),
     h('div', { class: 'pictures' }, all),
-    h('p', {
-      class: 'muted small',
-      text: drawn
-        ? 'Red is above the middle, blue below. Weights, function and residual have one scale; the others their own.'
-        : 'Red is above the mean, blue below; grey is not finite.',
-    }),
+    h('p', { class: 'muted small', text: legend(kernel, drawn) }),
   );
+}
+
+function legend({ shapeless, label }, drawn) {
+  if (drawn) {
+    return (
+      'Red is above the middle, blue below. Weights, function and residual have one scale; the ' +
+      'others their own.'
+    );
+  }
+  if (shapeless && label !== 'degenerate') {
+    return 'It differs from a constant by less than 8 bits tell; results/kernels has all digits.';
+  }
+  return 'Red is above the mean, blue below; grey is not finite.';
 }
 
 function codes(data, size, kernel) {
@@ -154,8 +174,20 @@ function codes(data, size, kernel) {
     h(
       'table',
       { class: 'data' },
-      h('caption', { text: 'The most similar point of each seed’s curve, and what the curve draws' }),
-      h('thead', {}, h('tr', {}, head.map((text) => h('th', { scope: 'col', text })))),
+      h('caption', {
+        text:
+          'The most similar point of each seed’s curve, and what the curve draws, of the 8-bit ' +
+          'weights',
+      }),
+      h(
+        'thead',
+        {},
+        h(
+          'tr',
+          {},
+          head.map((text) => h('th', { scope: 'col', text })),
+        ),
+      ),
       h(
         'tbody',
         {},
@@ -179,31 +211,47 @@ function codes(data, size, kernel) {
   );
 }
 
-function numbers({ weights, step, size }) {
+function numbers({ weights, step, size, shapeless }) {
+  const steps = shapeless ? '' : `, in steps of ${number(step)}`;
   const { height, width } = size;
   const rows = Array.from({ length: height }, (_, row) =>
     Array.from(weights.subarray(row * width, (row + 1) * width), (value) => weight(value, step)),
   );
   return h(
     'section',
-    { 'aria-labelledby': 'numbers' },
+    { 'aria-labelledby': 'numbers', class: 'numbers' },
     h('h2', { id: 'numbers', text: 'Weights as numbers' }),
     h(
       'div',
       { class: 'scroll', tabindex: 0, role: 'region', 'aria-label': 'Weights' },
-      h('table', { class: 'weights' }, h('tbody', {}, rows.map((row) => h('tr', {}, row.map((text) => h('td', { text })))))),
+      h(
+        'table',
+        { class: 'weights' },
+        h(
+          'tbody',
+          {},
+          rows.map((row) =>
+            h(
+              'tr',
+              {},
+              row.map((text) => h('td', { text })),
+            ),
+          ),
+        ),
+      ),
     ),
     h('p', {
       class: 'muted small',
-      text: `8 bits a weight, in steps of ${number(step)}; results/kernels has all digits.`,
+      text: `8 bits a weight${steps}; results/kernels has all digits.`,
     }),
-    h(
-      'p',
-      {},
-      h('a', {
-        href: link(['find'], { size: `${height}x${width}`, kernel: toText(scaled(centre(weights))) }),
-        text: 'Edit it, and find similar kernels',
-      }),
-    ),
+    shapeless
+      ? null
+      : h('a', {
+          href: link(['find'], {
+            size: `${height}x${width}`,
+            kernel: toText(scaled(centre(weights))),
+          }),
+          text: 'Edit it, and find similar kernels',
+        }),
   );
 }
