@@ -1,7 +1,5 @@
 /** Elements, made so that names of networks and layers are text and never markup. */
 
-const SVG = 'http://www.w3.org/2000/svg';
-
 /**
  * Make an element.
  * @param {string} tag
@@ -10,15 +8,7 @@ const SVG = 'http://www.w3.org/2000/svg';
  * @param {...(Node|string)} children
  */
 export function h(tag, options = {}, ...children) {
-  return fill(document.createElement(tag), options, children);
-}
-
-/** Make an SVG element, as `h` does. */
-export function svg(tag, options = {}, ...children) {
-  return fill(document.createElementNS(SVG, tag), options, children);
-}
-
-function fill(element, options, children) {
+  const element = document.createElement(tag);
   const { text, on = {}, style = {}, data = {}, ...attributes } = options;
   for (const [name, value] of Object.entries(attributes)) {
     if (value !== null && value !== undefined && value !== false) {

@@ -1,13 +1,25 @@
 /** Which kernels are chosen: the filters of an address, as ranges of rows and a test of levels. */
 
+import { lastAtMost } from './lookup.js';
 import { join } from './ranges.js';
-import { lastAtMost } from './rows.js';
 import { Problem } from './store.js';
 
 /** What an address may say of a selection, beside its size. */
 export const FILTERS = [
-  'family', 'network', 'layer', 'trained', 'shape', 'label', 'cell', 'identified', 'reason',
-  'agreement', 'r2', 'r2_to', 'dissimilarity', 'dissimilarity_to',
+  'family',
+  'network',
+  'layer',
+  'trained',
+  'shape',
+  'label',
+  'cell',
+  'identified',
+  'reason',
+  'agreement',
+  'r2',
+  'r2_to',
+  'dissimilarity',
+  'dissimilarity_to',
 ];
 export const REASONS = ['degenerate', 'too far', 'no name', 'seeds disagree'];
 export const COLUMNS = ['dissimilarity', 'fit', 'r2'];
@@ -30,8 +42,7 @@ export function sizeOf(data, query) {
     return asked;
   }
   const { sizes } = data.index;
-  const most = (a, b) =>
-    sizes[b].studied - sizes[a].studied || sizes[b].kernels - sizes[a].kernels;
+  const most = (a, b) => sizes[b].studied - sizes[a].studied || sizes[b].kernels - sizes[a].kernels;
   return Object.keys(sizes).sort(most)[0];
 }
 
@@ -73,14 +84,22 @@ export class Selection {
       const i = this.rows.numberOf(network);
       const l = (await this.rows.layers(i)).findIndex(({ name }) => name === layer);
       if (l < 0) throw new Problem(`${network} has no layer ${layer} of ${this.rows.name}.`);
-      const starts = await this.rows.layerStarts(this.cells.map((cell) => [cell, i]), signal);
+      const starts = await this.rows.layerStarts(
+        this.cells.map((cell) => [cell, i]),
+        signal,
+      );
       ranges = starts.map((own) => [own[l], own[l + 1]]);
     } else {
       ranges = this.cells.flatMap((cell) =>
         this.runs.map(([from, to]) => this.rows.range(cell, from, to)),
       );
     }
-    return new Ranges(join(ranges.filter(([begin, end]) => end > begin), 0));
+    return new Ranges(
+      join(
+        ranges.filter(([begin, end]) => end > begin),
+        0,
+      ),
+    );
   }
 
   #cells(rest) {
@@ -138,7 +157,9 @@ export class Selection {
       if (agreement && fit % levels !== Number(agreement)) return false;
       if (!identified && !reason) return true;
       const own = this.rows.reason(cell, dissimilarity, fit);
-      return (!reason || own === reason) && (!identified || (own === null) === (identified === 'yes'));
+      return (
+        (!reason || own === reason) && (!identified || (own === null) === (identified === 'yes'))
+      );
     };
   }
 
@@ -160,7 +181,8 @@ export class Selection {
   #counted() {
     const { size } = this.rows;
     const { identified, reason } = this.filters;
-    const all = this.runs.length === 1 && this.runs[0][1] - this.runs[0][0] === size.networks.length;
+    const all =
+      this.runs.length === 1 && this.runs[0][1] - this.runs[0][0] === size.networks.length;
     if (!all || (identified && reason)) return null;
     return this.cells.reduce((sum, cell) => {
       const own = size.cells[cell];
@@ -171,7 +193,7 @@ export class Selection {
 }
 
 /** Sorted ranges of rows, counted through: position p is the p-th row of all. */
-export class Ranges {
+class Ranges {
   constructor(list) {
     this.list = list;
     this.starts = [];

@@ -56,7 +56,11 @@ function frame(element, rows, query, layers) {
   const box = element.querySelector('[data-part="mosaic"]');
   box.setAttribute('aria-busy', 'true');
   return {
-    count: part('count'), note: part('note'), pages: part('pages'), download: part('download'), box,
+    count: part('count'),
+    note: part('note'),
+    pages: part('pages'),
+    download: part('download'),
+    box,
   };
 }
 
@@ -74,7 +78,10 @@ async function present(chosen) {
     found = await described(rows, list, state.signal);
   } else {
     const down = order ? order === 'down' : downAtFirst(sort);
-    scan = remembered(`${selection.key} ${sort} ${down}`, () => new Scan(selection, ranges, sort, down));
+    scan = remembered(
+      `${selection.key} ${sort} ${down}`,
+      () => new Scan(selection, ranges, sort, down),
+    );
     for (let n = 0; n <= page && !enough(scan, page); n += 1) {
       await scan.look((page + 1) * PAGE, state.signal);
     }
@@ -118,7 +125,8 @@ function tell(chosen, scan, showing) {
   } else {
     text = `About ${about(scan.estimate)} kernels, estimated from ${whole(scan.looked)} of ${whole(scan.total)}`;
   }
-  if (!showing && (!scan || scan.done)) note.push(h('span', { text: 'No kernel is left: take a filter away.' }));
+  if (!showing && (!scan || scan.done))
+    note.push(h('span', { text: 'No kernel is left: take a filter away.' }));
   if (scan && !scan.done) note.push(...further(chosen, scan));
   parts.count.textContent = text;
   parts.note.replaceChildren(...note);

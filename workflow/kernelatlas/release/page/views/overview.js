@@ -50,8 +50,18 @@ function sizes(data, query) {
       cell: ({ name }) => h('a', { href: link(['kernels'], { size: name }), text: times(name) }),
     },
     { id: 'kernels', text: 'Kernels', number: true, cell: ({ size }) => whole(size.kernels) },
-    { id: 'networks', text: 'Networks', number: true, cell: ({ size }) => whole(size.networks.length) },
-    { id: 'layers', text: 'Layers', number: true, cell: ({ size }) => whole(size.network_layers.at(-1)) },
+    {
+      id: 'networks',
+      text: 'Networks',
+      number: true,
+      cell: ({ size }) => whole(size.networks.length),
+    },
+    {
+      id: 'layers',
+      text: 'Layers',
+      number: true,
+      cell: ({ size }) => whole(size.network_layers.at(-1)),
+    },
     {
       id: 'trained',
       text: 'Identified, trained',
@@ -103,7 +113,11 @@ function networks(data, query) {
   const shares = sharesOf(index, size);
   const rows = size.networks.map((number) => {
     const network = index.networks[number];
-    return { network, share: shares.get(network.name), nulls: nullsOf(index, size, network.family) };
+    return {
+      network,
+      share: shares.get(network.name),
+      nulls: nullsOf(index, size, network.family),
+    };
   });
   const kinds = ['covariance', 'untrained'];
   const columns = [
@@ -119,7 +133,10 @@ function networks(data, query) {
       text: 'Family',
       value: ({ network }) => network.family,
       cell: ({ network }) =>
-        h('a', { href: link(['networks'], { size: name, family: network.family }), text: network.family }),
+        h('a', {
+          href: link(['networks'], { size: name, family: network.family }),
+          text: network.family,
+        }),
     },
     {
       id: 'trained',
@@ -178,8 +195,13 @@ function networks(data, query) {
     { id: 'networks' },
     h('h2', { text: `Networks with ${times(name)} kernels` }),
     h('p', { class: 'choices', 'aria-label': 'Size', role: 'group' }, ...choices),
-    table('networks-table', `Networks with ${times(name)} kernels`, columns, rows, sorting, (sort, order) =>
-      to({ sort, order }),
+    table(
+      'networks-table',
+      `Networks with ${times(name)} kernels`,
+      columns,
+      rows,
+      sorting,
+      (sort, order) => to({ sort, order }),
     ),
     h('p', {
       class: 'muted small',

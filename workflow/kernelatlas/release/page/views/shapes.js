@@ -18,7 +18,8 @@ const OTHER = 'other';
 export async function show(element, state, data) {
   const name = sizeOf(data, state.query);
   const size = data.size(name);
-  if (!size.studied) throw new Problem(`Kernels of ${times(name)} are not studied: they have no shapes.`);
+  if (!size.studied)
+    throw new Problem(`Kernels of ${times(name)} are not studied: they have no shapes.`);
   const shape = state.path[1];
   if (!shape) {
     const parts = await overview(data, name, size);
@@ -80,7 +81,8 @@ function prototypes(index, name, size, shape, cells) {
     .map(({ cell, number }, n) => {
       const text = shape === OTHER ? `cluster ${n + 1}` : direction(cell.label);
       const query = shape === OTHER ? { cell: number } : { label: cell.label };
-      const full = `${shape === OTHER ? `no name, cluster ${n + 1}` : named(cell.label)}, ` +
+      const full =
+        `${shape === OTHER ? `no name, cluster ${n + 1}` : named(cell.label)}, ` +
         `prototype of ${count(cell.kernels, 'kernel')}; nearest template ${cell.template}, ` +
         `cosine ${cell.template_cosine.toFixed(2)}`;
       return h(
@@ -113,7 +115,10 @@ function reasons(name, size) {
     'section',
     { id: 'not-identified' },
     h('h2', { text: `Not identified: ${count(all, 'kernel')}` }),
-    h('p', { class: 'lead small', text: 'By the first reason that holds; untrained controls are among them.' }),
+    h('p', {
+      class: 'lead small',
+      text: 'By the first reason that holds; untrained controls are among them.',
+    }),
     h(
       'ul',
       { class: 'links wrap' },
@@ -139,7 +144,12 @@ async function one(element, state, data, name, shape) {
   const shares = h('section', { id: 'shape-networks' });
   renew(
     element,
-    h('p', { class: 'trail' }, h('a', { href: link(['shapes'], { size: name }), text: 'Shapes' }), ` / ${title}`),
+    h(
+      'p',
+      { class: 'trail' },
+      h('a', { href: link(['shapes'], { size: name }), text: 'Shapes' }),
+      ` / ${title}`,
+    ),
     h('h1', { tabindex: '-1', text: `${title}, ${times(name)}` }),
     choices(data, name, ['shapes', shape]),
     h('p', { class: 'lead', id: 'shape-facts', text: members(cells) }),
@@ -187,7 +197,10 @@ async function one(element, state, data, name, shape) {
 
 /** Say how many kernels have a label, identified or not. */
 function members(cells) {
-  return `The label of ${count(cells.reduce((n, { cell }) => n + cell.kernels, 0), 'kernel')}.`;
+  return `The label of ${count(
+    cells.reduce((n, { cell }) => n + cell.kernels, 0),
+    'kernel',
+  )}.`;
 }
 
 function cellsOf(size, shape) {
