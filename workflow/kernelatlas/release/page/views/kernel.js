@@ -82,7 +82,13 @@ function heading(data, place, kernel) {
     ...(kernel.seeds ? [['Agreement', agreed(kernel.agreement, data.index)]] : []),
   ];
   const style = colour ? { '--colour': colour } : {};
-  const badge = h('strong', { class: 'badge', style, text: named(kernel.label) });
+  const like = kernel.size.studied ? link(['kernels'], { size, label: kernel.label }) : null;
+  const badge = h(like ? 'a' : 'strong', {
+    class: 'badge',
+    href: like,
+    style,
+    text: named(kernel.label),
+  });
   return h(
     'header',
     {},
