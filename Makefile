@@ -107,6 +107,7 @@ benchmark: all
 	python benchmarks/network.py
 	python benchmarks/large_kernels.py
 	python benchmarks/depthwise.py
+	python benchmarks/explorer.py --kernels 1000000 --results $(RESULTS)
 
 verify-hub: setup
 	python tests/hub/verify.py

@@ -27,9 +27,9 @@ def write_page(files: Mapping[str, str | Path], folder: str | Path) -> None:
     """
     folder = Path(folder)
     kept = {folder / name for name in files}
-    for path in folder.iterdir() if folder.is_dir() else ():
-        if path.name != DATA:
-            keep_only(kept, path)
+    for present in folder.iterdir() if folder.is_dir() else ():
+        if present.name != DATA:
+            keep_only(kept, present)
     for name, path in files.items():
         with whole(folder / name) as partial:
             shutil.copyfile(path, partial)

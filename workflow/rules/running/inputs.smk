@@ -296,12 +296,15 @@ def described_checkpoint(wildcards):
     return as_json({**known, "architecture": model.architecture})
 
 
-# The page of the explorer, without what editors leave beside it.
+# The page of the explorer, without what editors leave beside it; the page itself first.
 PAGE_FOLDER = "workflow/kernelatlas/release/page"
 PAGE = sorted(
-    path.relative_to(ROOT / PAGE_FOLDER).as_posix()
-    for path in (ROOT / PAGE_FOLDER).rglob("*")
-    if path.suffix in (".html", ".css", ".js", ".svg")
+    (
+        path.relative_to(ROOT / PAGE_FOLDER).as_posix()
+        for path in (ROOT / PAGE_FOLDER).rglob("*")
+        if path.suffix in (".html", ".css", ".js", ".svg")
+    ),
+    key=lambda name: (name != "index.html", name),
 )
 
 

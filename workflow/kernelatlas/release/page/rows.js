@@ -264,22 +264,25 @@ export class Rows {
     const found = Array.from(levels, (level) => this.size.fits[Math.floor(level / each)]);
     const fit = found.pop();
     if (!fit) return null;
-    const first = found.reduce((sum, other) => sum + (other?.parameters.length ?? 0), begin);
-    const coded = await parameters.rows(first, first + fit.parameters.length, signal);
+    const bytes = (one) => (one ? one.bytes * one.parameters.length : 0);
+    const first = found.reduce((sum, other) => sum + bytes(other), begin);
+    const coded = await parameters.rows(first, first + bytes(fit), signal);
     return {
       function: fit.function,
       form: fit.form,
       parameters: fit.parameters.map((parameter, n) => ({
         ...parameter,
-        value: decode(parameter, coded[n]),
+        value: decode(parameter, coded.subarray(n * fit.bytes, (n + 1) * fit.bytes)),
       })),
     };
   }
 }
 
-/** Return the value of a parameter from its level. */
-function decode({ low, high, scale }, level) {
-  if (scale === 'turn') return (level / 256) * high;
-  const share = level / 255;
+/** Return the value of a parameter from its bytes, of which the lowest is the first. */
+function decode({ low, high, scale }, bytes) {
+  const level = bytes.reduceRight((sum, byte) => sum * 256 + byte, 0);
+  const levels = 256 ** bytes.length;
+  if (scale === 'turn') return (level / levels) * high;
+  const share = level / (levels - 1);
   return scale === 'log' ? low * (high / low) ** share : low + (high - low) * share;
 }

@@ -128,7 +128,7 @@ function pictures(data, kernel, drawn) {
     const zero = { mean: 0, limit: scale.limit };
     const rough =
       Math.abs(drawn.r2 - kernel.r2) > 0.01
-        ? `; ${drawn.r2.toFixed(2)} as drawn, by 8-bit parameters`
+        ? `; ${drawn.r2.toFixed(2)} as drawn, by rounded parameters`
         : '';
     const text = `${kernel.fit.function}, R² ${kernel.r2.toFixed(2)}${rough}`;
     all.push(
