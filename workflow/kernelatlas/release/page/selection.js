@@ -79,7 +79,9 @@ export class Selection {
   async find(signal) {
     const { layer, network } = this.filters;
     let ranges;
-    if (layer) {
+    if (!this.runs.length) {
+      ranges = []; // the filters contradict one another
+    } else if (layer) {
       if (!network) throw new Problem('A layer is chosen without its network: choose that too.');
       const i = this.rows.numberOf(network);
       const l = (await this.rows.layers(i)).findIndex(({ name }) => name === layer);
@@ -128,14 +130,12 @@ export class Selection {
   /** Return the chosen networks as runs [from, to) of their numbers. */
   #runs() {
     const { family, network, trained } = this.filters;
-    if (network) {
-      const i = this.rows.numberOf(network);
-      return [[i, i + 1]];
-    }
     const { families } = this.rows.store.index;
     if (family && !families.includes(family)) throw new Problem(`There is no family ${family}.`);
+    const only = network ? this.rows.numberOf(network) : null;
     const chosen = this.rows.size.networks
       .map((_, i) => [i, this.rows.network(i)])
+      .filter(([i]) => only === null || i === only)
       .filter(([, own]) => !family || own.family === family)
       .filter(([, own]) => !trained || own.trained === (trained === 'yes'))
       .map(([i]) => [i, i + 1]);

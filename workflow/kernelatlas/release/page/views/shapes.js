@@ -141,7 +141,17 @@ async function one(element, state, data, name, shape) {
   const cells = cellsOf(size, shape);
   const title = shape === OTHER ? 'no name' : shape;
   const box = mosaic(`Kernels: ${title}`);
+  const of = `${name} ${shape}`;
+  const before = element.querySelector('#shape-networks');
+  if (before?.dataset.of === of) {
+    await showShares(before, state, data, name, shape); // only its order is another one
+    return;
+  }
   const shares = h('section', { id: 'shape-networks' });
+  const isNamed = shape !== OTHER && shape !== 'degenerate';
+  const rows = await rowsOf(data, name);
+  const texts = shape === 'degenerate' ? [] : await frequency(rows, shape);
+  if (state.signal.aborted) return;
   renew(
     element,
     h(
@@ -152,7 +162,7 @@ async function one(element, state, data, name, shape) {
     ),
     h('h1', { tabindex: '-1', text: `${title}, ${times(name)}` }),
     choices(data, name, ['shapes', shape]),
-    h('p', { class: 'lead', id: 'shape-facts', text: members(cells) }),
+    h('p', { class: 'lead', id: 'shape-facts', text: [...texts, members(cells)].join(' ') }),
     h('div', { class: 'large' }, prototypes(index, name, size, shape, cells)),
     h(
       'section',
@@ -162,12 +172,12 @@ async function one(element, state, data, name, shape) {
         'p',
         { class: 'links wrap' },
         h('a', { href: link(['kernels'], { size: name, shape }), text: 'All, with filters' }),
-        shape === OTHER || shape === 'degenerate'
-          ? null
-          : h('a', {
+        isNamed
+          ? h('a', {
               href: link(['kernels'], { size: name, shape, identified: 'yes' }),
               text: 'Those that are identified',
-            }),
+            })
+          : null,
         h('a', {
           href: link(['kernels'], { size: name, shape, trained: 'no' }),
           text: 'Those of untrained controls',
@@ -178,21 +188,22 @@ async function one(element, state, data, name, shape) {
     shares,
   );
   if (!cells.length) return;
-  const rows = await rowsOf(data, name);
-  if (shape !== 'degenerate') {
-    const texts = await frequency(rows, shape);
-    element.querySelector('#shape-facts').textContent = [...texts, members(cells)].join(' ');
-  }
   const query = new URLSearchParams({ size: name, shape, trained: 'yes' });
   const ranges = await new Selection(rows, query).find(state.signal);
   const found = await described(rows, plainPage(ranges, 0, 'spread'), state.signal);
   if (state.signal.aborted) return;
-  const sorting = (sort, order) =>
-    go(['shapes', shape], { size: name, sort, order }, { replace: true });
-  if (shape !== OTHER && shape !== 'degenerate') {
-    shares.replaceChildren(...(await shapeShares(rows, shape, state.query, sorting)));
-  }
   await fill(box, rows, found, state.signal);
+  if (state.signal.aborted || !isNamed) return;
+  shares.dataset.of = of;
+  await showShares(shares, state, data, name, shape);
+}
+
+/** Show the share of a shape in each network. */
+async function showShares(section, state, data, name, shape) {
+  const onSort = (sort, order) =>
+    go(['shapes', shape], { size: name, sort, order }, { replace: true });
+  const rows = await rowsOf(data, name);
+  renew(section, ...(await shapeShares(rows, shape, state.query, onSort)));
 }
 
 /** Say how many kernels have a label, identified or not. */
@@ -203,10 +214,11 @@ function members(cells) {
   )}.`;
 }
 
+/** Return the cells of a shape, with their numbers. */
 function cellsOf(size, shape) {
   return size.cells
     .map((cell, number) => ({ cell, number }))
-    .filter(({ cell }) => (cell.shape ?? cell.label) === shape || cell.label === shape);
+    .filter(({ cell }) => cell.shape === shape);
 }
 
 /** Return what a label adds to its shape. */
