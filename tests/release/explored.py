@@ -222,7 +222,7 @@ class Data:
             for j, layer in enumerate(layers):
                 first = layer["first"]
                 if first <= place < first + layer["channels"]:
-                    cell, many = cells[place], len(layers)
+                    cell, many = int(cells[place]), len(layers)
                     block = len(self.size["cells"]) * (self.size["network_layers"][i] + i)
                     start = starts[block + cell * (many + 1) + j]
                     return int(start + (cells[first:place] == cell).sum())

@@ -15,16 +15,14 @@ from kernelatlas.release.explorer_rows import (
     NONE,
     Agreements,
     dissimilarity_levels,
-    r2_levels,
     ranges,
     rows_of,
 )
 from kernelatlas.release.explorer_shares import Shares
 from kernelatlas.release.explorer_size import Kernels
-from kernelatlas.release.explorer_tables import Network, texts_of, values
+from kernelatlas.release.explorer_tables import Network, values
 
 SCORED = ["agreement", "dissimilarity", "codes"]  # columns of label tables
-MOST_PARAMETERS = 4  # of a fit
 
 
 class Writer:
@@ -45,7 +43,8 @@ class Writer:
         if study := kernels.study:
             self.dissimilarity, self.r2 = np.full((2, n), NONE, np.uint8)
             self.fit = np.zeros(n, np.uint8)
-            self.parameters = np.zeros((n, MOST_PARAMETERS), np.uint8)
+            self.sizes = np.array([0, *(fit.size for fit in kernels.fits.all)], np.uint8)
+            self.parameters = np.zeros((n, int(self.sizes.max())), np.uint8)
             self.examples = Examples(len(study.curves), len(study.curves[0].points))
 
     def add(
@@ -88,14 +87,8 @@ class Writer:
             self.examples.add(network, rows, codes)
 
     def _fit(self, rows: np.ndarray, fits: pa.Table) -> None:
-        self.r2[rows] = r2_levels(values(fits["r2"]))
-        function, form = texts_of(fits["function"]), texts_of(fits["form"])
-        for number, (name, kind, parameters) in enumerate(self.kernels.fits, 1):
-            here = (function == name) & (form == kind)
-            self.fit[rows[here]] += np.uint8(number * len(self.agreements.least))
-            for place, parameter in enumerate(parameters):
-                encoded = parameter.encode(values(fits[parameter.name])[here])
-                self.parameters[rows[here], place] = encoded
+        number, self.r2[rows], self.parameters[rows] = self.kernels.fits.encode(fits)
+        self.fit[rows] += number * np.uint8(len(self.agreements.least))
 
     def close(self, shares: Shares, networks: Sequence[str]) -> None:
         """Write what needs all networks, of which the names are given."""
@@ -107,9 +100,8 @@ class Writer:
         study = self.kernels.study
         if study is None:
             return
-        many = np.array([0, *(len(fit[2]) for fit in self.kernels.fits)], np.uint8)
-        many = many[self.fit // len(self.agreements.least)]
-        used = np.arange(MOST_PARAMETERS) < many[:, None]
+        many = self.sizes[self.fit // len(self.agreements.least)]
+        used = np.arange(self.parameters.shape[1]) < many[:, None]
         ends = np.append(0, np.add.accumulate(many, dtype=np.uint32))
         blocks = -(-len(many) // BLOCK)
         at = np.minimum(np.arange(blocks + 1) * BLOCK, len(many))

@@ -1,7 +1,6 @@
 """Numbers of the explorer in a byte each, and the order in which it keeps kernels."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -12,19 +11,8 @@ WIDEST = 1.17  # from one scale of weights to the next, at most
 NEAR = 64  # levels of dissimilarity below the threshold
 R2_LEVELS = 250
 NONE = 255  # dissimilarities above all levels, and without an R²
-MOST_AGREEMENTS = 10  # levels, so that fit and agreement together are a byte
+MOST_AGREEMENTS = 8  # levels: with 31 fits, and none, a byte
 BLOCK = 64  # rows whose parameters begin at a known place
-STEPS = 255  # from the least to the greatest value of a parameter
-# Parameters of fits: how their bytes are spread, and their units.
-LOGARITHMIC = ("sigma", "ratio", "aspect", "frequency", "width")
-LINEAR = ("surround", "x", "y")
-TURNS = ("phase", "angle")
-UNITS = {
-    **dict.fromkeys(("sigma", "width", "x", "y"), "px"),
-    **dict.fromkeys(TURNS, "rad"),
-    "frequency": "rad/px",
-    **dict.fromkeys(("ratio", "surround", "aspect"), ""),
-}
 
 
 @dataclass(frozen=True)
@@ -149,54 +137,6 @@ class Agreements:
         """Return the levels of shares of the seeds, 0 without one, uint8."""
         counts = np.rint(np.nan_to_num(np.asarray(agreement, np.float64)) * self.seeds)
         return (np.searchsorted(self.least, counts, side="right") - 1).astype(np.uint8)
-
-
-@dataclass(frozen=True)
-class Parameter:
-    """A parameter of fits in a byte.
-
-    Attributes
-    ----------
-    name
-        One of `LOGARITHMIC`, `LINEAR` and `TURNS`.
-    low, high
-        Its least and its greatest value in the zoo; of angles 0 and the whole turn.
-    """
-
-    name: str
-    low: float
-    high: float
-
-    @property
-    def scale(self) -> str:
-        """`log`, `linear` or `turn`."""
-        if self.name in TURNS:
-            return "turn"
-        return "log" if self.name in LOGARITHMIC and self.low > 0 else "linear"
-
-    def describe(self) -> dict[str, Any]:
-        """Return what the page needs to read the bytes."""
-        return {
-            "name": self.name,
-            "unit": UNITS[self.name],
-            "low": self.low,
-            "high": self.high,
-            "scale": self.scale,
-        }
-
-    def encode(self, values: np.ndarray) -> np.ndarray:
-        """Return the bytes of values, uint8."""
-        exact = np.nan_to_num(np.asarray(values, np.float64), nan=self.low)
-        if self.scale == "turn":
-            share = exact % self.high / self.high
-            return (np.rint(share * (STEPS + 1)) % (STEPS + 1)).astype(np.uint8)
-        if self.high == self.low:
-            return np.zeros(len(exact), np.uint8)
-        if self.scale == "log":
-            share = np.log(np.maximum(exact, self.low) / self.low) / np.log(self.high / self.low)
-        else:
-            share = (exact - self.low) / (self.high - self.low)
-        return np.clip(np.rint(share * STEPS), 0, STEPS).astype(np.uint8)
 
 
 def ranges(cells: np.ndarray, layers: np.ndarray, n_cells: int, n_layers: int) -> np.ndarray:

@@ -12,18 +12,17 @@ from kernelatlas import names
 from kernelatlas.clustering.curve import Curve
 from kernelatlas.errors import KernelAtlasError
 from kernelatlas.release.explorer_examples import Examples
+from kernelatlas.release.explorer_fits import Fits
 from kernelatlas.release.explorer_rows import (
+    BLOCK,
     NEAR,
     NONE,
     R2_LEVELS,
-    Parameter,
     Scales,
     largest_weights,
 )
 from kernelatlas.release.explorer_tables import (
     MAKE,
-    PARAMETERS,
-    TURNS,
     Layer,
     Network,
     Size,
@@ -35,11 +34,7 @@ from kernelatlas.release.explorer_tables import (
 NOT_STUDIED = "not studied"
 COUNTED = ["label", "cluster", "identified", "reason"]  # columns of the first reading
 SCORED = ["agreement", "dissimilarity", "codes"]  # and of the second
-FORMS = ("continuous", "discrete")
-BLOCK = 64  # rows whose parameters begin at a known place
-MOST_PARAMETERS = 4
 CLUSTER = len(names.LABELS)  # codes of kernels without a name begin here, then their cluster
-WHOLE_TURNS = ("first", "shifted first")  # functions whose angle has a direction
 
 
 @dataclass(frozen=True)
@@ -90,8 +85,10 @@ class Kernels:
     identified: dict[int, int] = field(default_factory=dict)
     reasons: dict[int, dict[str, int]] = field(default_factory=dict)
     weights: list[float] = field(default_factory=list)  # the least and the greatest
-    functions: set[tuple[str, str]] = field(default_factory=set)
-    limits: dict[tuple[str, str], tuple[float, float]] = field(default_factory=dict)
+    fits: Fits = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.fits = Fits(self.size[0])
 
     @property
     def name(self) -> str:
@@ -133,7 +130,7 @@ class Kernels:
             known = [*self.weights, float(positive.min()), float(positive.max())]
             self.weights = [min(known), max(known)]
         if fits is not None:
-            self._see(fits)
+            self.fits.see(fits)
 
     def _explain(self, cells: np.ndarray, labels: pa.Table) -> None:
         """Count why kernels are not identified."""
@@ -146,7 +143,7 @@ class Kernels:
 
     def _codes(self, network: Network, labels: pa.Table) -> np.ndarray:
         number, texts = categories(labels["label"])
-        unknown = sorted(set(texts) - set(names.LABELS))
+        unknown = [*sorted(set(texts) - set(names.LABELS)), *([None] * int((number < 0).sum()))]
         if unknown:
             raise KernelAtlasError(f"{network.labels}: unknown label {unknown[0]!r}: {MAKE}")
         code = np.array([names.LABELS.index(text) for text in texts], np.int64)[number]
@@ -162,21 +159,6 @@ class Kernels:
             )
         return code.astype(np.uint8)
 
-    def _see(self, fits: pa.Table) -> None:
-        """Note which functions and which values of their parameters there are."""
-        function, form = texts_of(fits["function"]), texts_of(fits["form"])
-        known = pd.Series(function).notna().to_numpy()
-        self.functions |= set(zip(function[known], form[known], strict=True))
-        for name in PARAMETERS:
-            column = values(fits[name])
-            here = known & np.isfinite(column)
-            for one, part in pd.Series(column[here]).groupby(function[here]):
-                low, high = self.limits.get((str(one), name), (np.inf, -np.inf))
-                self.limits[str(one), name] = (
-                    min(low, float(part.min())),
-                    max(high, float(part.max())),
-                )
-
     @cached_property
     def codes(self) -> list[int]:
         """The code of each cell: clusters, names without a cluster, degenerate."""
@@ -185,30 +167,6 @@ class Kernels:
         clusters = _codes_of(self.study.clusters)
         found = set(np.unique(np.concatenate([part.cells for part in self.parts])).tolist())
         return [*clusters, *sorted(found - set(clusters))]
-
-    @cached_property
-    def fits(self) -> list[tuple[str, str, list[Parameter]]]:
-        """Function, form and parameters of each fit number from 1."""
-        return [
-            (
-                name,
-                form,
-                [
-                    Parameter(parameter, *self._range(name, parameter))
-                    for parameter in PARAMETERS
-                    if (name, parameter) in self.limits
-                ],
-            )
-            for name in names.FUNCTIONS
-            for form in FORMS
-            if (name, form) in self.functions
-        ]
-
-    def _range(self, function: str, parameter: str) -> tuple[float, float]:
-        if parameter not in TURNS:
-            return self.limits[function, parameter]
-        whole = parameter == "phase" or function in WHOLE_TURNS
-        return 0.0, 2 * np.pi if whole else np.pi
 
     @cached_property
     def scales(self) -> Scales:
@@ -280,17 +238,7 @@ class Kernels:
                 "threshold": self.study.threshold,
                 "dissimilarity": {"step": self.study.threshold / NEAR, "near": NEAR},
                 "r2": {"levels": R2_LEVELS, "none": NONE},
-                "fits": [
-                    None,
-                    *(
-                        {
-                            "function": name,
-                            "form": form,
-                            "parameters": [parameter.describe() for parameter in parameters],
-                        }
-                        for name, form, parameters in self.fits
-                    ),
-                ],
+                "fits": [None, *(fit.describe() for fit in self.fits.all)],
                 "seeds_curves": [
                     {"seed": curve.seed, "concentration": float(curve.concentration)}
                     for curve in self.study.curves

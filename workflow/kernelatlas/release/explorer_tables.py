@@ -13,12 +13,15 @@ import pyarrow.parquet as pq
 
 from kernelatlas.errors import KernelAtlasError
 from kernelatlas.kernels.table import SCHEMA_VERSION as KERNELS_VERSION
-from kernelatlas.release.explorer_rows import LINEAR, LOGARITHMIC, TURNS
 from kernelatlas.running.files import LABELS_VERSION, SCHEMA_VERSION, metadata_of
 
 Size = tuple[int, int]  # height and width
 MAKE = "delete it and run the workflow again"
 KEY = ["layer_index", "channel"]
+# Parameters of fits, as `kernelatlas.evidence.formulas` names them, which needs torch.
+LOGARITHMIC = ("sigma", "ratio", "aspect", "frequency", "width")
+LINEAR = ("surround", "x", "y")
+TURNS = ("phase", "angle")
 PARAMETERS = (*LOGARITHMIC, *LINEAR, *TURNS)
 RULE = ("seeds", "thresholds", "minimum_cosine")  # in the metadata of label tables
 

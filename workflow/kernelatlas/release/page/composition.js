@@ -11,7 +11,10 @@ export async function composition(rows, i, signal) {
   const ranges = cells.map((cell) => rows.range(cell, i));
   const [layers, starts, { dissimilarity, fit }] = await Promise.all([
     rows.layers(i),
-    rows.layerStarts(cells.map((cell) => [cell, i]), signal),
+    rows.layerStarts(
+      cells.map((cell) => [cell, i]),
+      signal,
+    ),
     rows.columns(ranges, ['dissimilarity', 'fit'], signal),
   ]);
   const found = layers.map((layer) => ({ layer, counts: {} }));

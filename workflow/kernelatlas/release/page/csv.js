@@ -7,7 +7,15 @@ import { count, percent } from './words.js';
 
 const KEY = ['model', 'layer', 'layer_index', 'channel'];
 const STUDIED = [
-  'k', 'label', 'agreement', 'dissimilarity', 'identified', 'reason', 'function', 'form', 'r2',
+  'k',
+  'label',
+  'agreement',
+  'dissimilarity',
+  'identified',
+  'reason',
+  'function',
+  'form',
+  'r2',
 ];
 const NOT_STUDIED = ['kh', 'kw'];
 
@@ -44,7 +52,10 @@ async function ofNetwork(selection, i, signal) {
   const end = chosen.at(-1).first + chosen.at(-1).channels;
   const [owners, starts, levels] = await Promise.all([
     array.rows(begin, end, signal),
-    rows.layerStarts(cells.map((cell) => [cell, i]), signal),
+    rows.layerStarts(
+      cells.map((cell) => [cell, i]),
+      signal,
+    ),
     rows.columns(ranges, rows.size.studied ? COLUMNS : [], signal),
   ]);
   const place = new Map(cells.map((cell, n) => [cell, n]));
@@ -112,7 +123,10 @@ export function download(selection, ranges) {
     const controller = new AbortController();
     const progress = h('progress', { max: 1, value: 0, 'aria-label': 'Written' });
     const end = h('button', {
-      type: 'button', id: 'csv-stop', text: 'Stop', on: { click: () => controller.abort() },
+      type: 'button',
+      id: 'csv-stop',
+      text: 'Stop',
+      on: { click: () => controller.abort() },
     });
     start.hidden = true;
     told.replaceChildren(progress, ' ', end);

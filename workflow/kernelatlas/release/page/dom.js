@@ -1,7 +1,5 @@
 /** Elements, made so that names of networks and layers are text and never markup. */
 
-const SVG = 'http://www.w3.org/2000/svg';
-
 /**
  * Make an element.
  * @param {string} tag
@@ -10,15 +8,7 @@ const SVG = 'http://www.w3.org/2000/svg';
  * @param {...(Node|string)} children
  */
 export function h(tag, options = {}, ...children) {
-  return fill(document.createElement(tag), options, children);
-}
-
-/** Make an SVG element, as `h` does. */
-export function svg(tag, options = {}, ...children) {
-  return fill(document.createElementNS(SVG, tag), options, children);
-}
-
-function fill(element, options, children) {
+  const element = document.createElement(tag);
   const { text, on = {}, style = {}, data = {}, ...attributes } = options;
   for (const [name, value] of Object.entries(attributes)) {
     if (value !== null && value !== undefined && value !== false) {
@@ -33,11 +23,16 @@ function fill(element, options, children) {
   return element;
 }
 
-/** Replace the content of an element; the focus stays on what has the same id. */
+/** Replace the content of an element; the focus, and the caret, stay on what has the same id. */
 export function renew(element, ...children) {
-  const focused = element.contains(document.activeElement) && document.activeElement.id;
+  const before = document.activeElement;
+  const kept = element.contains(before) && before.id;
+  const caret = before?.selectionStart ?? null; // before it goes
   element.replaceChildren(...children.filter((child) => child !== null));
-  if (focused) document.getElementById(focused)?.focus({ preventScroll: true });
+  const after = kept && document.getElementById(kept);
+  if (!after) return;
+  after.focus({ preventScroll: true });
+  if (caret !== null) after.setSelectionRange(caret, caret);
 }
 
 /** Return the address of a view: `link(['kernels'], {size: '7x7'})` is `#/kernels?size=7x7`. */

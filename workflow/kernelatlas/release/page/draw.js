@@ -37,11 +37,9 @@ export function scaleOf(weights) {
  */
 export function tile(weights, height, width, colours, scale = scaleOf(weights)) {
   const canvas = h('canvas', { class: 'tile', width, height, 'aria-hidden': 'true' });
-  canvas.getContext('2d').putImageData(
-    new ImageData(pixels(weights, colours, scale), width, height),
-    0,
-    0,
-  );
+  canvas
+    .getContext('2d')
+    .putImageData(new ImageData(pixels(weights, colours, scale), width, height), 0, 0);
   return canvas;
 }
 

@@ -49,17 +49,21 @@ export function form(rows, query, layers) {
   );
   const seeds = index.agreement.levels.length - 1;
   const fields = [
-    pick('size', 'Size', sizesOf(rows.store).map((name) => [name, times(name)])),
+    pick(
+      'size',
+      'Size',
+      sizesOf(rows.store).map((name) => [name, times(name)]),
+    ),
     shapes(rows, query),
     pick('family', 'Family', [['', 'all'], ...families.map((name) => [name, name])]),
-    pick('trained', 'Networks', [
-      ['', 'trained and untrained'],
+    pick('trained', 'Trained', [
+      ['', 'all'],
       ['yes', 'trained'],
       ['no', 'untrained controls'],
     ]),
     pick('network', 'Network', [['', 'all'], ...networks.map(({ name }) => [name, name])]),
     pick('layer', 'Layer', [
-      ['', value('network') ? 'all' : 'choose a network first'],
+      ['', value('network') ? 'all' : 'of a network'],
       ...layers.map(({ name, index: number }) => [name, `${number + 1} · ${name}`]),
     ]),
   ];
@@ -191,12 +195,7 @@ function range(name, text, query) {
       on: { change: ({ target }) => change(query, { [own]: target.value }) },
     }),
   );
-  return h(
-    'fieldset',
-    { class: 'field range' },
-    h('legend', { text }),
-    h('div', {}, ...ends),
-  );
+  return h('fieldset', { class: 'field range' }, h('legend', { text }), h('div', {}, ...ends));
 }
 
 function stop(event) {

@@ -14,7 +14,7 @@ const SHOWN = 24;
  *
  * @param {Rows} rows
  * @param {{row: number, cell: number, weights: Float32Array}} kernel
- * @returns {HTMLElement} filled when the sample was searched
+ * @returns {HTMLElement} filled once the sample is searched
  */
 export function nearestSection(rows, kernel, signal) {
   const status = h('p', { role: 'status', tabindex: -1, text: 'Searching…' });
@@ -37,16 +37,25 @@ export function nearestSection(rows, kernel, signal) {
       ? said
       : 'There are no kernels of this size in other networks.';
   };
-  section.ready = searchSample(rows, kernel.weights, kernel.cell, options, signal).then(
-    async ({ found, searched }) => {
-      const whose =
-        searched < all ? `${whole(searched)} of ${count(all, 'kernel')}` : `all ${whole(all)}`;
-      const sample = searched < all ? ', a sample of this cluster and the nearest ones' : '';
-      await show(found, `By cosine, below each picture; nearest of ${whose}${sample}.`);
-      if (searched < all)
-        actions.append(searchAll(rows, kernel, options, all, show, status, signal));
-    },
-  );
+  const sample = async () => {
+    const { found, searched } = await searchSample(
+      rows,
+      kernel.weights,
+      kernel.cell,
+      options,
+      signal,
+    );
+    const some = searched < all;
+    const whose = some
+      ? `${whole(searched)} of ${count(all, 'kernel')}, a sample of this cluster and the nearest ones`
+      : `all ${whole(all)}`;
+    await show(found, `By cosine, below each picture; nearest of ${whose}.`);
+    if (some) actions.append(searchAll(rows, kernel, options, all, show, status, signal));
+  };
+  box.setAttribute('aria-busy', 'true');
+  sample().catch((error) => {
+    if (!signal.aborted) status.replaceChildren(problem(error));
+  });
   return section;
 }
 

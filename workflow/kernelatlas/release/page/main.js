@@ -2,7 +2,7 @@
 
 import { h, link } from './dom.js';
 import { rowsOf } from './rows.js';
-import { open, Problem } from './store.js';
+import { open, Problem, SILENT } from './store.js';
 
 const NAME = 'Kernel Atlas';
 // First part of an address -> module in views/ and its name in the navigation.
@@ -42,7 +42,8 @@ export function announce(text) {
 /** Return an element that tells what went wrong. */
 export function problem(error) {
   if (!(error instanceof Problem)) reportError(error);
-  const text = error instanceof Problem ? error.message : `This page met an error: ${error.message}.`;
+  const text =
+    error instanceof Problem ? error.message : `This page met an error: ${error.message}.`;
   return h('p', { class: 'problem', role: 'alert', text });
 }
 
@@ -82,16 +83,28 @@ async function route() {
       await resolve(query, controller.signal);
       return;
     }
-    const view = await import(`./views/${PAGES[page].view}.js`);
+    const view = await load(PAGES[page].view);
     const { signal } = controller;
     if (!signal.aborted) await view.show(element, { path, query, signal }, data);
   } catch (error) {
     if (controller.signal.aborted) return;
-    element.replaceChildren(h('h1', { tabindex: '-1', text: 'Something is wrong' }), problem(error));
+    element.replaceChildren(
+      h('h1', { tabindex: '-1', text: 'Something is wrong' }),
+      problem(error),
+    );
   }
   if (controller.signal.aborted) return;
   main.setAttribute('aria-busy', 'false');
   settle(element, before, same, returned);
+}
+
+/** Load the module of a view. */
+async function load(name) {
+  try {
+    return await import(`./views/${name}.js`);
+  } catch (error) {
+    throw error instanceof TypeError ? new Problem(SILENT, { cause: error }) : error;
+  }
 }
 
 /** Set the title, and put focus and scroll where a reader expects them. */

@@ -54,7 +54,10 @@ export async function fill(box, rows, found, signal) {
   box.setAttribute('aria-busy', 'true');
   const { height, width } = rows.size;
   const weights = await rows.store.array(rows.name, 'weights');
-  const values = await weights.ranges(found.map(({ row }) => [row, row + 1]), signal);
+  const values = await weights.ranges(
+    found.map(({ row }) => [row, row + 1]),
+    signal,
+  );
   if (signal.aborted) return;
   const kernels = found.map(({ row, levels, cosine }) => ({
     ...rows.describe(row, levels),
@@ -87,7 +90,10 @@ export async function fill(box, rows, found, signal) {
   draw(box);
   box.setAttribute('aria-busy', 'false');
   if (new Set(kernels.map(({ network }) => network.name)).size > NAMED) return;
-  const places = await rows.places(kernels.map(({ row }) => row), signal);
+  const places = await rows.places(
+    kernels.map(({ row }) => row),
+    signal,
+  );
   if (signal.aborted) return;
   links.forEach((own, n) => label(own, kernels[n], places[n]));
 }
@@ -125,7 +131,7 @@ function label(own, kernel, place) {
 }
 
 /** Say what a kernel is: `on-centre, net stages.0.dw channel 3, dissimilarity 0.12, R² 0.93`. */
-export function describe(kernel, place) {
+function describe(kernel, place) {
   const where = place
     ? `${place.network.name} ${place.layer.name} channel ${place.channel}`
     : kernel.network.name;
@@ -138,6 +144,6 @@ export function describe(kernel, place) {
     texts.push(`dissimilarity ${kernel.dissimilarity.toFixed(2)}`);
     texts.push(`${percent(kernel.agreement, 0)} of the seeds agree`);
   }
-  if (kernel.function) texts.push(`R² ${kernel.r2.toFixed(2)} of a ${kernel.function}`);
+  if (kernel.function) texts.push(`R² ${kernel.r2.toFixed(2)} (${kernel.function})`);
   return texts.filter(Boolean).join(', ');
 }

@@ -15,7 +15,7 @@ const GAP_ALONE = 2048;
 const NO_RANGES =
   'This web server sends whole files only, and the explorer reads parts of large ones. ' +
   'Show the folder with “kernelatlas explore”, or with a server that answers range requests.';
-const SILENT =
+export const SILENT =
   'The server does not answer. Start it again (“kernelatlas explore”), then reload this page.';
 
 /** Reads files of one server, and remembers what it can. */
@@ -48,7 +48,9 @@ export class Reader {
     const place = contentRange(answer.headers.get('Content-Range') ?? '');
     const bytes = new Uint8Array(await body(answer.arrayBuffer()));
     if (!place || place.begin !== begin || bytes.length > end - begin) {
-      throw new Problem(`${address}: the server sent other bytes than were asked for. ${NO_RANGES}`);
+      throw new Problem(
+        `${address}: the server sent other bytes than were asked for. ${NO_RANGES}`,
+      );
     }
     return { bytes, begin, size: place.size };
   }
@@ -186,7 +188,7 @@ function contentRange(text) {
 }
 
 /** Return the parts of a multipart/byteranges answer (RFC 9110, 14.6); none if it is not one. */
-export function multipart(bytes, type) {
+function multipart(bytes, type) {
   const boundary = /^multipart\/byteranges;.*boundary="?([^";]+)"?/i.exec(type)?.[1];
   const parts = [];
   let at = 0;

@@ -1,5 +1,6 @@
 /** Kernels of a size: where they are (row, network, layer, channel), and what the data say of them. */
 
+import { distinct, lastAtMost, nth } from './lookup.js';
 import { Problem } from './store.js';
 
 const known = new WeakMap(); // store -> size -> Promise<Rows>
@@ -21,18 +22,6 @@ export async function rowsOf(store, name) {
     sizes.set(name, made);
   }
   return sizes.get(name);
-}
-
-/** Return the last place in [begin, end) of a sorted array whose value is at most `value`. */
-export function lastAtMost(array, value, begin = 0, end = array.length) {
-  let low = begin;
-  let high = end;
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    if (array[middle] <= value) low = middle + 1;
-    else high = middle;
-  }
-  return low - 1;
 }
 
 /** The kernels of one size. */
@@ -129,7 +118,10 @@ export class Rows {
     const pairs = distinct(found, ({ cell, i }) => `${cell} ${i}`);
     const numbers = distinct(found, ({ i }) => i);
     const [starts, layers] = await Promise.all([
-      this.layerStarts(pairs.list.map(({ cell, i }) => [cell, i]), signal),
+      this.layerStarts(
+        pairs.list.map(({ cell, i }) => [cell, i]),
+        signal,
+      ),
       Promise.all(numbers.list.map(({ i }) => this.layers(i))),
     ]);
     for (const [n, kernel] of found.entries()) {
@@ -208,7 +200,11 @@ export class Rows {
   /** Read and describe kernels. */
   async kernels(rows, signal) {
     const names = this.size.studied ? ['dissimilarity', 'fit', 'r2'] : [];
-    const read = await this.columns(rows.map((row) => [row, row + 1]), names, signal);
+    const read = await this.columns(
+      rows.map((row) => [row, row + 1]),
+      names,
+      signal,
+    );
     return rows.map((row, n) =>
       this.describe(row, Object.fromEntries(names.map((name) => [name, read[name][n][0]]))),
     );
@@ -268,47 +264,25 @@ export class Rows {
     const found = Array.from(levels, (level) => this.size.fits[Math.floor(level / each)]);
     const fit = found.pop();
     if (!fit) return null;
-    const first = found.reduce((sum, other) => sum + (other?.parameters.length ?? 0), begin);
-    const coded = await parameters.rows(first, first + fit.parameters.length, signal);
+    const bytes = (one) => (one ? one.bytes * one.parameters.length : 0);
+    const first = found.reduce((sum, other) => sum + bytes(other), begin);
+    const coded = await parameters.rows(first, first + bytes(fit), signal);
     return {
       function: fit.function,
       form: fit.form,
       parameters: fit.parameters.map((parameter, n) => ({
         ...parameter,
-        value: decode(parameter, coded[n]),
+        value: decode(parameter, coded.subarray(n * fit.bytes, (n + 1) * fit.bytes)),
       })),
     };
   }
 }
 
-/** Return the value of a parameter from its level. */
-export function decode({ low, high, scale }, level) {
-  if (scale === 'turn') return (level / 256) * high;
-  const share = level / 255;
+/** Return the value of a parameter from its bytes, of which the lowest is the first. */
+function decode({ low, high, scale }, bytes) {
+  const level = bytes.reduceRight((sum, byte) => sum * 256 + byte, 0);
+  const levels = 256 ** bytes.length;
+  if (scale === 'turn') return (level / levels) * high;
+  const share = level / (levels - 1);
   return scale === 'log' ? low * (high / low) ** share : low + (high - low) * share;
-}
-
-/** Return the items that differ by key, and for every item the number of its like. */
-function distinct(items, key) {
-  const numbers = new Map();
-  const list = [];
-  const of = items.map((item) => {
-    const own = key(item);
-    if (!numbers.has(own)) {
-      numbers.set(own, list.length);
-      list.push(item);
-    }
-    return numbers.get(own);
-  });
-  return { list, of };
-}
-
-/** Return where the n-th (from 0) of some equal values is; −1 if there are fewer. */
-function nth(values, value, n) {
-  let left = n;
-  for (let i = values.indexOf(value); i >= 0; i = values.indexOf(value, i + 1)) {
-    if (left === 0) return i;
-    left -= 1;
-  }
-  return -1;
 }

@@ -30,7 +30,7 @@ export function plainPage(ranges, page, order) {
 }
 
 /** Return the rows of ranges. */
-export function expand(list) {
+function expand(list) {
   return list.flatMap(([begin, end]) => Array.from({ length: end - begin }, (_, n) => begin + n));
 }
 
@@ -96,7 +96,10 @@ export class Scan {
       if (!this.sorted && this.found.length >= wanted) return;
       // For a sort nothing is known before the last one: all are asked for at once.
       const chunks = this.#chunks.slice(this.#next, this.#next + CHUNKS * (this.sorted ? LOOK : 1));
-      await this.#read(chunks.map((chunk) => [chunk * CHUNK, (chunk + 1) * CHUNK]), signal);
+      await this.#read(
+        chunks.map((chunk) => [chunk * CHUNK, (chunk + 1) * CHUNK]),
+        signal,
+      );
       this.#next += chunks.length;
       if (this.sorted) return;
     }

@@ -1,13 +1,25 @@
 /** Which kernels are chosen: the filters of an address, as ranges of rows and a test of levels. */
 
+import { lastAtMost } from './lookup.js';
 import { join } from './ranges.js';
-import { lastAtMost } from './rows.js';
 import { Problem } from './store.js';
 
 /** What an address may say of a selection, beside its size. */
 export const FILTERS = [
-  'family', 'network', 'layer', 'trained', 'shape', 'label', 'cell', 'identified', 'reason',
-  'agreement', 'r2', 'r2_to', 'dissimilarity', 'dissimilarity_to',
+  'family',
+  'network',
+  'layer',
+  'trained',
+  'shape',
+  'label',
+  'cell',
+  'identified',
+  'reason',
+  'agreement',
+  'r2',
+  'r2_to',
+  'dissimilarity',
+  'dissimilarity_to',
 ];
 export const REASONS = ['degenerate', 'too far', 'no name', 'seeds disagree'];
 export const COLUMNS = ['dissimilarity', 'fit', 'r2'];
@@ -30,8 +42,7 @@ export function sizeOf(data, query) {
     return asked;
   }
   const { sizes } = data.index;
-  const most = (a, b) =>
-    sizes[b].studied - sizes[a].studied || sizes[b].kernels - sizes[a].kernels;
+  const most = (a, b) => sizes[b].studied - sizes[a].studied || sizes[b].kernels - sizes[a].kernels;
   return Object.keys(sizes).sort(most)[0];
 }
 
@@ -68,19 +79,29 @@ export class Selection {
   async find(signal) {
     const { layer, network } = this.filters;
     let ranges;
-    if (layer) {
+    if (!this.runs.length) {
+      ranges = []; // the filters contradict one another
+    } else if (layer) {
       if (!network) throw new Problem('A layer is chosen without its network: choose that too.');
       const i = this.rows.numberOf(network);
       const l = (await this.rows.layers(i)).findIndex(({ name }) => name === layer);
       if (l < 0) throw new Problem(`${network} has no layer ${layer} of ${this.rows.name}.`);
-      const starts = await this.rows.layerStarts(this.cells.map((cell) => [cell, i]), signal);
+      const starts = await this.rows.layerStarts(
+        this.cells.map((cell) => [cell, i]),
+        signal,
+      );
       ranges = starts.map((own) => [own[l], own[l + 1]]);
     } else {
       ranges = this.cells.flatMap((cell) =>
         this.runs.map(([from, to]) => this.rows.range(cell, from, to)),
       );
     }
-    return new Ranges(join(ranges.filter(([begin, end]) => end > begin), 0));
+    return new Ranges(
+      join(
+        ranges.filter(([begin, end]) => end > begin),
+        0,
+      ),
+    );
   }
 
   #cells(rest) {
@@ -109,14 +130,12 @@ export class Selection {
   /** Return the chosen networks as runs [from, to) of their numbers. */
   #runs() {
     const { family, network, trained } = this.filters;
-    if (network) {
-      const i = this.rows.numberOf(network);
-      return [[i, i + 1]];
-    }
     const { families } = this.rows.store.index;
     if (family && !families.includes(family)) throw new Problem(`There is no family ${family}.`);
+    const only = network ? this.rows.numberOf(network) : null;
     const chosen = this.rows.size.networks
       .map((_, i) => [i, this.rows.network(i)])
+      .filter(([i]) => only === null || i === only)
       .filter(([, own]) => !family || own.family === family)
       .filter(([, own]) => !trained || own.trained === (trained === 'yes'))
       .map(([i]) => [i, i + 1]);
@@ -138,7 +157,9 @@ export class Selection {
       if (agreement && fit % levels !== Number(agreement)) return false;
       if (!identified && !reason) return true;
       const own = this.rows.reason(cell, dissimilarity, fit);
-      return (!reason || own === reason) && (!identified || (own === null) === (identified === 'yes'));
+      return (
+        (!reason || own === reason) && (!identified || (own === null) === (identified === 'yes'))
+      );
     };
   }
 
@@ -160,18 +181,19 @@ export class Selection {
   #counted() {
     const { size } = this.rows;
     const { identified, reason } = this.filters;
-    const all = this.runs.length === 1 && this.runs[0][1] - this.runs[0][0] === size.networks.length;
+    const all =
+      this.runs.length === 1 && this.runs[0][1] - this.runs[0][0] === size.networks.length;
     if (!all || (identified && reason)) return null;
     return this.cells.reduce((sum, cell) => {
       const own = size.cells[cell];
-      if (reason) return sum + (own.reasons?.[reason] ?? NaN);
+      if (reason) return sum + (own.reasons[reason] ?? 0);
       return sum + (identified === 'yes' ? own.identified : own.kernels - own.identified);
     }, 0);
   }
 }
 
 /** Sorted ranges of rows, counted through: position p is the p-th row of all. */
-export class Ranges {
+class Ranges {
   constructor(list) {
     this.list = list;
     this.starts = [];

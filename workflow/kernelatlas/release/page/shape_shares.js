@@ -30,7 +30,12 @@ export async function shapeShares(rows, shape, query, onSort) {
       cell: ({ network }) =>
         h('a', { href: link(['networks', network.name], { size: rows.name }), text: network.name }),
     },
-    { id: 'family', text: 'Family', value: ({ network }) => network.family, cell: ({ network }) => network.family },
+    {
+      id: 'family',
+      text: 'Family',
+      value: ({ network }) => network.family,
+      cell: ({ network }) => network.family,
+    },
     {
       id: 'members',
       text: 'Kernels of the shape',
@@ -90,7 +95,11 @@ export async function sharesOfShapes(rows, shape) {
       return n + end - begin;
     }, 0);
     const kernels = rows.kernelsOf(i);
-    return { network: rows.network(i), members, share: { share_identified: share, low, high, kernels } };
+    return {
+      network: rows.network(i),
+      members,
+      share: { share_identified: share, low, high, kernels },
+    };
   });
 }
 
@@ -121,7 +130,10 @@ export async function frequency(rows, shape) {
   const texts = [];
   if (trained) {
     const values = sets[0].map((share) => share.share_identified).sort((a, b) => a - b);
-    const range = values.length > 1 ? `, in single networks ${percent(values[0])} to ${percent(values.at(-1))}` : '';
+    const range =
+      values.length > 1
+        ? `, in single networks ${percent(values[0])} to ${percent(values.at(-1))}`
+        : '';
     const what = nameless ? 'without a name' : 'identified as it';
     texts.push(`Of trained kernels ${percent(trained.share_identified)} are ${what}${range}.`);
   }

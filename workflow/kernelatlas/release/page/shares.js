@@ -11,8 +11,9 @@ export const NULLS = {
   white: ['white noise', 'normal noise, all pixels alike and independent'],
   untrained: ['untrained controls', 'the same networks before any training'],
 };
+const DARK = 0.179; // luminance below which white letters have more contrast than black ones
 const WORDED = 0.06; // share of a bar from which its part is written in it, if there is room
-export const ALL_FAMILIES = 'all families';
+const ALL_FAMILIES = 'all families';
 /** Share of the kernels of a network that are not identified, where the reasons are not known. */
 export const NOT_IDENTIFIED = 'not identified';
 
@@ -41,9 +42,10 @@ export function said(row) {
  * @param {object} nulls by kind.
  */
 export function bar(row, nulls = {}) {
+  if (!row) return '';
   const parts = [];
   const at = (share) => `${100 * share}%`;
-  if (row && enough(row.kernels)) {
+  if (enough(row.kernels)) {
     parts.push(h('span', { class: 'bar-fill', style: { width: at(row.share_identified) } }));
     if (Number.isFinite(row.low) && Number.isFinite(row.high)) {
       const style = { left: at(row.low), width: at(row.high - row.low) };
@@ -73,12 +75,12 @@ export function barKey(kinds) {
 }
 
 /** Return the parts of stacked bars in the order of the figures. */
-export function partsOf(index) {
+function partsOf(index) {
   return [...index.shapes.filter((shape) => shape !== 'other'), ...REASONS, NOT_IDENTIFIED];
 }
 
 /** Return the name of a part of stacked bars. */
-export function partName(part) {
+function partName(part) {
   return REASONS.includes(part) && part !== 'degenerate' ? `${NOT_IDENTIFIED}: ${part}` : part;
 }
 
@@ -88,9 +90,16 @@ export function paint(element, part, index) {
   const colour = index.colours[part];
   if (!colour) return element;
   element.style.setProperty('--part', colour);
-  const [red, green, blue] = [1, 3, 5].map((at) => parseInt(colour.slice(at, at + 2), 16));
-  if (0.3 * red + 0.59 * green + 0.11 * blue < 140) element.classList.add('on-dark');
+  if (luminance(colour) < DARK) element.classList.add('on-dark');
   return element;
+}
+
+/** Return the relative luminance of a colour such as #0072b2 (WCAG 2.2). */
+function luminance(colour) {
+  const [red, green, blue] = [1, 3, 5]
+    .map((at) => parseInt(colour.slice(at, at + 2), 16) / 255)
+    .map((value) => (value <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4));
+  return 0.2126 * red + 0.7152 * green + 0.0722 * blue;
 }
 
 /**

@@ -1,8 +1,8 @@
 /** The explorer's data: its index, its arrays, and the layers of its networks. */
 
-import { Problem, Reader } from './ranges.js';
+import { Problem, Reader, SILENT } from './ranges.js';
 
-export { Problem };
+export { Problem, SILENT };
 
 const VERSION = 1;
 const HEADER = 128; // bytes of an array's header, as numpy writes it, if its shape is short
@@ -144,7 +144,10 @@ async function header(reader, address) {
   const text = new TextDecoder('latin1').decode(bytes.subarray(10, offset));
   const found = /'descr': '([^']+)', 'fortran_order': False, 'shape': \(([\d, ]*)\)/.exec(text);
   if (!found || !TYPES[found[1]]) throw wrong('has a header that this page does not know');
-  const shape = found[2].split(',').filter((n) => n.trim()).map(Number);
+  const shape = found[2]
+    .split(',')
+    .filter((n) => n.trim())
+    .map(Number);
   const bytesPer = TYPES[found[1]].BYTES_PER_ELEMENT;
   const length = offset + shape.reduce((product, n) => product * n, bytesPer);
   if (length !== size) throw wrong(`has ${size} bytes instead of ${length}`);
@@ -227,7 +230,8 @@ export class NpyArray {
 
   #typed(bytes) {
     if (this.#type === Uint8Array) return bytes;
-    if (this.#type === Int8Array) return new Int8Array(bytes.buffer, bytes.byteOffset, bytes.length);
+    if (this.#type === Int8Array)
+      return new Int8Array(bytes.buffer, bytes.byteOffset, bytes.length);
     return new this.#type(bytes.slice().buffer);
   }
 }

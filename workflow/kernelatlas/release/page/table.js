@@ -24,7 +24,12 @@ export function table(id, caption, columns, rows, state, onSort) {
     const mark = current ? (order === 'up' ? '▲' : '▼') : '↕';
     const button = h(
       'button',
-      { type: 'button', id: `${id}-${column.id}`, class: 'sort', on: { click: () => onSort(column.id, next) } },
+      {
+        type: 'button',
+        id: `${id}-${column.id}`,
+        class: 'sort',
+        on: { click: () => onSort(column.id, next) },
+      },
       column.text,
       h('span', { class: current ? 'arrow current' : 'arrow', 'aria-hidden': 'true', text: mark }),
     );

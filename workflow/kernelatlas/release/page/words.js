@@ -13,11 +13,10 @@ export function whole(number) {
   return NUMBERS.format(number);
 }
 
-/** Return a number that is only estimated, with two digits that count: `about 12,000`. */
+/** Return a number that is only estimated, with two digits that count: `12,000`. */
 export function about(number) {
-  if (number < 100) return `about ${Math.round(number)}`;
-  const unit = 10 ** (Math.floor(Math.log10(number)) - 1);
-  return `about ${NUMBERS.format(Math.round(number / unit) * unit)}`;
+  const unit = 10 ** Math.max(Math.floor(Math.log10(number)) - 1, 0);
+  return NUMBERS.format(Math.round(number / unit) * unit);
 }
 
 /** Return `12.3 %` of a share in [0, 1], with a space that does not break. */

@@ -203,8 +203,8 @@ class View {
         class: 'muted small',
         id: 'numbers-how',
         text:
-          'With spaces, commas or lines between them, or as a list of JSON or Python. Their mean is ' +
-          'taken off, and their scale does not matter.',
+          'With spaces, commas or lines between them, or as a list of JSON or Python. Their mean ' +
+          'is taken off, and their scale does not matter.',
       }),
       wrong,
       h('button', { type: 'button', text: 'Use these numbers', on: { click: read } }),

@@ -56,7 +56,11 @@ function frame(element, rows, query, layers) {
   const box = element.querySelector('[data-part="mosaic"]');
   box.setAttribute('aria-busy', 'true');
   return {
-    count: part('count'), note: part('note'), pages: part('pages'), download: part('download'), box,
+    count: part('count'),
+    note: part('note'),
+    pages: part('pages'),
+    download: part('download'),
+    box,
   };
 }
 
@@ -74,7 +78,10 @@ async function present(chosen) {
     found = await described(rows, list, state.signal);
   } else {
     const down = order ? order === 'down' : downAtFirst(sort);
-    scan = remembered(`${selection.key} ${sort} ${down}`, () => new Scan(selection, ranges, sort, down));
+    scan = remembered(
+      `${selection.key} ${sort} ${down}`,
+      () => new Scan(selection, ranges, sort, down),
+    );
     for (let n = 0; n <= page && !enough(scan, page); n += 1) {
       await scan.look((page + 1) * PAGE, state.signal);
     }
@@ -109,14 +116,17 @@ function tell(chosen, scan, showing) {
     text = count(ranges.length, 'kernel');
   } else if (scan.done) {
     text = count(scan.found.length, 'kernel');
-  } else if (selection.exact !== null && !Number.isNaN(selection.exact)) {
+  } else if (selection.exact !== null) {
     text = count(selection.exact, 'kernel');
+  } else if (!scan.found.length) {
+    text = 'None found so far';
   } else if (scan.estimate === null) {
     text = `${count(scan.found.length, 'kernel')} so far`;
   } else {
-    text = `${about(scan.estimate)} kernels, estimated from ${whole(scan.looked)} of ${whole(scan.total)}`;
+    text = `About ${about(scan.estimate)} kernels, estimated from ${whole(scan.looked)} of ${whole(scan.total)}`;
   }
-  if (!showing) note.push(h('span', { text: 'No kernel found here. ' }));
+  if (!showing && (!scan || scan.done))
+    note.push(h('span', { text: 'No kernel is left: take a filter away.' }));
   if (scan && !scan.done) note.push(...further(chosen, scan));
   parts.count.textContent = text;
   parts.note.replaceChildren(...note);
@@ -164,7 +174,8 @@ function further(chosen, scan) {
 function paging(nav, query, page, scan, total) {
   const length = scan ? scan.found.length : total;
   const pages = Math.max(1, Math.ceil(length / PAGE));
-  const open = scan && !scan.done && !scan.sorted; // more may be found
+  // More may be found, once this page is full.
+  const open = scan && !scan.done && !scan.sorted && length >= (page + 1) * PAGE;
   const to = (number, text, id) => {
     const next = new URLSearchParams(query);
     next.set('page', number + 1);
@@ -173,7 +184,7 @@ function paging(nav, query, page, scan, total) {
       ? h('a', { class: 'button', id, href: link(['kernels'], next), text })
       : h('span', { class: 'button off', text });
   };
-  const of = open ? '' : ` of ${whole(pages)}`;
+  const of = scan && !scan.done && !scan.sorted ? '' : ` of ${whole(pages)}`;
   nav.hidden = pages === 1 && !open && page === 0;
   nav.replaceChildren(
     to(page - 1, '← Previous', 'page-previous'),

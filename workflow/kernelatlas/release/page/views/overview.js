@@ -2,6 +2,7 @@
 
 import { h, link, renew } from '../dom.js';
 import { go } from '../main.js';
+import { rowsOf } from '../rows.js';
 import { sizesOf, sizeOf } from '../selection.js';
 import { bar, barKey, NULLS, nullsOf, said, sharesOf } from '../shares.js';
 import { table } from '../table.js';
@@ -10,6 +11,9 @@ import { count, times, whole } from '../words.js';
 /** Show the view. */
 export async function show(element, state, data) {
   const { index } = data;
+  const name = sizeOf(data, state.query);
+  const rows = await rowsOf(data, name);
+  if (state.signal.aborted) return;
   const kept = index.networks.filter((network) => !network.skipped);
   const kernels = kept.reduce((sum, network) => sum + network.kernels, 0);
   renew(
@@ -26,7 +30,7 @@ export async function show(element, state, data) {
         'was learnt from.',
     }),
     sizes(data, state.query),
-    networks(data, state.query),
+    networks(data, rows, state.query),
     leftOut(index),
   );
 }
@@ -50,8 +54,18 @@ function sizes(data, query) {
       cell: ({ name }) => h('a', { href: link(['kernels'], { size: name }), text: times(name) }),
     },
     { id: 'kernels', text: 'Kernels', number: true, cell: ({ size }) => whole(size.kernels) },
-    { id: 'networks', text: 'Networks', number: true, cell: ({ size }) => whole(size.networks.length) },
-    { id: 'layers', text: 'Layers', number: true, cell: ({ size }) => whole(size.network_layers.at(-1)) },
+    {
+      id: 'networks',
+      text: 'Networks',
+      number: true,
+      cell: ({ size }) => whole(size.networks.length),
+    },
+    {
+      id: 'layers',
+      text: 'Layers',
+      number: true,
+      cell: ({ size }) => whole(size.network_layers.at(-1)),
+    },
     {
       id: 'trained',
       text: 'Identified, trained',
@@ -96,14 +110,18 @@ function sizes(data, query) {
 }
 
 /** A row a network that has kernels of the size. */
-function networks(data, query) {
+function networks(data, kernels, query) {
   const { index } = data;
-  const name = sizeOf(data, query);
-  const size = data.size(name);
+  const { name, size } = kernels;
   const shares = sharesOf(index, size);
-  const rows = size.networks.map((number) => {
+  const rows = size.networks.map((number, i) => {
     const network = index.networks[number];
-    return { network, share: shares.get(network.name), nulls: nullsOf(index, size, network.family) };
+    return {
+      network,
+      kernels: kernels.kernelsOf(i),
+      share: shares.get(network.name),
+      nulls: nullsOf(index, size, network.family),
+    };
   });
   const kinds = ['covariance', 'untrained'];
   const columns = [
@@ -119,7 +137,10 @@ function networks(data, query) {
       text: 'Family',
       value: ({ network }) => network.family,
       cell: ({ network }) =>
-        h('a', { href: link(['networks'], { size: name, family: network.family }), text: network.family }),
+        h('a', {
+          href: link(['networks'], { size: name, family: network.family }),
+          text: network.family,
+        }),
     },
     {
       id: 'trained',
@@ -131,8 +152,8 @@ function networks(data, query) {
       id: 'kernels',
       text: 'Kernels',
       number: true,
-      value: ({ network, share }) => share?.kernels ?? network.kernels,
-      cell: ({ share }) => (share ? whole(share.kernels) : ''),
+      value: (row) => row.kernels,
+      cell: (row) => whole(row.kernels),
     },
     {
       id: 'degenerate',
@@ -178,8 +199,13 @@ function networks(data, query) {
     { id: 'networks' },
     h('h2', { text: `Networks with ${times(name)} kernels` }),
     h('p', { class: 'choices', 'aria-label': 'Size', role: 'group' }, ...choices),
-    table('networks-table', `Networks with ${times(name)} kernels`, columns, rows, sorting, (sort, order) =>
-      to({ sort, order }),
+    table(
+      'networks-table',
+      `Networks with ${times(name)} kernels`,
+      columns,
+      rows,
+      sorting,
+      (sort, order) => to({ sort, order }),
     ),
     h('p', {
       class: 'muted small',

@@ -18,7 +18,8 @@ const OTHER = 'other';
 export async function show(element, state, data) {
   const name = sizeOf(data, state.query);
   const size = data.size(name);
-  if (!size.studied) throw new Problem(`Kernels of ${times(name)} are not studied: they have no shapes.`);
+  if (!size.studied)
+    throw new Problem(`Kernels of ${times(name)} are not studied: they have no shapes.`);
   const shape = state.path[1];
   if (!shape) {
     const parts = await overview(data, name, size);
@@ -80,7 +81,8 @@ function prototypes(index, name, size, shape, cells) {
     .map(({ cell, number }, n) => {
       const text = shape === OTHER ? `cluster ${n + 1}` : direction(cell.label);
       const query = shape === OTHER ? { cell: number } : { label: cell.label };
-      const full = `${shape === OTHER ? `no name, cluster ${n + 1}` : named(cell.label)}, ` +
+      const full =
+        `${shape === OTHER ? `no name, cluster ${n + 1}` : named(cell.label)}, ` +
         `prototype of ${count(cell.kernels, 'kernel')}; nearest template ${cell.template}, ` +
         `cosine ${cell.template_cosine.toFixed(2)}`;
       return h(
@@ -105,7 +107,7 @@ function prototypes(index, name, size, shape, cells) {
 /** What is not identified, by reason. */
 function reasons(name, size) {
   const rows = REASONS.map((reason) => {
-    const kernels = size.cells.reduce((n, cell) => n + (cell.reasons?.[reason] ?? 0), 0);
+    const kernels = size.cells.reduce((n, cell) => n + (cell.reasons[reason] ?? 0), 0);
     return [reason, kernels];
   }).filter(([, kernels]) => kernels);
   const all = size.cells.reduce((n, cell) => n + cell.kernels - cell.identified, 0);
@@ -113,7 +115,10 @@ function reasons(name, size) {
     'section',
     { id: 'not-identified' },
     h('h2', { text: `Not identified: ${count(all, 'kernel')}` }),
-    h('p', { class: 'lead small', text: 'By the first reason that holds; untrained controls are among them.' }),
+    h('p', {
+      class: 'lead small',
+      text: 'By the first reason that holds; untrained controls are among them.',
+    }),
     h(
       'ul',
       { class: 'links wrap' },
@@ -136,13 +141,28 @@ async function one(element, state, data, name, shape) {
   const cells = cellsOf(size, shape);
   const title = shape === OTHER ? 'no name' : shape;
   const box = mosaic(`Kernels: ${title}`);
+  const of = `${name} ${shape}`;
+  const before = element.querySelector('#shape-networks');
+  if (before?.dataset.of === of) {
+    await showShares(before, state, data, name, shape); // only its order is another one
+    return;
+  }
   const shares = h('section', { id: 'shape-networks' });
+  const isNamed = shape !== OTHER && shape !== 'degenerate';
+  const rows = await rowsOf(data, name);
+  const texts = shape === 'degenerate' ? [] : await frequency(rows, shape);
+  if (state.signal.aborted) return;
   renew(
     element,
-    h('p', { class: 'trail' }, h('a', { href: link(['shapes'], { size: name }), text: 'Shapes' }), ` / ${title}`),
+    h(
+      'p',
+      { class: 'trail' },
+      h('a', { href: link(['shapes'], { size: name }), text: 'Shapes' }),
+      ` / ${title}`,
+    ),
     h('h1', { tabindex: '-1', text: `${title}, ${times(name)}` }),
     choices(data, name, ['shapes', shape]),
-    h('p', { class: 'lead', id: 'shape-facts', text: members(cells) }),
+    h('p', { class: 'lead', id: 'shape-facts', text: [...texts, members(cells)].join(' ') }),
     h('div', { class: 'large' }, prototypes(index, name, size, shape, cells)),
     h(
       'section',
@@ -152,12 +172,12 @@ async function one(element, state, data, name, shape) {
         'p',
         { class: 'links wrap' },
         h('a', { href: link(['kernels'], { size: name, shape }), text: 'All, with filters' }),
-        shape === OTHER || shape === 'degenerate'
-          ? null
-          : h('a', {
+        isNamed
+          ? h('a', {
               href: link(['kernels'], { size: name, shape, identified: 'yes' }),
               text: 'Those that are identified',
-            }),
+            })
+          : null,
         h('a', {
           href: link(['kernels'], { size: name, shape, trained: 'no' }),
           text: 'Those of untrained controls',
@@ -168,32 +188,37 @@ async function one(element, state, data, name, shape) {
     shares,
   );
   if (!cells.length) return;
-  const rows = await rowsOf(data, name);
-  if (shape !== 'degenerate') {
-    const texts = await frequency(rows, shape);
-    element.querySelector('#shape-facts').textContent = [...texts, members(cells)].join(' ');
-  }
   const query = new URLSearchParams({ size: name, shape, trained: 'yes' });
   const ranges = await new Selection(rows, query).find(state.signal);
   const found = await described(rows, plainPage(ranges, 0, 'spread'), state.signal);
   if (state.signal.aborted) return;
-  const sorting = (sort, order) =>
-    go(['shapes', shape], { size: name, sort, order }, { replace: true });
-  if (shape !== OTHER && shape !== 'degenerate') {
-    shares.replaceChildren(...(await shapeShares(rows, shape, state.query, sorting)));
-  }
   await fill(box, rows, found, state.signal);
+  if (state.signal.aborted || !isNamed) return;
+  shares.dataset.of = of;
+  await showShares(shares, state, data, name, shape);
+}
+
+/** Show the share of a shape in each network. */
+async function showShares(section, state, data, name, shape) {
+  const onSort = (sort, order) =>
+    go(['shapes', shape], { size: name, sort, order }, { replace: true });
+  const rows = await rowsOf(data, name);
+  renew(section, ...(await shapeShares(rows, shape, state.query, onSort)));
 }
 
 /** Say how many kernels have a label, identified or not. */
 function members(cells) {
-  return `The label of ${count(cells.reduce((n, { cell }) => n + cell.kernels, 0), 'kernel')}.`;
+  return `The label of ${count(
+    cells.reduce((n, { cell }) => n + cell.kernels, 0),
+    'kernel',
+  )}.`;
 }
 
+/** Return the cells of a shape, with their numbers. */
 function cellsOf(size, shape) {
   return size.cells
     .map((cell, number) => ({ cell, number }))
-    .filter(({ cell }) => (cell.shape ?? cell.label) === shape || cell.label === shape);
+    .filter(({ cell }) => cell.shape === shape);
 }
 
 /** Return what a label adds to its shape. */
