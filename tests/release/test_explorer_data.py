@@ -2,6 +2,7 @@
 
 import filecmp
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -460,6 +461,43 @@ def test_a_folder_is_whole_only_with_its_index(tables, tmp_path):
     with pytest.raises(KernelAtlasError, match="nulls_k7"):
         explore(damaged, tmp_path / "data")
     assert not (tmp_path / "data/index.json").exists()
+
+
+SMALL_DISK = """
+import sys
+from pathlib import Path
+from explored import explore
+from kernelatlas.release.explorer_arrays import reserved
+try:
+    reserved(Path(sys.argv[2]) / "large.npy", (100_000,))[:] = 1
+except OSError as error:
+    print(error.strerror)
+(Path(sys.argv[2]) / "large.npy").unlink()
+explore(Path(sys.argv[1]), Path(sys.argv[2]) / "data")
+"""
+UNSHARE = ("unshare", "--user", "--map-root-user", "--mount", "sh", "-c")
+
+
+@pytest.mark.skipif(
+    shutil.which("unshare") is None
+    or subprocess.run([*UNSHARE, "mount -t tmpfs none /mnt"], capture_output=True).returncode != 0,
+    reason="mounting needs user namespaces",
+)
+def test_a_full_disk_is_told_and_leaves_no_index(tables, tmp_path):
+    mounted = 'mount -t tmpfs -o size=16k none "$1" && shift && "$@"; ls -R "$4"'
+    command = [sys.executable, "-c", SMALL_DISK, tables, tmp_path]
+    done = subprocess.run(
+        [*UNSHARE, mounted, "sh", tmp_path, *command],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith("kernelatlas.errors.KernelAtlasError:"), done.stderr
+    assert last.endswith("data: no space left on the disk: free some and run again")
+    assert done.stdout.startswith("No space left")
+    assert "index.json" not in done.stdout
 
 
 WITHOUT_TORCH = """
