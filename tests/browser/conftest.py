@@ -27,9 +27,13 @@ def explorer(zoo, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def large_explorer(zoo, tmp_path_factory):
-    tables = tmp_path_factory.mktemp("large")
-    return write_explorer(make_large_zoo(tables, zoo), tables / "explorer")
+def large_zoo(zoo, tmp_path_factory):
+    return make_large_zoo(tmp_path_factory.mktemp("large"), zoo)
+
+
+@pytest.fixture(scope="session")
+def large_explorer(large_zoo, tmp_path_factory):
+    return write_explorer(large_zoo, tmp_path_factory.mktemp("large") / "explorer")
 
 
 @contextmanager

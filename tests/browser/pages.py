@@ -13,6 +13,12 @@ from selenium.webdriver.remote.webelement import WebElement
 
 NO_BREAK = "\u00a0"  # a space
 WAIT = 60  # seconds; the machine may be busy
+WHOLE = """
+const busy = [...document.querySelectorAll('[aria-busy=true]')];
+return document.querySelector('main h1, main [role=alert]') !== null
+  && !busy.some((element) => !element.closest('[hidden]'))
+  && ![...document.querySelectorAll('[role=status]')].some((e) => e.textContent === 'Searching…');
+"""
 
 
 class Page:
@@ -50,14 +56,8 @@ class Page:
         return f"{self.address}#/{path}" + (f"?{urlencode(query)}" if query else "")
 
     def wait(self) -> "Page":
-        """Wait until the view is whole."""
-        self.until(
-            lambda: self.js(
-                "return document.querySelector('main h1, main [role=alert]') !== null &&"
-                "!document.querySelector('main[aria-busy=true], main [aria-busy=true]')"
-            ),
-            "the view is not whole",
-        )
+        """Wait until the view is whole: nothing that is shown is busy, or still searched for."""
+        self.until(lambda: self.js(WHOLE), "the view is not whole")
         return self
 
     def until(self, holds: Callable[[], Any], otherwise: str, seconds: float = WAIT) -> Any:

@@ -160,9 +160,11 @@ def test_the_nearest_kernels_are_those_of_brute_force(page, kernels, size):
     cosines = normalised(others) @ normalised(own.loc[[kernel.name]])[0]
     show(page.show(), kernel)
     found = page.until(
-        lambda: page.all(".nearest a.kernel")
-        and page.all(".nearest a.kernel[data-placed]") == page.all(".nearest a.kernel")
-        and page.all(".nearest a.kernel"),
+        lambda: (
+            page.all(".nearest a.kernel")
+            and page.all(".nearest a.kernel[data-placed]") == page.all(".nearest a.kernel")
+            and page.all(".nearest a.kernel")
+        ),
         "places of the nearest kernels are missing",
     )
     assert len(found) == 24

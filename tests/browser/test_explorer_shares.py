@@ -182,7 +182,9 @@ def parts_by_pandas(layer):
 
 
 @pytest.mark.parametrize("name", ["convnextv2_mini", "mobilenetv3_mini.untrained"])
-def test_bars_of_layers_are_the_counts_of_pandas_and_a_click_shows_these_kernels(page, kernels, name, zoo, index):
+def test_bars_of_layers_are_the_counts_of_pandas_and_a_click_shows_these_kernels(
+    page, kernels, name, zoo, index
+):
     size = "7x7" if "next" in name else "5x5"
     own = of_size(kernels, size, index, zoo)
     own = own[own["model"] == name]
@@ -197,7 +199,9 @@ def test_bars_of_layers_are_the_counts_of_pandas_and_a_click_shows_these_kernels
         segments = item.find_elements("css selector", "a.segment")
         found = {}
         for segment in segments:
-            part, percent, count = PART.match(segment.accessible_name.replace(NO_BREAK, " ")).groups()
+            part, percent, count = PART.match(
+                segment.accessible_name.replace(NO_BREAK, " ")
+            ).groups()
             part = part.removeprefix("not identified: ")
             found[part] = int(count.replace(",", ""))
             assert abs(float(percent) - 100 * found[part] / len(layer)) <= 0.051
@@ -205,7 +209,9 @@ def test_bars_of_layers_are_the_counts_of_pandas_and_a_click_shows_these_kernels
             assert found == parts_by_pandas(layer)
             widths = [segment.rect["width"] for segment in segments]
             assert np.allclose(
-                np.array(widths) / sum(widths), np.array(list(found.values())) / len(layer), atol=0.05
+                np.array(widths) / sum(widths),
+                np.array(list(found.values())) / len(layer),
+                atol=0.05,
             )
             clicked = clicked or (segments[0], list(found)[0], layer)
         else:

@@ -12,7 +12,9 @@ def kernels_of(zoo) -> pd.DataFrame:
     families = list(dict.fromkeys(network.family for network in zoo.networks))
     networks = sorted(zoo.networks, key=lambda network: families.index(network.family))
     for order, network in enumerate(networks):
-        kernels = pd.read_parquet(network.kernels).assign(k=lambda t: t["kh"].where(t["kh"] == t["kw"]))
+        kernels = pd.read_parquet(network.kernels).assign(
+            k=lambda t: t["kh"].where(t["kh"] == t["kw"])
+        )
         labels = pd.read_parquet(network.labels).drop(columns=["model", "layer", "k", "degenerate"])
         fits = pd.read_parquet(network.fits).drop(columns=["model", "layer", "k", "degenerate"])
         keys = ["layer_index", "channel"]
