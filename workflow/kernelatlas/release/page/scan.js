@@ -5,8 +5,9 @@ import { COLUMNS } from './selection.js';
 export const PAGE = 400; // kernels of a mosaic
 const RUN = 20; // kernels beside one another in a page that is spread over a selection
 const CHUNK = 256; // rows that are looked at together
-const CHUNKS = 32; // in a request
+const CHUNKS = 28; // in a request
 const LOOK = 3; // requests of a column, at most, until something is shown
+const SORTED = 512; // rows of a chunk of a sort, of which all of a look is asked for at once
 const LARGE = 1 << 18; // rows of a chunk when everything is read
 const GOLDEN = 0.6180339887;
 
@@ -54,6 +55,7 @@ export async function described(rows, list, signal) {
 /** A look through a selection: what was found so far, and how much was looked at. */
 export class Scan {
   #chunks; // begins of chunks, as positions, in the order in which they are looked at
+  #chunk; // rows of each
   #next = 0;
   #selection;
   #ranges;
@@ -74,7 +76,8 @@ export class Scan {
     this.total = ranges.length;
     this.looked = 0;
     this.found = new Found();
-    this.#chunks = shuffled(Math.ceil(ranges.length / CHUNK), this.#spread);
+    this.#chunk = this.sorted ? SORTED : CHUNK;
+    this.#chunks = shuffled(Math.ceil(ranges.length / this.#chunk), this.#spread);
   }
 
   get done() {
@@ -92,15 +95,13 @@ export class Scan {
 
   /** Look on until `wanted` are found (all of a look for a sort) or a look is over. */
   async look(wanted, signal) {
+    const many = this.sorted ? LOOKED / SORTED : CHUNKS;
     for (let n = 0; n < LOOK && !this.done; n += 1) {
       if (!this.sorted && this.found.length >= wanted) return;
-      // For a sort nothing is known before the last one: all are asked for at once.
-      const chunks = this.#chunks.slice(this.#next, this.#next + CHUNKS * (this.sorted ? LOOK : 1));
-      await this.#read(
-        chunks.map((chunk) => [chunk * CHUNK, (chunk + 1) * CHUNK]),
-        signal,
-      );
-      this.#next += chunks.length;
+      const chunks = this.#chunks.slice(this.#next, this.#next + many);
+      const positions = chunks.map((own) => [own * this.#chunk, (own + 1) * this.#chunk]);
+      await this.#read(positions, signal);
+      this.#next += many;
       if (this.sorted) return;
     }
   }
