@@ -95,14 +95,16 @@ export class Scan {
 
   /** Look on until `wanted` are found (all of a look for a sort) or a look is over. */
   async look(wanted, signal) {
-    const many = this.sorted ? LOOKED / SORTED : CHUNKS;
+    // Nothing is sorted before the last is known, and little is read whole: at once.
+    const whole = this.sorted || this.total <= LOOKED;
+    const many = whole ? LOOKED / this.#chunk : CHUNKS;
     for (let n = 0; n < LOOK && !this.done; n += 1) {
-      if (!this.sorted && this.found.length >= wanted) return;
+      if (!whole && this.found.length >= wanted) return;
       const chunks = this.#chunks.slice(this.#next, this.#next + many);
       const positions = chunks.map((own) => [own * this.#chunk, (own + 1) * this.#chunk]);
       await this.#read(positions, signal);
       this.#next += many;
-      if (this.sorted) return;
+      if (whole) return;
     }
   }
 
