@@ -22,6 +22,7 @@ export const LOOKED = CHUNK * CHUNKS * LOOK;
 export function plainPage(ranges, page, order) {
   if (order === 'table') return expand(ranges.slice(page * PAGE, (page + 1) * PAGE));
   const pages = Math.ceil(ranges.length / PAGE);
+  if (page >= pages) return [];
   const runs = Math.ceil(ranges.length / RUN);
   const list = [];
   for (let run = page; run < runs; run += pages) {
@@ -102,7 +103,7 @@ export class Scan {
       if (!whole && this.found.length >= wanted) return;
       const chunks = this.#chunks.slice(this.#next, this.#next + many);
       const positions = chunks.map((own) => [own * this.#chunk, (own + 1) * this.#chunk]);
-      await this.#read(positions, signal);
+      await this.#read(positions, this, signal);
       this.#next += many;
       if (whole) return;
     }
@@ -113,13 +114,12 @@ export class Scan {
    * @param {(share: number) => void} onProgress
    */
   async all(onProgress, signal) {
-    this.found = new Found();
-    this.looked = 0;
-    this.#next = this.#chunks.length;
+    const everything = { found: new Found(), looked: 0 };
     for (let begin = 0; begin < this.total; begin += LARGE) {
-      await this.#read([[begin, begin + LARGE]], signal);
-      onProgress(this.looked / this.total);
+      await this.#read([[begin, begin + LARGE]], everything, signal);
+      onProgress(everything.looked / this.total);
     }
+    Object.assign(this, everything); // only now: it may have been given up
   }
 
   /** Return the page of what was found: rows, and the levels of each. */
@@ -132,17 +132,18 @@ export class Scan {
     );
   }
 
-  /** Look at the rows at ranges of positions. */
-  async #read(positions, signal) {
+  /** Look at the rows at ranges of positions, and add to what was found and looked at. */
+  async #read(positions, into, signal) {
     const { rows } = this.#selection;
     const parts = positions.map(([from, to]) => this.#ranges.slice(from, to));
     const { dissimilarity, fit, r2 } = await rows.columns(parts.flat(), COLUMNS, signal);
+    signal.throwIfAborted(); // another look may have begun at the same place
     let n = 0;
     const passed = parts.map((part) => {
       const own = [];
       for (const [begin, end] of part) {
         this.#test(begin, end, [dissimilarity[n], fit[n], r2[n]], own);
-        this.looked += end - begin;
+        into.looked += end - begin;
         n += 1;
       }
       return own;
@@ -154,7 +155,7 @@ export class Scan {
       for (const own of passed) {
         const to = Math.min(from + step, own.length);
         for (let at = from; at < to; at += 4) {
-          this.found.push(own[at], own[at + 1], own[at + 2], own[at + 3]);
+          into.found.push(own[at], own[at + 1], own[at + 2], own[at + 3]);
         }
       }
     }

@@ -11,6 +11,7 @@ import { COLUMNS, Selection, sizeOf } from '../selection.js';
 import { about, bytes, count, times, whole } from '../words.js';
 
 const KEPT = 4; // scans that are remembered
+const LOOKS = 50; // at most until a page far behind is shown, or what is missing is said
 const scans = new Map(); // selection and order -> Scan
 
 /** Show the view. */
@@ -22,7 +23,8 @@ export async function show(element, state, data) {
   const parts = frame(element, rows, state.query, layers);
   const selection = new Selection(rows, state.query);
   const ranges = await selection.find(state.signal);
-  const chosen = { rows, selection, ranges, state, parts };
+  const page = Math.max(1, Math.floor(Number(state.query.get('page'))) || 1) - 1;
+  const chosen = { rows, selection, ranges, state, parts, page };
   if (!state.signal.aborted) await present(chosen);
 }
 
@@ -66,10 +68,9 @@ function frame(element, rows, query, layers) {
 
 /** Find the kernels of the page and show them, with what is known of how many there are. */
 async function present(chosen) {
-  const { rows, selection, ranges, state, parts } = chosen;
+  const { rows, selection, ranges, state, parts, page } = chosen;
   const sort = state.query.get('sort') ?? 'spread';
   const order = state.query.get('order');
-  const page = Math.max(1, Number(state.query.get('page')) || 1) - 1;
   const plain = ['spread', 'table'].includes(sort) && !selection.tests;
   let scan = null;
   let found;
@@ -82,7 +83,7 @@ async function present(chosen) {
       `${selection.key} ${sort} ${down}`,
       () => new Scan(selection, ranges, sort, down),
     );
-    for (let n = 0; n <= page && !enough(scan, page); n += 1) {
+    for (let n = 0; n <= Math.min(page, LOOKS) && !enough(scan, page); n += 1) {
       await scan.look((page + 1) * PAGE, state.signal);
     }
     found = scan.page(page);
@@ -125,8 +126,11 @@ function tell(chosen, scan, showing) {
   } else {
     text = `About ${about(scan.estimate)} kernels, estimated from ${whole(scan.looked)} of ${whole(scan.total)}`;
   }
-  if (!showing && (!scan || scan.done))
-    note.push(h('span', { text: 'No kernel is left: take a filter away.' }));
+  if (!showing && (!scan || scan.done)) {
+    const past = chosen.page > 0;
+    const why = past ? 'This is past the last page.' : 'No kernel is left: take a filter away.';
+    note.push(h('span', { text: why }));
+  }
   if (scan && !scan.done) note.push(...further(chosen, scan));
   parts.count.textContent = text;
   parts.note.replaceChildren(...note);
