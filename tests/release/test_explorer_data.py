@@ -3,6 +3,7 @@
 import filecmp
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -25,6 +26,7 @@ from kernelatlas.release.explorer_shares import Shares
 from kernelatlas.release.explorer_tables import PARAMETERS
 from kernelatlas.running.files import metadata_of
 
+ROOT = Path(__file__).parents[2]
 SIZES = ("1x7", "2x2", "3x3", "7x7")
 ARRAYS = {
     "weights": "|i1", "scale": "|u1", "cells": "|u1", "network_starts": "<u4",
@@ -82,6 +84,22 @@ def test_every_array_has_the_type_and_the_shape_of_the_contract(data):
         assert shapes["point_labels"] == shapes["point_counts"] == (3, POINTS)
         assert shapes["point_rows"] == (3, POINTS, 16)
         assert shapes["shape_shares"] == (len(names.SHAPES), networks, 3)
+
+
+def test_the_readme_of_the_results_describes_every_array_and_key(folder):
+    text = (ROOT / "results/README.md").read_text()
+    section = text.split("## explorer/", 1)[1].split("\n## ", 1)[0]
+    rows = [line.split("|")[1:-1] for line in section.splitlines() if line.startswith("| ")]
+    arrays = {row[0].strip() for row in rows if len(row) == 3} - {"array"}
+    assert arrays == {path.stem for path in folder.glob("*/*.npy")}
+    keys = {key for row in rows if len(row) == 2 for key in row[0].strip().split(", ")}
+    index = json.loads((folder / "index.json").read_text())
+    assert keys - {"key of data/index.json"} == set(index)
+    size = index["sizes"]["7x7"]
+    layers = json.loads((folder / "networks/one.json").read_text())["layers"]["7x7"]
+    inside = [size, size["cells"][0], index["networks"][0], size["seeds_curves"][0], *layers]
+    for key in {key for part in inside for key in part}:
+        assert re.search(rf"\b{key}\b", section), key
 
 
 def test_networks_are_by_family_in_the_order_of_the_zoo(folder):
