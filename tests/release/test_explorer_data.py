@@ -19,11 +19,13 @@ from explored import HOSTILE, MODELS, ORDERED, POINTS, STUDIED, Data, explore, m
 from kernelatlas import names
 from kernelatlas.clustering.curve import Curve
 from kernelatlas.errors import KernelAtlasError
+from kernelatlas.evidence import formulas
 from kernelatlas.evidence.fits import render
 from kernelatlas.figures import style
-from kernelatlas.release.explorer_fits import Fits
+from kernelatlas.release.explorer_fits import FORMS, Fits, delicate
+from kernelatlas.release.explorer_rows import MOST_AGREEMENTS
 from kernelatlas.release.explorer_shares import Shares
-from kernelatlas.release.explorer_tables import PARAMETERS
+from kernelatlas.release.explorer_tables import LOGARITHMIC, PARAMETERS
 from kernelatlas.running.files import metadata_of
 
 ROOT = Path(__file__).parents[2]
@@ -352,6 +354,18 @@ def test_decoded_fits_describe_the_kernels_as_well_as_those_of_the_table(studied
         angle = kernels["angle"].to_numpy(float)[own]
         apart = np.abs(found["angle"].to_numpy(float)[own] - angle) % whole
         assert (np.minimum(apart, whole - apart) <= whole / 512 + 1e-6).all()
+
+
+def test_the_parameters_are_those_of_the_fits():
+    assert sorted(PARAMETERS) == sorted(formulas.PARAMETERS)
+    assert sorted(LOGARITHMIC) == sorted(formulas.SCALES)
+    # With each function in both forms, the delicate ones twice, a byte has room for 8 levels.
+    kinds = [(function, form) for function in names.FUNCTIONS for form in FORMS]
+    known = pd.DataFrame(kinds, columns=["function", "form"])
+    known = known.assign(**dict.fromkeys(PARAMETERS, 0.1))
+    often = delicate(known["function"], known["form"], pa.Table.from_pandas(known), 7)
+    assert often.sum() == 7
+    assert (1 + len(known) + often.sum()) * MOST_AGREEMENTS <= 256
 
 
 DELICATE = [  # as the tables have them: functions that nearly vanish, or are differences of equals
