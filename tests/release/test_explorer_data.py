@@ -2,6 +2,8 @@
 
 import filecmp
 import json
+import os
+import re
 import shutil
 import subprocess
 import sys
@@ -17,13 +19,16 @@ from explored import HOSTILE, MODELS, ORDERED, POINTS, STUDIED, Data, explore, m
 from kernelatlas import names
 from kernelatlas.clustering.curve import Curve
 from kernelatlas.errors import KernelAtlasError
+from kernelatlas.evidence import formulas
 from kernelatlas.evidence.fits import render
 from kernelatlas.figures import style
-from kernelatlas.release.explorer_fits import Fits
+from kernelatlas.release.explorer_fits import FORMS, Fits, delicate
+from kernelatlas.release.explorer_rows import MOST_AGREEMENTS
 from kernelatlas.release.explorer_shares import Shares
-from kernelatlas.release.explorer_tables import PARAMETERS
+from kernelatlas.release.explorer_tables import LOGARITHMIC, PARAMETERS
 from kernelatlas.running.files import metadata_of
 
+ROOT = Path(__file__).parents[2]
 SIZES = ("1x7", "2x2", "3x3", "7x7")
 ARRAYS = {
     "weights": "|i1", "scale": "|u1", "cells": "|u1", "network_starts": "<u4",
@@ -81,6 +86,22 @@ def test_every_array_has_the_type_and_the_shape_of_the_contract(data):
         assert shapes["point_labels"] == shapes["point_counts"] == (3, POINTS)
         assert shapes["point_rows"] == (3, POINTS, 16)
         assert shapes["shape_shares"] == (len(names.SHAPES), networks, 3)
+
+
+def test_the_readme_of_the_results_describes_every_array_and_key(folder):
+    text = (ROOT / "results/README.md").read_text()
+    section = text.split("## explorer/", 1)[1].split("\n## ", 1)[0]
+    rows = [line.split("|")[1:-1] for line in section.splitlines() if line.startswith("| ")]
+    arrays = {row[0].strip() for row in rows if len(row) == 3} - {"array"}
+    assert arrays == {path.stem for path in folder.glob("*/*.npy")}
+    keys = {key for row in rows if len(row) == 2 for key in row[0].strip().split(", ")}
+    index = json.loads((folder / "index.json").read_text())
+    assert keys - {"key of data/index.json"} == set(index)
+    size = index["sizes"]["7x7"]
+    layers = json.loads((folder / "networks/one.json").read_text())["layers"]["7x7"]
+    inside = [size, size["cells"][0], index["networks"][0], size["seeds_curves"][0], *layers]
+    for key in {key for part in inside for key in part}:
+        assert re.search(rf"\b{key}\b", section), key
 
 
 def test_networks_are_by_family_in_the_order_of_the_zoo(folder):
@@ -335,6 +356,18 @@ def test_decoded_fits_describe_the_kernels_as_well_as_those_of_the_table(studied
         assert (np.minimum(apart, whole - apart) <= whole / 512 + 1e-6).all()
 
 
+def test_the_parameters_are_those_of_the_fits():
+    assert sorted(PARAMETERS) == sorted(formulas.PARAMETERS)
+    assert sorted(LOGARITHMIC) == sorted(formulas.SCALES)
+    # With each function in both forms, the delicate ones twice, a byte has room for 8 levels.
+    kinds = [(function, form) for function in names.FUNCTIONS for form in FORMS]
+    known = pd.DataFrame(kinds, columns=["function", "form"])
+    known = known.assign(**dict.fromkeys(PARAMETERS, 0.1))
+    often = delicate(known["function"], known["form"], pa.Table.from_pandas(known), 7)
+    assert often.sum() == 7
+    assert (1 + len(known) + often.sum()) * MOST_AGREEMENTS <= 256
+
+
 DELICATE = [  # as the tables have them: functions that nearly vanish, or are differences of equals
     {"function": "gabor", "sigma": 3.5, "frequency": 3.1, "phase": 1.52, "angle": 1.57},
     {"function": "gabor", "sigma": 2.5, "frequency": 0.3, "phase": 4.7, "angle": 0.7},
@@ -460,6 +493,43 @@ def test_a_folder_is_whole_only_with_its_index(tables, tmp_path):
     with pytest.raises(KernelAtlasError, match="nulls_k7"):
         explore(damaged, tmp_path / "data")
     assert not (tmp_path / "data/index.json").exists()
+
+
+SMALL_DISK = """
+import sys
+from pathlib import Path
+from explored import explore
+from kernelatlas.release.explorer_arrays import reserved
+try:
+    reserved(Path(sys.argv[2]) / "large.npy", (100_000,))[:] = 1
+except OSError as error:
+    print(error.strerror)
+(Path(sys.argv[2]) / "large.npy").unlink()
+explore(Path(sys.argv[1]), Path(sys.argv[2]) / "data")
+"""
+UNSHARE = ("unshare", "--user", "--map-root-user", "--mount", "sh", "-c")
+
+
+@pytest.mark.skipif(
+    shutil.which("unshare") is None
+    or subprocess.run([*UNSHARE, "mount -t tmpfs none /mnt"], capture_output=True).returncode != 0,
+    reason="mounting needs user namespaces",
+)
+def test_a_full_disk_is_told_and_leaves_no_index(tables, tmp_path):
+    mounted = 'mount -t tmpfs -o size=16k none "$1" && shift && "$@"; ls -R "$4"'
+    command = [sys.executable, "-c", SMALL_DISK, tables, tmp_path]
+    done = subprocess.run(
+        [*UNSHARE, mounted, "sh", tmp_path, *command],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith("kernelatlas.errors.KernelAtlasError:"), done.stderr
+    assert last.endswith("data: no space left on the disk: free some and run again")
+    assert done.stdout.startswith("No space left")
+    assert "index.json" not in done.stdout
 
 
 WITHOUT_TORCH = """

@@ -1,5 +1,6 @@
 """The arrays of the explorer that hold the kernels of one size."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -33,9 +34,7 @@ class Writer:
         folder.mkdir(parents=True)
         n = int(kernels.counts.sum())
         shape = (n, *kernels.size)
-        self.weights = np.lib.format.open_memmap(
-            folder / "weights.npy", mode="w+", dtype=np.int8, shape=shape
-        )
+        self.weights = reserved(folder / "weights.npy", shape)
         self.scale = np.zeros(n, np.uint8)
         self.cells = np.zeros(n, np.uint8)
         self.layer_starts: list[np.ndarray] = []
@@ -122,3 +121,19 @@ class Writer:
     def _save(self, **arrays: np.ndarray) -> None:
         for name, array in arrays.items():
             np.save(self.folder / f"{name}.npy", array)
+
+
+def reserved(path: Path, shape: tuple[int, ...]) -> np.memmap:
+    """Return an array of int8 in a new file, of which parts can be written in any order.
+
+    Raises
+    ------
+    OSError
+        If the disk has no space for all of it.
+    """
+    array = np.lib.format.open_memmap(path, mode="w+", dtype=np.int8, shape=shape)
+    if hasattr(os, "posix_fallocate"):
+        # On a disk that is full, writing to memory would end the process without a word.
+        with open(path, "r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    return array

@@ -1,5 +1,7 @@
 """The data of the explorer: every kernel of a zoo in arrays, of which a page reads parts."""
 
+import contextlib
+import errno
 import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -69,11 +71,12 @@ def write_data(
     networks = _by_family(networks)
     rule = _one_rule(networks)
     sizes = _count(networks, _studies(clusters, curves, rule))
-    (folder / INDEX).unlink(missing_ok=True)
-    if folder.exists():
-        shutil.rmtree(folder)
     agreements = Agreements.of(len(rule["seeds"] or [0]))
-    _write_arrays(folder, networks, sizes, agreements, shares)
+    with _told(folder):
+        (folder / INDEX).unlink(missing_ok=True)
+        if folder.exists():
+            shutil.rmtree(folder)
+        _write_arrays(folder, networks, sizes, agreements, shares)
     index = {
         "version": VERSION,
         "tool": __version__,
@@ -107,6 +110,18 @@ def write_data(
         },
     }
     _write_json(folder / INDEX, index)
+
+
+@contextlib.contextmanager
+def _told(folder: Path) -> Iterator[None]:
+    """Say in a line that the disk is full or cannot be written."""
+    try:
+        yield
+    except OSError as error:
+        told = f"{folder}: cannot be written ({error.strerror or error}): check disk and folder"
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            told = f"{folder}: no space left on the disk: free some and run again"
+        raise KernelAtlasError(told) from error
 
 
 def _by_family(networks: Sequence[Network]) -> list[Network]:
