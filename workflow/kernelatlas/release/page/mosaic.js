@@ -30,6 +30,15 @@ export function mosaic(name) {
   return box;
 }
 
+/** Take all kernels out of a mosaic. */
+export function empty(box) {
+  shown.delete(box);
+  box.querySelector('ul').replaceChildren();
+  box.querySelector('canvas').width = 0;
+  box.lastElementChild.textContent = '';
+  box.setAttribute('aria-busy', 'false');
+}
+
 /** Draw the kernels where their links are. */
 function draw(box) {
   const list = box.querySelector('ul');

@@ -4,10 +4,11 @@ import { download } from '../csv.js';
 import { h, link, renew } from '../dom.js';
 import { downAtFirst, form, sorting, summary } from '../filters.js';
 import { announce, problem } from '../main.js';
-import { fill, mosaic } from '../mosaic.js';
+import { empty, fill, mosaic } from '../mosaic.js';
 import { rowsOf } from '../rows.js';
 import { described, LOOKED, PAGE, plainPage, Scan } from '../scan.js';
 import { COLUMNS, Selection, sizeOf } from '../selection.js';
+import { Problem } from '../store.js';
 import { about, bytes, count, times, whole } from '../words.js';
 
 const KEPT = 4; // scans that are remembered
@@ -21,11 +22,25 @@ export async function show(element, state, data) {
   const layers = network ? await rows.layers(rows.numberOf(network)) : [];
   if (state.signal.aborted) return;
   const parts = frame(element, rows, state.query, layers);
-  const selection = new Selection(rows, state.query);
-  const ranges = await selection.find(state.signal);
-  const page = Math.max(1, Math.floor(Number(state.query.get('page'))) || 1) - 1;
-  const chosen = { rows, selection, ranges, state, parts, page };
-  if (!state.signal.aborted) await present(chosen);
+  try {
+    const selection = new Selection(rows, state.query);
+    const ranges = await selection.find(state.signal);
+    const page = Math.max(1, Math.floor(Number(state.query.get('page'))) || 1) - 1;
+    const chosen = { rows, selection, ranges, state, parts, page };
+    if (!state.signal.aborted) await present(chosen);
+  } catch (error) {
+    if (state.signal.aborted || !(error instanceof Problem)) throw error;
+    refuse(parts, error); // the form stays, to be set right
+  }
+}
+
+/** Say what is wrong in place of kernels. */
+function refuse(parts, error) {
+  parts.count.textContent = '';
+  parts.download.replaceChildren();
+  parts.pages.hidden = true;
+  empty(parts.box);
+  parts.note.replaceChildren(problem(error));
 }
 
 /** Build the view, or renew what depends on the address where it is built already. */
