@@ -3,6 +3,7 @@
 import filecmp
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -18,13 +19,16 @@ from explored import HOSTILE, MODELS, ORDERED, POINTS, STUDIED, Data, explore, m
 from kernelatlas import names
 from kernelatlas.clustering.curve import Curve
 from kernelatlas.errors import KernelAtlasError
+from kernelatlas.evidence import formulas
 from kernelatlas.evidence.fits import render
 from kernelatlas.figures import style
-from kernelatlas.release.explorer_fits import Fits
+from kernelatlas.release.explorer_fits import FORMS, Fits, delicate
+from kernelatlas.release.explorer_rows import MOST_AGREEMENTS
 from kernelatlas.release.explorer_shares import Shares
-from kernelatlas.release.explorer_tables import PARAMETERS
+from kernelatlas.release.explorer_tables import LOGARITHMIC, PARAMETERS
 from kernelatlas.running.files import metadata_of
 
+ROOT = Path(__file__).parents[2]
 SIZES = ("1x7", "2x2", "3x3", "7x7")
 ARRAYS = {
     "weights": "|i1", "scale": "|u1", "cells": "|u1", "network_starts": "<u4",
@@ -82,6 +86,22 @@ def test_every_array_has_the_type_and_the_shape_of_the_contract(data):
         assert shapes["point_labels"] == shapes["point_counts"] == (3, POINTS)
         assert shapes["point_rows"] == (3, POINTS, 16)
         assert shapes["shape_shares"] == (len(names.SHAPES), networks, 3)
+
+
+def test_the_readme_of_the_results_describes_every_array_and_key(folder):
+    text = (ROOT / "results/README.md").read_text()
+    section = text.split("## explorer/", 1)[1].split("\n## ", 1)[0]
+    rows = [line.split("|")[1:-1] for line in section.splitlines() if line.startswith("| ")]
+    arrays = {row[0].strip() for row in rows if len(row) == 3} - {"array"}
+    assert arrays == {path.stem for path in folder.glob("*/*.npy")}
+    keys = {key for row in rows if len(row) == 2 for key in row[0].strip().split(", ")}
+    index = json.loads((folder / "index.json").read_text())
+    assert keys - {"key of data/index.json"} == set(index)
+    size = index["sizes"]["7x7"]
+    layers = json.loads((folder / "networks/one.json").read_text())["layers"]["7x7"]
+    inside = [size, size["cells"][0], index["networks"][0], size["seeds_curves"][0], *layers]
+    for key in {key for part in inside for key in part}:
+        assert re.search(rf"\b{key}\b", section), key
 
 
 def test_networks_are_by_family_in_the_order_of_the_zoo(folder):
@@ -334,6 +354,18 @@ def test_decoded_fits_describe_the_kernels_as_well_as_those_of_the_table(studied
         angle = kernels["angle"].to_numpy(float)[own]
         apart = np.abs(found["angle"].to_numpy(float)[own] - angle) % whole
         assert (np.minimum(apart, whole - apart) <= whole / 512 + 1e-6).all()
+
+
+def test_the_parameters_are_those_of_the_fits():
+    assert sorted(PARAMETERS) == sorted(formulas.PARAMETERS)
+    assert sorted(LOGARITHMIC) == sorted(formulas.SCALES)
+    # With each function in both forms, the delicate ones twice, a byte has room for 8 levels.
+    kinds = [(function, form) for function in names.FUNCTIONS for form in FORMS]
+    known = pd.DataFrame(kinds, columns=["function", "form"])
+    known = known.assign(**dict.fromkeys(PARAMETERS, 0.1))
+    often = delicate(known["function"], known["form"], pa.Table.from_pandas(known), 7)
+    assert often.sum() == 7
+    assert (1 + len(known) + often.sum()) * MOST_AGREEMENTS <= 256
 
 
 DELICATE = [  # as the tables have them: functions that nearly vanish, or are differences of equals

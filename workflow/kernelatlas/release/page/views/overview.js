@@ -145,6 +145,7 @@ function networks(data, kernels, query) {
     {
       id: 'trained',
       text: 'Trained on',
+      wrap: true,
       value: ({ network }) => trainedOn(network),
       cell: ({ network }) => trainedOn(network),
     },
@@ -226,7 +227,7 @@ function leftOut({ networks: all }) {
   const columns = [
     { id: 'network', text: 'Network', cell: ({ name }) => name },
     { id: 'family', text: 'Family', cell: ({ family }) => family },
-    { id: 'why', text: 'Why', cell: ({ skipped }) => skipped },
+    { id: 'why', text: 'Why', wrap: true, cell: ({ skipped }) => skipped },
   ];
   return h(
     'section',
