@@ -47,7 +47,8 @@ const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
 while (walk.nextNode()) {
   const element = walk.currentNode.parentElement;
   const text = walk.currentNode.textContent.trim();
-  if (!text || !element.checkVisibility({visibilityProperty: true, opacityProperty: true})) continue;
+  const shown = element.checkVisibility({visibilityProperty: true, opacityProperty: true});
+  if (!text || !shown) continue;
   if (element.closest('.unseen, .skip, option, [aria-disabled=true], :disabled, .off')) continue;
   const style = getComputedStyle(element);
   const ground = behind(element);
@@ -145,8 +146,9 @@ def test_everything_is_reached_by_the_tab_key_and_seen(page):
             """const own = document.activeElement;
             if (own === document.body) return null;
             const {outlineStyle, outlineWidth, boxShadow} = getComputedStyle(own);
-            const seen = outlineStyle !== 'none' && parseFloat(outlineWidth) >= 1;
-            return [own.id || own.className || own.textContent.trim(), seen || boxShadow !== 'none'];"""
+            const ring = outlineStyle !== 'none' && parseFloat(outlineWidth) >= 1;
+            const name = own.id || own.className || own.textContent.trim();
+            return [name, ring || boxShadow !== 'none'];"""
         )
         if told is None:
             break

@@ -5,7 +5,7 @@ from urllib.parse import quote
 
 import numpy as np
 import pytest
-from truth import CANVAS, keys_of, kernels_of, normalised, number, shares_of_colours
+from truth import CANVAS, kernels_of, keys_of, normalised, number, shares_of_colours
 
 from kernelatlas.evidence.fits import render
 

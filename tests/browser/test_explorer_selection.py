@@ -73,7 +73,7 @@ def count(page):
 
 
 def some_queries():
-    """Each filter alone, and pairs, triples and fours of filters that do not exclude one another."""
+    """Each filter alone, and some two, three and four of different names together."""
     random = np.random.default_rng(0)
     items = list(FILTERS)
     yield from ([item] for item in items)

@@ -213,7 +213,7 @@ def test_bars_of_layers_are_the_counts_of_pandas_and_a_click_shows_these_kernels
                 np.array(list(found.values())) / len(layer),
                 atol=0.05,
             )
-            clicked = clicked or (segments[0], list(found)[0], layer)
+            clicked = clicked or (segments[0], next(iter(found)), layer)
         else:
             assert found == {}
     segment, part, layer = clicked

@@ -137,7 +137,8 @@ def test_a_hundred_ranges_are_one_answer_in_parts(server):
     "path",
     [
         *("/../secret.txt", "/%2e%2e/secret.txt", "/..%2fsecret.txt", "/%2e%2e%2fsecret.txt"),
-        *("/data/../../secret.txt", "/..%5csecret.txt", "/out.txt", "//etc/passwd", "/%2fetc/passwd"),
+        *("/data/../../secret.txt", "/..%5csecret.txt", "/out.txt", "//etc/passwd"),
+        *("/%2fetc/passwd", "/%00", "/data/7x7/weights.npy/x"),
         *("/data", "/data/", "/data/7x7/", "/nothing.js", "/main.js%00", "/" + "a" * 5000),
     ],
 )  # fmt: skip
@@ -181,9 +182,8 @@ def test_head_tells_the_length_alone(server):
 def test_only_this_machine_reaches_it(server):
     for address in ("127.0.0.2", socket.gethostbyname(socket.gethostname())):
         if address != "127.0.0.1":
-            with socket.socket() as client, pytest.raises(OSError):  # noqa: PT011
-                client.settimeout(5)
-                client.connect((address, server.port))
+            with pytest.raises(ConnectionRefusedError):
+                socket.create_connection((address, server.port), timeout=5)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -20,10 +20,10 @@ from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 
 from kernelatlas.errors import KernelAtlasError
+from kernelatlas.release.explorer_page import DATA, INDEX, VERSION
 
 HOST = "127.0.0.1"
 PORT = 8765  # or a free one
-VERSION = 1
 MAKE = "make it with `snakemake --cores all explorer`"
 # Of the machine's own table of types some are missing or wrong: modules must be JavaScript.
 TYPES = {
@@ -107,7 +107,7 @@ def find_explorer(folder: Path) -> Path:
         raise KernelAtlasError(f"{folder}: no such folder: check the path, or {MAKE}")
     places = [folder, folder / "explorer"]
     for place in places:
-        if (place / "index.html").is_file() or (place / "data").is_dir():
+        if (place / "index.html").is_file() or (place / DATA).is_dir():
             _check(place)
             return place
     raise KernelAtlasError(f"{folder}: no explorer, and none in {places[1]}: {MAKE}")
@@ -117,7 +117,7 @@ def _check(folder: Path) -> None:
     again = "copy the folder again, or " + MAKE.replace("make it", "make it again")
     if not (folder / "index.html").is_file():
         raise KernelAtlasError(f"{folder / 'index.html'}: missing: {again}")
-    path = folder / "data" / "index.json"
+    path = folder / DATA / INDEX
     try:
         index = json.loads(path.read_bytes())
         version, sizes = index["version"], list(index["sizes"])
@@ -131,7 +131,7 @@ def _check(folder: Path) -> None:
             f"Atlas that made it ({index.get('tool', 'unknown')}), or {MAKE}"
         )
     for size in sizes:
-        arrays = sorted((folder / "data" / size).glob("*.npy"))
+        arrays = sorted((folder / DATA / size).glob("*.npy"))
         if not arrays:
             raise KernelAtlasError(f"{path.parent / size}: no arrays: {again}")
         for array in arrays:
