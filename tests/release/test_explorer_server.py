@@ -168,8 +168,7 @@ def test_the_names_of_this_machine_are_served(server, host):
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS"])
 def test_files_are_only_read(server, method):
-    status, headers, _ = ask(server, method=method)
-    assert (status, headers["Allow"]) == (405, "GET, HEAD")
+    assert ask(server, method=method)[0] == 405
 
 
 def test_head_tells_the_length_alone(server):

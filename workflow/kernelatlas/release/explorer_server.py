@@ -131,13 +131,13 @@ def _check(folder: Path) -> None:
             f"Atlas that made it ({index.get('tool', 'unknown')}), or {MAKE}"
         )
     for size in sizes:
-        arrays = sorted((folder / DATA / size).glob("*.npy"))
-        if not arrays:
-            raise KernelAtlasError(f"{path.parent / size}: no arrays: {again}")
-        for array in arrays:
+        weights = folder / DATA / size / "weights.npy"
+        for array in [weights, *sorted(weights.parent.glob("*.npy"))]:
             try:
                 np.load(array, mmap_mode="r")  # compares the length with that of the header
-            except (OSError, ValueError) as error:
+            except FileNotFoundError as error:
+                raise KernelAtlasError(f"{array}: missing: {again}") from error
+            except (OSError, ValueError, EOFError) as error:
                 raise KernelAtlasError(f"{array}: damaged ({error}): {again}") from error
 
 
