@@ -7,6 +7,7 @@
 
 import { dot, unit } from './fits.js';
 
+const known = new WeakMap(); // values -> curves
 const WHOLE = 32767; // of the stored 16-bit values of unit vectors
 
 /** The curve of one seed. */
@@ -59,11 +60,15 @@ function toUnit(values) {
  * @returns {Curve[]}
  */
 export function curves(values, size) {
-  const each = values.length / size.seeds_curves.length;
-  return size.seeds_curves.map((training, i) => {
-    const own = values.subarray(i * each, (i + 1) * each);
-    return new Curve(own, size.height * size.width, training);
-  });
+  if (!known.has(values)) {
+    const each = values.length / size.seeds_curves.length;
+    const every = size.seeds_curves.map((training, i) => {
+      const own = values.subarray(i * each, (i + 1) * each);
+      return new Curve(own, size.height * size.width, training);
+    });
+    known.set(values, every);
+  }
+  return known.get(values);
 }
 
 /**

@@ -62,8 +62,8 @@ export function fitSection({ fit, r2, size }, drawn) {
     h('p', {
       class: 'muted small',
       text:
-        'Parameters are kept in 8 bits here, so that their third digit is uncertain; ' +
-        'results/fits has all digits.',
+        'Parameters are rounded to 8 or 16 bits here, so that their third digit can be off by a ' +
+        'few; results/fits has all digits.',
     }),
   );
   return section;

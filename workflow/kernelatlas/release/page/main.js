@@ -68,6 +68,7 @@ async function route() {
   if (before) scrolled.set(before.entry, scrollY);
   const returned = history.state?.entry;
   const entry = returned ?? (entries += 1);
+  entries = Math.max(entries, entry); // after this page was loaded again
   history.replaceState({ entry }, '');
   const same = before && before.page === page && before.path.join('/') === path.join('/');
   const element = same ? before.element : h('div', { class: 'view', data: { view: page ?? '' } });

@@ -9,7 +9,11 @@ const shown = new WeakMap(); // mosaic -> what it shows: {rows, by: kernels by r
 const HINT = 'Point at a kernel, or move to it with the arrow keys, to see which it is.';
 const TILE = 2.7; // side of a tile, about, in font sizes
 const WIDE = 0.022; // … and at least, in widths of the window
-const NAMED = 12; // networks of which layers and channels are read at once, at most
+// Places of kernels are read at once where that moves little: of few runs of neighbours in few
+// networks, or of one network that is not huge.
+const RUNS = 24;
+const NETWORKS = 12;
+const KERNELS = 40_000;
 
 /** Return an empty mosaic, with a line that tells of the kernel under the pointer or the focus. */
 export function mosaic(name) {
@@ -24,6 +28,15 @@ export function mosaic(name) {
   }
   new ResizeObserver(() => draw(box)).observe(list);
   return box;
+}
+
+/** Take all kernels out of a mosaic. */
+export function empty(box) {
+  shown.delete(box);
+  box.querySelector('ul').replaceChildren();
+  box.querySelector('canvas').width = 0;
+  box.lastElementChild.textContent = '';
+  box.setAttribute('aria-busy', 'false');
 }
 
 /** Draw the kernels where their links are. */
@@ -89,13 +102,21 @@ export async function fill(box, rows, found, signal) {
   shown.set(box, { rows, signal, images, by });
   draw(box);
   box.setAttribute('aria-busy', 'false');
-  if (new Set(kernels.map(({ network }) => network.name)).size > NAMED) return;
+  if (!near(rows, kernels)) return;
   const places = await rows.places(
     kernels.map(({ row }) => row),
     signal,
   );
   if (signal.aborted) return;
   links.forEach((own, n) => label(own, kernels[n], places[n]));
+}
+
+/** Return whether it moves little to read where all kernels are. */
+function near(rows, kernels) {
+  const networks = new Set(kernels.map(({ network }) => network.name));
+  if (networks.size === 1) return rows.kernelsOf(rows.numberOf(kernels[0].network.name)) <= KERNELS;
+  const runs = kernels.filter(({ row }, n) => row !== kernels[n - 1]?.row + 1).length;
+  return runs <= RUNS && networks.size <= NETWORKS;
 }
 
 /** Return the side of a weight in pixels of the page: a whole number, so that all are alike. */
@@ -144,6 +165,6 @@ function describe(kernel, place) {
     texts.push(`dissimilarity ${kernel.dissimilarity.toFixed(2)}`);
     texts.push(`${percent(kernel.agreement, 0)} of the seeds agree`);
   }
-  if (kernel.function) texts.push(`R² ${kernel.r2.toFixed(2)} of a ${kernel.function}`);
+  if (kernel.function) texts.push(`R² ${kernel.r2.toFixed(2)} (${kernel.function})`);
   return texts.filter(Boolean).join(', ');
 }

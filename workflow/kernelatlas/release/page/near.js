@@ -6,7 +6,7 @@ import { merge, nearest, runs } from './nearest.js';
 
 const SAMPLE = 140_000; // bytes, so that with what comes with ranges they are below 150 kB
 const RANGES = 96; // in one request
-const CELLS = 3; // the kernel's own and its neighbours
+const CELLS = 6; // the kernel's own and its neighbours
 
 /**
  * Show kernels in a mosaic.
@@ -60,9 +60,13 @@ function sample(rows, query, own, budget) {
     cell === own ? Infinity : cells[cell].prototype ? dot(unit(cells[cell].prototype), query) : -2;
   const ranked = cells.map((_, cell) => cell).sort((a, b) => likeness(b) - likeness(a));
   const chosen = ranked.filter((cell) => cells[cell].kernels > 0).slice(0, CELLS);
-  return chosen.flatMap((cell) => {
+  let left = budget;
+  return chosen.flatMap((cell, i) => {
     const [begin, end] = rows.range(cell, 0, rows.size.networks.length);
-    return spread(begin, end, Math.floor(budget / chosen.length), RANGES / CELLS);
+    // Half of them of the first cell; what a small one leaves goes to the others.
+    const most = Math.floor(i === 0 ? left / 2 : left / (chosen.length - i));
+    left -= Math.min(most, end - begin);
+    return spread(begin, end, most, RANGES / CELLS);
   });
 }
 

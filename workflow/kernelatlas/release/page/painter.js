@@ -69,14 +69,24 @@ export class Painter {
 
   #listen() {
     let painted = null; // the value that the pointer paints while it is down
-    const paint = (event) => {
-      const under = document.elementFromPoint(event.clientX, event.clientY);
-      const i = this.cells.indexOf(under);
-      if (i >= 0) this.#put(i, painted);
-      return i;
+    let before = null; // where it was
+    const paint = ({ clientX: x, clientY: y }) => {
+      // A pointer can be faster than its events: paint what is between them too.
+      const from = before ?? [x, y];
+      const half = this.cells[0].offsetWidth / 2;
+      const steps = Math.max(1, Math.ceil(Math.hypot(x - from[0], y - from[1]) / half));
+      let last = -1;
+      for (let step = 1; step <= steps; step += 1) {
+        const [left, top] = [x, y].map((to, i) => from[i] + ((to - from[i]) * step) / steps);
+        last = this.cells.indexOf(document.elementFromPoint(left, top));
+        if (last >= 0) this.#put(last, painted);
+      }
+      before = [x, y];
+      return last;
     };
     this.element.addEventListener('pointerdown', (event) => {
       painted = event.button === 0 && !event.shiftKey ? this.brush() : -this.brush();
+      before = null;
       this.element.setPointerCapture(event.pointerId);
       const i = paint(event);
       if (i >= 0) this.#focus(i);

@@ -5,8 +5,9 @@ import { COLUMNS } from './selection.js';
 export const PAGE = 400; // kernels of a mosaic
 const RUN = 20; // kernels beside one another in a page that is spread over a selection
 const CHUNK = 256; // rows that are looked at together
-const CHUNKS = 32; // in a request
+const CHUNKS = 28; // in a request
 const LOOK = 3; // requests of a column, at most, until something is shown
+const SORTED = 512; // rows of a chunk of a sort, of which all of a look is asked for at once
 const LARGE = 1 << 18; // rows of a chunk when everything is read
 const GOLDEN = 0.6180339887;
 
@@ -21,6 +22,7 @@ export const LOOKED = CHUNK * CHUNKS * LOOK;
 export function plainPage(ranges, page, order) {
   if (order === 'table') return expand(ranges.slice(page * PAGE, (page + 1) * PAGE));
   const pages = Math.ceil(ranges.length / PAGE);
+  if (page >= pages) return [];
   const runs = Math.ceil(ranges.length / RUN);
   const list = [];
   for (let run = page; run < runs; run += pages) {
@@ -54,6 +56,7 @@ export async function described(rows, list, signal) {
 /** A look through a selection: what was found so far, and how much was looked at. */
 export class Scan {
   #chunks; // begins of chunks, as positions, in the order in which they are looked at
+  #chunk; // rows of each
   #next = 0;
   #selection;
   #ranges;
@@ -74,7 +77,8 @@ export class Scan {
     this.total = ranges.length;
     this.looked = 0;
     this.found = new Found();
-    this.#chunks = shuffled(Math.ceil(ranges.length / CHUNK), this.#spread);
+    this.#chunk = this.sorted ? SORTED : CHUNK;
+    this.#chunks = shuffled(Math.ceil(ranges.length / this.#chunk), this.#spread);
   }
 
   get done() {
@@ -92,16 +96,16 @@ export class Scan {
 
   /** Look on until `wanted` are found (all of a look for a sort) or a look is over. */
   async look(wanted, signal) {
+    // Nothing is sorted before the last is known, and little is read whole: at once.
+    const whole = this.sorted || this.total <= LOOKED;
+    const many = whole ? LOOKED / this.#chunk : CHUNKS;
     for (let n = 0; n < LOOK && !this.done; n += 1) {
-      if (!this.sorted && this.found.length >= wanted) return;
-      // For a sort nothing is known before the last one: all are asked for at once.
-      const chunks = this.#chunks.slice(this.#next, this.#next + CHUNKS * (this.sorted ? LOOK : 1));
-      await this.#read(
-        chunks.map((chunk) => [chunk * CHUNK, (chunk + 1) * CHUNK]),
-        signal,
-      );
-      this.#next += chunks.length;
-      if (this.sorted) return;
+      if (!whole && this.found.length >= wanted) return;
+      const chunks = this.#chunks.slice(this.#next, this.#next + many);
+      const positions = chunks.map((own) => [own * this.#chunk, (own + 1) * this.#chunk]);
+      await this.#read(positions, this, signal);
+      this.#next += many;
+      if (whole) return;
     }
   }
 
@@ -110,13 +114,12 @@ export class Scan {
    * @param {(share: number) => void} onProgress
    */
   async all(onProgress, signal) {
-    this.found = new Found();
-    this.looked = 0;
-    this.#next = this.#chunks.length;
+    const everything = { found: new Found(), looked: 0 };
     for (let begin = 0; begin < this.total; begin += LARGE) {
-      await this.#read([[begin, begin + LARGE]], signal);
-      onProgress(this.looked / this.total);
+      await this.#read([[begin, begin + LARGE]], everything, signal);
+      onProgress(everything.looked / this.total);
     }
+    Object.assign(this, everything); // only now: it may have been given up
   }
 
   /** Return the page of what was found: rows, and the levels of each. */
@@ -129,17 +132,18 @@ export class Scan {
     );
   }
 
-  /** Look at the rows at ranges of positions. */
-  async #read(positions, signal) {
+  /** Look at the rows at ranges of positions, and add to what was found and looked at. */
+  async #read(positions, into, signal) {
     const { rows } = this.#selection;
     const parts = positions.map(([from, to]) => this.#ranges.slice(from, to));
     const { dissimilarity, fit, r2 } = await rows.columns(parts.flat(), COLUMNS, signal);
+    signal.throwIfAborted(); // another look may have begun at the same place
     let n = 0;
     const passed = parts.map((part) => {
       const own = [];
       for (const [begin, end] of part) {
         this.#test(begin, end, [dissimilarity[n], fit[n], r2[n]], own);
-        this.looked += end - begin;
+        into.looked += end - begin;
         n += 1;
       }
       return own;
@@ -151,7 +155,7 @@ export class Scan {
       for (const own of passed) {
         const to = Math.min(from + step, own.length);
         for (let at = from; at < to; at += 4) {
-          this.found.push(own[at], own[at + 1], own[at + 2], own[at + 3]);
+          into.found.push(own[at], own[at + 1], own[at + 2], own[at + 3]);
         }
       }
     }

@@ -96,8 +96,10 @@ export function why({ reason, label, dissimilarity, agreement, weights }, size, 
 }
 
 /** Return `2 of 3 seeds` of the share of the seeds that give a kernel's shape. */
-export const agreed = (share, { seeds }) =>
-  `${Math.round(share * seeds.length)} of ${seeds.length} seeds`;
+export function agreed(share, { seeds, agreement }) {
+  const exact = agreement.levels.length === seeds.length + 1; // else levels are ranges
+  return `${exact ? '' : 'at least '}${Math.round(share * seeds.length)} of ${seeds.length} seeds`;
+}
 
 /** A number with as many digits, three or more, as tell on which side of a limit it is. */
 export function beside(value, limit) {

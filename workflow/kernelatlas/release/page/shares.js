@@ -42,9 +42,10 @@ export function said(row) {
  * @param {object} nulls by kind.
  */
 export function bar(row, nulls = {}) {
+  if (!row) return '';
   const parts = [];
   const at = (share) => `${100 * share}%`;
-  if (row && enough(row.kernels)) {
+  if (enough(row.kernels)) {
     parts.push(h('span', { class: 'bar-fill', style: { width: at(row.share_identified) } }));
     if (Number.isFinite(row.low) && Number.isFinite(row.high)) {
       const style = { left: at(row.low), width: at(row.high - row.low) };

@@ -7,7 +7,8 @@ import { h } from './dom.js';
  * @param {string} id
  * @param {string} caption
  * @param {object[]} columns {id, text, cell: row => Node|string, value: row => number|string,
- *     number: whether it is set to the right and sorted from the greatest down at first, title}; a
+ *     number: whether it is set to the right and sorted from the greatest down at first, wrap:
+ *     whether its texts are broken into lines, title}; a
  *     column without `value` does not sort.
  * @param {object[]} rows
  * @param {{sort: ?string, order: ?string}} state the column that sorts, and `up` or `down`.
@@ -43,7 +44,7 @@ export function table(id, caption, columns, rows, state, onSort) {
       {},
       ...columns.map((column, n) => {
         const content = column.cell(row);
-        const options = { class: column.number ? 'number' : null };
+        const options = { class: column.number ? 'number' : column.wrap ? 'wrap' : null };
         return n ? h('td', options, content) : h('th', { scope: 'row' }, content);
       }),
     ),

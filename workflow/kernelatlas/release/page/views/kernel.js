@@ -82,7 +82,13 @@ function heading(data, place, kernel) {
     ...(kernel.seeds ? [['Agreement', agreed(kernel.agreement, data.index)]] : []),
   ];
   const style = colour ? { '--colour': colour } : {};
-  const badge = h('strong', { class: 'badge', style, text: named(kernel.label) });
+  const like = kernel.size.studied ? link(['kernels'], { size, label: kernel.label }) : null;
+  const badge = h(like ? 'a' : 'strong', {
+    class: 'badge',
+    href: like,
+    style,
+    text: named(kernel.label),
+  });
   return h(
     'header',
     {},
@@ -120,11 +126,7 @@ function pictures(data, kernel, drawn) {
   const all = [figure(kernel.weights, 'Weights', range, scale)];
   if (drawn) {
     const zero = { mean: 0, limit: scale.limit };
-    const rough =
-      Math.abs(drawn.r2 - kernel.r2) > 0.01
-        ? `; ${drawn.r2.toFixed(2)} as drawn, by rounded parameters`
-        : '';
-    const text = `${kernel.fit.function}, R² ${kernel.r2.toFixed(2)}${rough}`;
+    const text = `${kernel.fit.function}, R² ${kernel.r2.toFixed(2)}`;
     all.push(
       figure(drawn.values, 'Fitted function', text, scale),
       figure(drawn.residual, 'Residual', 'weights − function', zero),

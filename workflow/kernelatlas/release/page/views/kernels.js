@@ -4,13 +4,15 @@ import { download } from '../csv.js';
 import { h, link, renew } from '../dom.js';
 import { downAtFirst, form, sorting, summary } from '../filters.js';
 import { announce, problem } from '../main.js';
-import { fill, mosaic } from '../mosaic.js';
+import { empty, fill, mosaic } from '../mosaic.js';
 import { rowsOf } from '../rows.js';
 import { described, LOOKED, PAGE, plainPage, Scan } from '../scan.js';
 import { COLUMNS, Selection, sizeOf } from '../selection.js';
+import { Problem } from '../store.js';
 import { about, bytes, count, times, whole } from '../words.js';
 
 const KEPT = 4; // scans that are remembered
+const LOOKS = 50; // at most until a page far behind is shown, or what is missing is said
 const scans = new Map(); // selection and order -> Scan
 
 /** Show the view. */
@@ -20,10 +22,25 @@ export async function show(element, state, data) {
   const layers = network ? await rows.layers(rows.numberOf(network)) : [];
   if (state.signal.aborted) return;
   const parts = frame(element, rows, state.query, layers);
-  const selection = new Selection(rows, state.query);
-  const ranges = await selection.find(state.signal);
-  const chosen = { rows, selection, ranges, state, parts };
-  if (!state.signal.aborted) await present(chosen);
+  try {
+    const selection = new Selection(rows, state.query);
+    const ranges = await selection.find(state.signal);
+    const page = Math.max(1, Math.floor(Number(state.query.get('page'))) || 1) - 1;
+    const chosen = { rows, selection, ranges, state, parts, page };
+    if (!state.signal.aborted) await present(chosen);
+  } catch (error) {
+    if (state.signal.aborted || !(error instanceof Problem)) throw error;
+    refuse(parts, error); // the form stays, to be set right
+  }
+}
+
+/** Say what is wrong in place of kernels. */
+function refuse(parts, error) {
+  parts.count.textContent = '';
+  parts.download.replaceChildren();
+  parts.pages.hidden = true;
+  empty(parts.box);
+  parts.note.replaceChildren(problem(error));
 }
 
 /** Build the view, or renew what depends on the address where it is built already. */
@@ -66,10 +83,9 @@ function frame(element, rows, query, layers) {
 
 /** Find the kernels of the page and show them, with what is known of how many there are. */
 async function present(chosen) {
-  const { rows, selection, ranges, state, parts } = chosen;
+  const { rows, selection, ranges, state, parts, page } = chosen;
   const sort = state.query.get('sort') ?? 'spread';
   const order = state.query.get('order');
-  const page = Math.max(1, Number(state.query.get('page')) || 1) - 1;
   const plain = ['spread', 'table'].includes(sort) && !selection.tests;
   let scan = null;
   let found;
@@ -82,7 +98,7 @@ async function present(chosen) {
       `${selection.key} ${sort} ${down}`,
       () => new Scan(selection, ranges, sort, down),
     );
-    for (let n = 0; n <= page && !enough(scan, page); n += 1) {
+    for (let n = 0; n <= Math.min(page, LOOKS) && !enough(scan, page); n += 1) {
       await scan.look((page + 1) * PAGE, state.signal);
     }
     found = scan.page(page);
@@ -125,8 +141,11 @@ function tell(chosen, scan, showing) {
   } else {
     text = `About ${about(scan.estimate)} kernels, estimated from ${whole(scan.looked)} of ${whole(scan.total)}`;
   }
-  if (!showing && (!scan || scan.done))
-    note.push(h('span', { text: 'No kernel is left: take a filter away.' }));
+  if (!showing && (!scan || scan.done)) {
+    const past = chosen.page > 0;
+    const why = past ? 'This is past the last page.' : 'No kernel is left: take a filter away.';
+    note.push(h('span', { text: why }));
+  }
   if (scan && !scan.done) note.push(...further(chosen, scan));
   parts.count.textContent = text;
   parts.note.replaceChildren(...note);

@@ -2,6 +2,7 @@
 
 import { h, link, renew } from '../dom.js';
 import { go } from '../main.js';
+import { rowsOf } from '../rows.js';
 import { sizesOf, sizeOf } from '../selection.js';
 import { bar, barKey, NULLS, nullsOf, said, sharesOf } from '../shares.js';
 import { table } from '../table.js';
@@ -10,6 +11,9 @@ import { count, times, whole } from '../words.js';
 /** Show the view. */
 export async function show(element, state, data) {
   const { index } = data;
+  const name = sizeOf(data, state.query);
+  const rows = await rowsOf(data, name);
+  if (state.signal.aborted) return;
   const kept = index.networks.filter((network) => !network.skipped);
   const kernels = kept.reduce((sum, network) => sum + network.kernels, 0);
   renew(
@@ -26,7 +30,7 @@ export async function show(element, state, data) {
         'was learnt from.',
     }),
     sizes(data, state.query),
-    networks(data, state.query),
+    networks(data, rows, state.query),
     leftOut(index),
   );
 }
@@ -106,15 +110,15 @@ function sizes(data, query) {
 }
 
 /** A row a network that has kernels of the size. */
-function networks(data, query) {
+function networks(data, kernels, query) {
   const { index } = data;
-  const name = sizeOf(data, query);
-  const size = data.size(name);
+  const { name, size } = kernels;
   const shares = sharesOf(index, size);
-  const rows = size.networks.map((number) => {
+  const rows = size.networks.map((number, i) => {
     const network = index.networks[number];
     return {
       network,
+      kernels: kernels.kernelsOf(i),
       share: shares.get(network.name),
       nulls: nullsOf(index, size, network.family),
     };
@@ -141,6 +145,7 @@ function networks(data, query) {
     {
       id: 'trained',
       text: 'Trained on',
+      wrap: true,
       value: ({ network }) => trainedOn(network),
       cell: ({ network }) => trainedOn(network),
     },
@@ -148,8 +153,8 @@ function networks(data, query) {
       id: 'kernels',
       text: 'Kernels',
       number: true,
-      value: ({ network, share }) => share?.kernels ?? network.kernels,
-      cell: ({ share }) => (share ? whole(share.kernels) : ''),
+      value: (row) => row.kernels,
+      cell: (row) => whole(row.kernels),
     },
     {
       id: 'degenerate',
@@ -222,7 +227,7 @@ function leftOut({ networks: all }) {
   const columns = [
     { id: 'network', text: 'Network', cell: ({ name }) => name },
     { id: 'family', text: 'Family', cell: ({ family }) => family },
-    { id: 'why', text: 'Why', cell: ({ skipped }) => skipped },
+    { id: 'why', text: 'Why', wrap: true, cell: ({ skipped }) => skipped },
   ];
   return h(
     'section',
