@@ -228,7 +228,7 @@ function numbers({ weights, step, size, shapeless }) {
       { class: 'scroll', tabindex: 0, role: 'region', 'aria-label': 'Weights' },
       h(
         'table',
-        { class: 'weights' },
+        { class: 'weights', 'aria-labelledby': 'numbers' },
         h(
           'tbody',
           {},
