@@ -4,7 +4,7 @@ import { download } from '../csv.js';
 import { h, link, renew } from '../dom.js';
 import { downAtFirst, form, sorting, summary } from '../filters.js';
 import { announce, problem } from '../main.js';
-import { empty, fill, mosaic } from '../mosaic.js';
+import { begin, empty, fill, mosaic } from '../mosaic.js';
 import { rowsOf } from '../rows.js';
 import { described, LOOKED, PAGE, plainPage, Scan } from '../scan.js';
 import { COLUMNS, Selection, sizeOf } from '../selection.js';
@@ -71,7 +71,7 @@ function frame(element, rows, query, layers) {
   const part = (name) => element.querySelector(`#kernels-${name}`);
   renew(part('order'), sorting(rows, query));
   const box = element.querySelector('[data-part="mosaic"]');
-  box.setAttribute('aria-busy', 'true');
+  begin(box);
   return {
     count: part('count'),
     note: part('note'),
