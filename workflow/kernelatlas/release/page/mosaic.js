@@ -6,6 +6,7 @@ import { enter, rove } from './roving.js';
 import { named, percent } from './words.js';
 
 const shown = new WeakMap(); // mosaic -> what it shows: {rows, by: kernels by row, images, signal}
+const tasks = new WeakMap(); // mosaic -> the last call that began to change it
 const HINT = 'Point at a kernel, or move to it with the arrow keys, to see which it is.';
 const TILE = 2.7; // side of a tile, about, in font sizes
 const WIDE = 0.022; // … and at least, in widths of the window
@@ -32,11 +33,20 @@ export function mosaic(name) {
 
 /** Take all kernels out of a mosaic. */
 export function empty(box) {
+  begin(box);
   shown.delete(box);
   box.querySelector('ul').replaceChildren();
   box.querySelector('canvas').width = 0;
   box.lastElementChild.textContent = '';
   box.setAttribute('aria-busy', 'false');
+}
+
+/** Mark a mosaic as about to change, until what is begun here, or later, has ended. */
+export function begin(box) {
+  const task = {};
+  tasks.set(box, task);
+  box.setAttribute('aria-busy', 'true');
+  return task;
 }
 
 /** Draw the kernels where their links are. */
@@ -62,20 +72,37 @@ function draw(box) {
  * @param {AbortSignal} signal
  */
 export async function fill(box, rows, found, signal) {
-  const list = box.querySelector('ul');
-  const caption = box.lastElementChild;
-  box.setAttribute('aria-busy', 'true');
-  const { height, width } = rows.size;
-  const weights = await rows.store.array(rows.name, 'weights');
-  const values = await weights.ranges(
-    found.map(({ row }) => [row, row + 1]),
-    signal,
-  );
-  if (signal.aborted) return;
+  const task = begin(box);
   const kernels = found.map(({ row, levels, cosine }) => ({
     ...rows.describe(row, levels),
     cosine: cosine === undefined ? null : cosine.toFixed(3).replace('-', '−'),
   }));
+  let links;
+  try {
+    const weights = await rows.store.array(rows.name, 'weights');
+    const ranges = kernels.map(({ row }) => [row, row + 1]);
+    const values = await weights.ranges(ranges, signal);
+    if (signal.aborted) return;
+    links = put(box, rows, kernels, signal);
+    const { height, width } = rows.size;
+    const colours = rows.store.index.kernel_map;
+    shown.get(box).images = strip(values.map(unscaled), height, width, colours);
+    draw(box);
+  } finally {
+    if (tasks.get(box) === task) box.setAttribute('aria-busy', 'false');
+  }
+  if (!near(rows, kernels)) return;
+  const places = await rows.places(
+    kernels.map(({ row }) => row),
+    signal,
+  );
+  if (signal.aborted) return;
+  links.forEach((own, n) => label(own, kernels[n], places[n]));
+}
+
+/** Put links to kernels into a mosaic, in place of those that it has. */
+function put(box, rows, kernels, signal) {
+  const list = box.querySelector('ul');
   const links = kernels.map((kernel) => {
     const own = h('a', {
       class: kernel.reason ? 'kernel faint' : 'kernel',
@@ -85,6 +112,7 @@ export async function fill(box, rows, found, signal) {
     label(own, kernel, null);
     return own;
   });
+  const { height, width } = rows.size;
   const pixel = pixelSide(height, width);
   list.style.setProperty('--tile', `${width * pixel}px`);
   list.style.setProperty('--high', `${height * pixel}px`);
@@ -96,19 +124,9 @@ export async function fill(box, rows, found, signal) {
     }),
   );
   enter(list, 'a');
-  caption.textContent = found.length ? HINT : '';
-  const images = strip(values.map(unscaled), height, width, rows.store.index.kernel_map);
-  const by = new Map(kernels.map((kernel) => [kernel.row, kernel]));
-  shown.set(box, { rows, signal, images, by });
-  draw(box);
-  box.setAttribute('aria-busy', 'false');
-  if (!near(rows, kernels)) return;
-  const places = await rows.places(
-    kernels.map(({ row }) => row),
-    signal,
-  );
-  if (signal.aborted) return;
-  links.forEach((own, n) => label(own, kernels[n], places[n]));
+  box.lastElementChild.textContent = kernels.length ? HINT : '';
+  shown.set(box, { rows, signal, by: new Map(kernels.map((kernel) => [kernel.row, kernel])) });
+  return links;
 }
 
 /** Return whether it moves little to read where all kernels are. */

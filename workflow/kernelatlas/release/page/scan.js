@@ -5,7 +5,7 @@ import { COLUMNS } from './selection.js';
 export const PAGE = 400; // kernels of a mosaic
 const RUN = 20; // kernels beside one another in a page that is spread over a selection
 const CHUNK = 256; // rows that are looked at together
-const CHUNKS = 28; // in a request
+const CHUNKS = 24; // in a request
 const LOOK = 3; // requests of a column, at most, until something is shown
 const SORTED = 512; // rows of a chunk of a sort, of which all of a look is asked for at once
 const LARGE = 1 << 18; // rows of a chunk when everything is read

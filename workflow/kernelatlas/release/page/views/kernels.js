@@ -4,7 +4,7 @@ import { download } from '../csv.js';
 import { h, link, renew } from '../dom.js';
 import { downAtFirst, form, sorting, summary } from '../filters.js';
 import { announce, problem } from '../main.js';
-import { empty, fill, mosaic } from '../mosaic.js';
+import { begin, empty, fill, mosaic } from '../mosaic.js';
 import { rowsOf } from '../rows.js';
 import { described, LOOKED, PAGE, plainPage, Scan } from '../scan.js';
 import { COLUMNS, Selection, sizeOf } from '../selection.js';
@@ -22,16 +22,19 @@ export async function show(element, state, data) {
   const layers = network ? await rows.layers(rows.numberOf(network)) : [];
   if (state.signal.aborted) return;
   const parts = frame(element, rows, state.query, layers);
+  let selection;
+  let ranges;
   try {
-    const selection = new Selection(rows, state.query);
-    const ranges = await selection.find(state.signal);
-    const page = Math.max(1, Math.floor(Number(state.query.get('page'))) || 1) - 1;
-    const chosen = { rows, selection, ranges, state, parts, page };
-    if (!state.signal.aborted) await present(chosen);
+    selection = new Selection(rows, state.query);
+    ranges = await selection.find(state.signal);
   } catch (error) {
     if (state.signal.aborted || !(error instanceof Problem)) throw error;
     refuse(parts, error); // the form stays, to be set right
+    return;
   }
+  const page = Math.max(1, Math.floor(Number(state.query.get('page'))) || 1) - 1;
+  const chosen = { rows, selection, ranges, state, parts, page };
+  if (!state.signal.aborted) await present(chosen);
 }
 
 /** Say what is wrong in place of kernels. */
@@ -71,7 +74,7 @@ function frame(element, rows, query, layers) {
   const part = (name) => element.querySelector(`#kernels-${name}`);
   renew(part('order'), sorting(rows, query));
   const box = element.querySelector('[data-part="mosaic"]');
-  box.setAttribute('aria-busy', 'true');
+  begin(box);
   return {
     count: part('count'),
     note: part('note'),
