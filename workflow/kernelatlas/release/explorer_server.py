@@ -11,7 +11,6 @@ import threading
 import webbrowser
 from pathlib import Path
 
-import numpy as np
 import uvicorn
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -120,25 +119,26 @@ def _check(folder: Path) -> None:
     path = folder / DATA / INDEX
     try:
         index = json.loads(path.read_bytes())
-        version, sizes = index["version"], list(index["sizes"])
+        version, files = index["version"], index.get("files", {}).items()
     except FileNotFoundError as error:
         raise KernelAtlasError(f"{path}: missing, the data are incomplete: {again}") from error
-    except (OSError, ValueError, LookupError, TypeError) as error:
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise KernelAtlasError(f"{path}: damaged ({error}): {again}") from error
     if version != VERSION:
         raise KernelAtlasError(
             f"{path}: data of version {version}, but this is for version {VERSION}: use the Kernel "
             f"Atlas that made it ({index.get('tool', 'unknown')}), or {MAKE}"
         )
-    for size in sizes:
-        weights = folder / DATA / size / "weights.npy"
-        for array in [weights, *sorted(weights.parent.glob("*.npy"))]:
-            try:
-                np.load(array, mmap_mode="r")  # compares the length with that of the header
-            except FileNotFoundError as error:
-                raise KernelAtlasError(f"{array}: missing: {again}") from error
-            except (OSError, ValueError, EOFError) as error:
-                raise KernelAtlasError(f"{array}: damaged ({error}): {again}") from error
+    for name, expected in files:
+        file = path.parent / name
+        try:
+            found = file.stat().st_size
+        except OSError as error:
+            raise KernelAtlasError(f"{file}: missing ({error.strerror}): {again}") from error
+        if found != expected:
+            raise KernelAtlasError(
+                f"{file}: damaged, {found} bytes where the index has {expected}: {again}"
+            )
 
 
 def _listen(port: int | None) -> socket.socket:
