@@ -1,5 +1,6 @@
 """A real browser, real servers, and explorers that the library wrote."""
 
+import json
 import os
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from pathlib import Path
 import chromium
 import pytest
 from pages import Page
+from truth import kernels_of, of_size
 from zoo import make_large_zoo, make_zoo, write_explorer
 
 import kernelatlas
@@ -34,6 +36,24 @@ def large_zoo(zoo, tmp_path_factory):
 @pytest.fixture(scope="session")
 def large_explorer(large_zoo, tmp_path_factory):
     return write_explorer(large_zoo, tmp_path_factory.mktemp("large") / "explorer")
+
+
+@pytest.fixture(scope="session")
+def index(explorer):
+    """What the page reads first."""
+    return json.loads((explorer / "data/index.json").read_text())
+
+
+@pytest.fixture(scope="session")
+def kernels(zoo):
+    """All kernels of the zoo with what its tables say of them."""
+    return kernels_of(zoo)
+
+
+@pytest.fixture(scope="session")
+def of_7x7(kernels, index, zoo):
+    """Those of 7×7 with their rows."""
+    return of_size(kernels, "7x7", index, zoo)
 
 
 @contextmanager

@@ -1,13 +1,12 @@
 """The curve: what its slider draws, names and counts, and the kernels that it shows there."""
 
-import json
 import re
 
 import numpy as np
 import pytest
 from selenium.webdriver import ActionChains
 from selenium.webdriver.common.keys import Keys
-from truth import CANVAS, kernels_of, of_size, shares_of_colours
+from truth import CANVAS, shares_of_colours
 
 from kernelatlas.clustering.clusters import name_points
 from kernelatlas.clustering.curve import Curve
@@ -16,24 +15,14 @@ SIZE, SEED = "7x7", 1
 
 
 @pytest.fixture(scope="module")
-def index(explorer):
-    return json.loads((explorer / "data/index.json").read_text())
-
-
-@pytest.fixture(scope="module")
-def kernels(zoo, index):
-    return of_size(kernels_of(zoo), SIZE, index, zoo)
-
-
-@pytest.fixture(scope="module")
 def curve(zoo):
     return Curve.load(zoo.folder / f"autoencoders/k7_seed{SEED}.safetensors")
 
 
 @pytest.fixture(scope="module")
-def codes(kernels, curve):
+def codes(of_7x7, curve):
     """The point of each kernel with a code, by its row."""
-    live = kernels[~kernels["degenerate"]]
+    live = of_7x7[~of_7x7["degenerate"]]
     codes = np.stack(live["codes"].to_numpy())[:, SEED]
     return dict(zip(live["row"], np.floor(codes * len(curve.points)).astype(int), strict=True))
 
@@ -128,7 +117,7 @@ def test_names_below_the_curve_lead_to_where_they_are(page, curve, codes, index)
     page.wait()
 
 
-def test_each_seed_has_its_curve(page, zoo, index, kernels):
+def test_each_seed_has_its_curve(page, zoo, index):
     page.show("curve", size=SIZE, seed=0, point=64)
     for seed in (2, 0):
         page.one(f"input[name=seed][value='{seed}']").click()

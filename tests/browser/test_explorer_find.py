@@ -7,17 +7,15 @@ import numpy as np
 import pytest
 from selenium.webdriver import ActionChains
 from selenium.webdriver.common.keys import Keys
-from truth import kernels_of, normalised, number, of_size
+from truth import normalised, number
 
 SIZE = "7x7"
 LOST = 0.008  # of a cosine, by weights of eight bits: of a few large ones beside many small
 
 
-@pytest.fixture(scope="module")
-def kernels(zoo, explorer):
-    index = json.loads((explorer / "data/index.json").read_text())
-    kernels = of_size(kernels_of(zoo), SIZE, index, zoo)
-    return kernels[~kernels["degenerate"]]
+@pytest.fixture
+def live(of_7x7):
+    return of_7x7[~of_7x7["degenerate"]]
 
 
 def painted(page):
@@ -44,11 +42,11 @@ def searched(page, kernel):
     page.until(lambda: "searched in" in page.text(".found [role=status]"), "nothing is found")
 
 
-def is_nearest(page, kernels, kernel, either=False):
+def is_nearest(page, live, kernel, either=False):
     """Whether the kernels shown are the nearest of all, by cosine."""
     unit = kernel.ravel() - kernel.mean()
-    cosines = normalised(kernels) @ (unit / np.linalg.norm(unit))
-    of = dict(zip(kernels["row"], cosines, strict=True))
+    cosines = normalised(live) @ (unit / np.linalg.norm(unit))
+    of = dict(zip(live["row"], cosines, strict=True))
     rows = page.rows(".found")
     shown = np.array([number(text) for text in page.texts(".found .mosaic .below")])
     assert len(rows) == len(set(rows)) == 60
@@ -58,7 +56,7 @@ def is_nearest(page, kernels, kernel, either=False):
     assert np.sort(rank(cosines))[-60] <= rank(shown)[-1] + LOST
 
 
-def test_a_kernel_painted_with_the_mouse_finds_its_like(page, kernels):
+def test_a_kernel_painted_with_the_mouse_finds_its_like(page, live):
     page.show("find", size=SIZE)
     cells = page.all("[role=gridcell]")
     assert len(cells) == 49
@@ -71,10 +69,10 @@ def test_a_kernel_painted_with_the_mouse_finds_its_like(page, kernels):
     kernel[22:27], kernel[30] = 1, -1
     assert np.array_equal(painted(page).ravel(), kernel)
     searched(page, kernel)
-    is_nearest(page, kernels, kernel)
+    is_nearest(page, live, kernel)
 
 
-def test_a_kernel_painted_by_keys_finds_its_like(page, kernels):
+def test_a_kernel_painted_by_keys_finds_its_like(page, live):
     page.show("find", size=SIZE)
     page.js("document.querySelector('[role=gridcell][tabindex=\"0\"]').focus()")
     page.press(*[Keys.ARROW_DOWN, Keys.ARROW_RIGHT] * 3, " ")
@@ -83,23 +81,23 @@ def test_a_kernel_painted_by_keys_finds_its_like(page, kernels):
     kernel[3, 3], kernel[3, 4], kernel[4, 3], kernel[4, 0] = 1, 0.5, -0.25, -0.25
     assert np.array_equal(painted(page), kernel)
     searched(page, kernel)
-    is_nearest(page, kernels, kernel)
+    is_nearest(page, live, kernel)
     page.press("0")
     kernel[4, 0] = 0
     searched(page, kernel)
-    is_nearest(page, kernels, kernel)
+    is_nearest(page, live, kernel)
 
 
-def test_the_opposite_sign_is_as_near_if_it_is_chosen(page, kernels):
+def test_the_opposite_sign_is_as_near_if_it_is_chosen(page, live):
     kernel = np.where(np.add.outer(range(7), range(7)) % 3 == 0, 1.0, 0.0)
     text = ",".join(str(int(value)) for value in kernel.ravel())
     page.show("find", size=SIZE, kernel=text)
     searched(page, kernel)
-    is_nearest(page, kernels, kernel)
+    is_nearest(page, live, kernel)
     page.one("#sign").click()
     page.until(lambda: "sign=any" in page.place, "the address does not follow")
     searched(page, kernel)
-    is_nearest(page, kernels, kernel, either=True)
+    is_nearest(page, live, kernel, either=True)
 
 
 def paste(page, text):
@@ -111,8 +109,8 @@ def paste(page, text):
 
 
 @pytest.mark.parametrize("form", ["lines", "json", "commas", "numpy"])
-def test_pasted_numbers_of_a_kernel_find_that_kernel(page, kernels, form):
-    own = kernels[kernels["identified"] & kernels["trained"]].iloc[5]
+def test_pasted_numbers_of_a_kernel_find_that_kernel(page, live, form):
+    own = live[live["identified"] & live["trained"]].iloc[5]
     weights = own["weights"].reshape(7, 7).astype(float)
     text = {
         "lines": "\n".join(" ".join(f"{value:.5g}" for value in row) for row in weights),
@@ -124,7 +122,7 @@ def test_pasted_numbers_of_a_kernel_find_that_kernel(page, kernels, form):
     paste(page, text)
     centred = weights - weights.mean()
     searched(page, centred / np.abs(centred).max())
-    is_nearest(page, kernels, centred)
+    is_nearest(page, live, centred)
     assert page.rows(".found")[0] == own["row"]
 
 
@@ -166,12 +164,12 @@ def test_the_kernel_can_be_turned_mirrored_inverted_and_cleared(page):
     page.wait()
 
 
-def test_a_prototype_is_a_beginning_and_is_called_by_its_name(page, kernels):
+def test_a_prototype_is_a_beginning_and_is_called_by_its_name(page, live):
     page.show("find", size=SIZE)
     button = page.one("[aria-label='Begin with the prototype of on-centre']")
     button.click()
     page.until(lambda: "kernel=" in page.place, "the address does not follow")
     kernel = painted(page)
     searched(page, kernel)
-    is_nearest(page, kernels, kernel)
+    is_nearest(page, live, kernel)
     assert "that of on-centre" in page.text("section[aria-labelledby=names]")

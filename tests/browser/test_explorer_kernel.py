@@ -5,23 +5,9 @@ from urllib.parse import quote
 
 import numpy as np
 import pytest
-from truth import CANVAS, kernels_of, keys_of, normalised, number, shares_of_colours
+from truth import CANVAS, keys_of, normalised, number, shares_of_colours
 
 from kernelatlas.evidence.fits import render
-
-REASONS = ["too far", "no name", "seeds disagree"]
-
-
-@pytest.fixture(scope="module")
-def kernels(zoo):
-    return kernels_of(zoo)
-
-
-@pytest.fixture(scope="module")
-def index(explorer):
-    import json
-
-    return json.loads((explorer / "data/index.json").read_text())
 
 
 def chosen(kernels):

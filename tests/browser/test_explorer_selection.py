@@ -1,6 +1,5 @@
 """Selections of kernels: filters, order, pages and download, against pandas on the tables."""
 
-import json
 import re
 from urllib.parse import parse_qs
 
@@ -8,30 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from selenium.webdriver.common.keys import Keys
-from truth import TILE, kernels_of, of_size, shares_of_colours
+from truth import TILE, shares_of_colours
 
 SIZE = "7x7"
 STEP = 0.3 / 64  # levels of the dissimilarity
-
-
-@pytest.fixture(scope="module")
-def index(explorer):
-    return json.loads((explorer / "data/index.json").read_text())
-
-
-@pytest.fixture(scope="module")
-def all_kernels(zoo):
-    return kernels_of(zoo)
-
-
-@pytest.fixture(scope="module")
-def kernels(all_kernels, index, zoo):
-    return of_size(all_kernels, SIZE, index, zoo)
-
-
-def levels(values, step):
-    """As the page has a column: to the level below; nothing for degenerate kernels."""
-    return np.floor(values.astype(float) / step + 1e-4)
 
 
 # What may stand in an address, and which kernels that leaves.
@@ -82,12 +61,12 @@ def some_queries():
         yield [item for i, item in enumerate(chosen) if item[0] not in dict(chosen[:i])]
 
 
-def test_any_filters_leave_the_kernels_that_pandas_finds(page, kernels):
+def test_any_filters_leave_the_kernels_that_pandas_finds(page, of_7x7):
     page.show("kernels", size=SIZE)
     found = 0
     for items in some_queries():
         query = dict(items)
-        wanted = expected(kernels, query)
+        wanted = expected(of_7x7, query)
         page.go("kernels", size=SIZE, **query)
         if page.alerts:  # such as agreement among degenerate kernels
             raise AssertionError((query, page.alerts))
@@ -96,48 +75,48 @@ def test_any_filters_leave_the_kernels_that_pandas_finds(page, kernels):
         assert len(rows) == len(set(rows))
         assert len(rows) == len(wanted) if len(wanted) <= 400 else 200 < len(rows) <= 400, query
         assert set(rows) <= set(wanted["row"]), query
-        found += 0 < len(wanted) < len(kernels)
+        found += 0 < len(wanted) < len(of_7x7)
     assert found > 30  # the sample is no empty one
 
 
-def test_the_pages_of_a_selection_are_all_of_it(page, kernels):
+def test_the_pages_of_a_selection_are_all_of_it(page, of_7x7):
     page.show("kernels", size=SIZE)
     rows = page.rows("#kernels-results")
-    pages = -(-len(kernels) // 400)
+    pages = -(-len(of_7x7) // 400)
     for number in range(2, pages + 1):
         page.one("#page-next").click()
         page.until(lambda n=number: f"page={n}" in page.place, "no next page")
         page.wait()
         rows += page.rows("#kernels-results")
-    assert sorted(rows) == sorted(kernels["row"])
+    assert sorted(rows) == sorted(of_7x7["row"])
     assert page.all("a#page-next") == []
 
 
 @pytest.mark.parametrize("sort", ["r2", "dissimilarity", "agreement"])
-def test_kernels_are_sorted_as_pandas_sorts_them(page, kernels, sort):
+def test_kernels_are_sorted_as_pandas_sorts_them(page, of_7x7, sort):
     step = {"r2": 1 / 250, "dissimilarity": STEP, "agreement": 0.3}[sort]
     page.show("kernels", size=SIZE)
     for order in ("down", "up"):
         for query in ({}, {"identified": "yes"}):
             page.go("kernels", size=SIZE, sort=sort, order=order, **query)
-            wanted = expected(kernels, query)
+            wanted = expected(of_7x7, query)
             values = wanted.loc[page.rows("#kernels-results"), sort].astype(float)
             best = wanted[sort].astype(float).sort_values(ascending=order == "up")[: len(values)]
             assert len(values) == min(400, len(wanted))
             assert np.abs(values.to_numpy() - best.to_numpy()).max() <= step
 
 
-def test_in_the_order_of_the_tables_layers_and_channels_follow_one_another(page, kernels):
+def test_in_the_order_of_the_tables_layers_and_channels_follow_one_another(page, of_7x7):
     page.show("kernels", size=SIZE, network="convnextv2_mini", sort="table")
-    own = kernels[kernels["model"] == "convnextv2_mini"]
+    own = of_7x7[of_7x7["model"] == "convnextv2_mini"]
     assert page.rows("#kernels-results") == own["row"].tolist()[:400]
 
 
-def test_the_fields_choose_what_the_address_then_says(page, kernels):
+def test_the_fields_choose_what_the_address_then_says(page, of_7x7):
     page.show("kernels", size=SIZE)
     page.choose("#filter-family", "convnextv2")
     page.choose("#filter-network", "convnextv2_mini")
-    layers = kernels.loc[kernels["model"] == "convnextv2_mini", "layer"].unique()
+    layers = of_7x7.loc[of_7x7["model"] == "convnextv2_mini", "layer"].unique()
     assert page.attributes("#filter-layer option", "value") == ["", *layers]
     page.choose("#filter-layer", layers[2])
     page.choose("#filter-identified", "yes")
@@ -150,14 +129,14 @@ def test_the_fields_choose_what_the_address_then_says(page, kernels):
         "size": SIZE, "family": "convnextv2", "network": "convnextv2_mini", "layer": layers[2],
         "identified": "yes", "r2": "0.8",
     }  # fmt: skip
-    wanted = expected(kernels, {"identified": "yes", "r2": 0.8, "network": "convnextv2_mini"})
+    wanted = expected(of_7x7, {"identified": "yes", "r2": 0.8, "network": "convnextv2_mini"})
     wanted = wanted[wanted["layer"] == layers[2]]
     assert count(page) == len(wanted)
     assert set(page.rows("#kernels-results")) == set(wanted["row"])
     page.one("#clear").click()
     page.until(lambda: page.place == f"#/kernels?size={SIZE}", "the filters are not cleared")
     page.wait()
-    assert count(page) == len(kernels)
+    assert count(page) == len(of_7x7)
 
 
 @pytest.mark.parametrize(
@@ -180,10 +159,10 @@ def test_an_address_that_cannot_be_is_said_in_words(page, query, words):
     assert words in alert
 
 
-def test_tiles_are_the_kernels_named_by_what_is_known_of_them(page, kernels, index):
+def test_tiles_are_the_kernels_named_by_what_is_known_of_them(page, of_7x7, index):
     page.show("kernels", size=SIZE, network="hostile-1.0_x")
     tiles = page.all("#kernels-results a.kernel")
-    own = kernels[kernels["model"] == "hostile-1.0_x"]
+    own = of_7x7[of_7x7["model"] == "hostile-1.0_x"]
     assert len(tiles) == len(own)
     for tile in tiles[:: len(tiles) // 6]:
         kernel = own.loc[int(tile.get_attribute("data-row"))]
@@ -213,10 +192,10 @@ def saved(page, downloads, name):
 
 
 @pytest.mark.parametrize("query", [{}, {"identified": "yes", "r2": 0.8}, {"family": "planted"}])
-def test_a_download_has_the_keys_and_values_of_the_tables(page, kernels, downloads, query):
+def test_a_download_has_the_keys_and_values_of_the_tables(page, of_7x7, downloads, query):
     page.show("kernels", size=SIZE, **query)
     table = saved(page, downloads, f"kernels_{SIZE}.csv")
-    wanted = expected(kernels, query).sort_values(["order", "layer_index", "channel"])
+    wanted = expected(of_7x7, query).sort_values(["order", "layer_index", "channel"])
     keys = ["model", "layer", "layer_index", "channel"]
     assert table[keys].to_numpy().tolist() == wanted[keys].to_numpy().tolist()
     for name in ("k", "label", "identified", "reason", "function", "form"):
@@ -232,9 +211,9 @@ def test_a_download_has_the_keys_and_values_of_the_tables(page, kernels, downloa
         assert np.isnan(own[~live]).all() or name == "r2"
 
 
-def test_a_download_of_a_size_that_is_not_studied_has_its_kernels(page, all_kernels, downloads):
+def test_a_download_of_a_size_that_is_not_studied_has_its_kernels(page, kernels, downloads):
     page.show("kernels", size="3x11")
     table = saved(page, downloads, "kernels_3x11.csv")
-    own = all_kernels[all_kernels["size"] == "3x11"]
+    own = kernels[kernels["size"] == "3x11"]
     columns = ["model", "layer", "layer_index", "channel", "kh", "kw"]
     assert table[columns].to_numpy().tolist() == own[columns].to_numpy().tolist()

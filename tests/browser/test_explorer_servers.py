@@ -24,8 +24,8 @@ def test_a_server_of_single_ranges_shows_the_same_without_whole_files(page, driv
     for query in queries:
         page.show("kernels", size="7x7", **query)
         wanted.append((page.text("#kernels-count"), page.rows()))
-    with serve(explorer, STATIC, "ranges", str(explorer)) as address:
-        for other in watched(driver, address):
+    with serve(explorer, STATIC, "ranges", str(explorer.parent)) as address:
+        for other in watched(driver, f"{address}{explorer.name}/"):  # below another address
             for query, (count, rows) in zip(queries, wanted, strict=True):
                 other.show("kernels", size="7x7", **query)
                 assert (other.text("#kernels-count"), other.rows()) == (count, rows)

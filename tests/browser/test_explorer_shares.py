@@ -1,6 +1,5 @@
 """Overview, shapes and networks: their numbers and pictures against the tables."""
 
-import json
 import re
 from urllib.parse import parse_qs
 
@@ -8,21 +7,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from pages import NO_BREAK
-from truth import CANVAS, kernels_of, of_size, shares_of_colours
+from truth import CANVAS, of_size, shares_of_colours
 from zoo import SIZES, SKIPPED
 
 NULLS = ["covariance", "shuffled", "white", "untrained"]
 PART = re.compile(r"(.+): ([\d.]+) %, ([\d,]+) kernels?$")
-
-
-@pytest.fixture(scope="module")
-def index(explorer):
-    return json.loads((explorer / "data/index.json").read_text())
-
-
-@pytest.fixture(scope="module")
-def kernels(zoo):
-    return kernels_of(zoo)
 
 
 def share(text):
