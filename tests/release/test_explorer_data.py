@@ -23,7 +23,12 @@ from kernelatlas.evidence import formulas
 from kernelatlas.evidence.fits import render
 from kernelatlas.figures import style
 from kernelatlas.release.explorer_fits import FORMS, Fits, delicate
-from kernelatlas.release.explorer_rows import MOST_AGREEMENTS
+from kernelatlas.release.explorer_rows import (
+    MOST_AGREEMENTS,
+    NEAR,
+    Scales,
+    dissimilarity_levels,
+)
 from kernelatlas.release.explorer_shares import Shares
 from kernelatlas.release.explorer_tables import LOGARITHMIC, PARAMETERS
 from kernelatlas.running.files import metadata_of
@@ -320,6 +325,33 @@ def decoded(numbers, parameters, fits):
         rows.append(values)
     assert at == len(parameters)
     return pd.DataFrame(rows)
+
+
+@pytest.mark.parametrize("threshold", [0.12, 0.2, 0.3, 0.1, 0.7, 1e-3, 2.0, 0])
+def test_a_dissimilarity_is_near_exactly_below_the_threshold(threshold):
+    at = np.float32(threshold)
+    distance = np.array([np.nextafter(at, np.float32(end)) for end in (0, 9)] + [at, 0, 9, np.nan])
+    distance = distance.astype(np.float32)
+    levels = dissimilarity_levels(distance, threshold)
+    assert ((levels < NEAR) == (distance < threshold)).all()
+    assert levels.tolist()[-2:] == [255, 255]
+
+
+@pytest.mark.parametrize(
+    "largest", [[1.0], [0.02, 0.02], [1e-3, 1.0, 50.0], [1e-44, 3.4e38], [1e-20, 1e-4, 1.0]]
+)
+def test_scales_reach_from_the_weakest_to_the_strongest_kernel(largest):
+    weights = np.array([[x, -x / 3, 0] for x in largest], np.float32)
+    scales = Scales.between(min(largest), max(largest))
+    integers, q = scales.integers(weights)
+    step = scales.least * scales.ratio ** q.astype(float)
+    error = np.abs(integers * step[:, None] - weights)
+    assert (error <= 0.500001 * step[:, None]).all()
+    # Of all but dead kernels seven bits are used.
+    seen = np.array(largest) > max(largest) * 1e-16
+    assert (np.abs(integers).max(axis=1)[seen] >= 107).all()
+    if max(largest) / min(largest) < 1e6:
+        assert (np.abs(integers).max(axis=1) >= 120).all()
 
 
 def fits_of(data):

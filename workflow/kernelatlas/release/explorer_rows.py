@@ -86,7 +86,7 @@ def dissimilarity_levels(dissimilarity: np.ndarray, threshold: float) -> np.ndar
     """
     distance = np.asarray(dissimilarity, np.float32)
     near = distance < threshold
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore", divide="ignore"):  # a threshold may be 0
         level = np.floor(distance.astype(np.float64) / (threshold / NEAR))
     level = np.where(near, np.clip(level, 0, NEAR - 1), np.clip(level, NEAR, NONE))
     return np.where(np.isnan(level), NONE, level).astype(np.uint8)

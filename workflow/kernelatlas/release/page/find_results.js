@@ -65,7 +65,7 @@ export class ResultsSection {
     this.box.hidden = kernel === null;
     this.all.hidden = true;
     if (kernel === null) {
-      this.status.textContent = 'Paint a kernel of at least two values, or begin with a prototype.';
+      this.#told('Paint a kernel of at least two values, or begin with a prototype.');
       return;
     }
     try {
@@ -78,6 +78,7 @@ export class ResultsSection {
   }
 
   #told(text) {
+    this.box.removeAttribute('aria-busy');
     this.progress.hidden = true;
     this.cancel.hidden = true;
     this.status.textContent = text;

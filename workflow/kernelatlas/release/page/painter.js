@@ -17,6 +17,8 @@ export class Painter {
     Object.assign(this, { height, width, values: [...values], colour, brush, changed });
     this.element = document.createElement('div');
     this.element.className = 'painter';
+    this.element.style.setProperty('--columns', width);
+    this.element.style.setProperty('--rows', height);
     this.element.setAttribute('role', 'grid');
     this.element.setAttribute('aria-label', `The kernel, ${height} rows of ${width} pixels`);
     this.element.setAttribute('aria-describedby', 'painter-keys');

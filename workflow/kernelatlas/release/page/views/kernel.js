@@ -114,11 +114,16 @@ function pictures(data, kernel, drawn) {
   const { height, width, cells } = kernel.size;
   const colours = data.index.kernel_map;
   const scale = scaleOf(kernel.weights);
+  const style = { width: `${100 * Math.min(1, width / height)}%` }; // tall ones would be too high
   const figure = (values, title, text, own) =>
     h(
       'figure',
       {},
-      h('div', { role: 'img', 'aria-label': title }, tile(values, height, width, colours, own)),
+      h(
+        'div',
+        { role: 'img', 'aria-label': title, style },
+        tile(values, height, width, colours, own),
+      ),
       h('figcaption', {}, h('strong', { text: title }), h('span', { text })),
     );
   const [low, high] = [scale.mean - scale.limit, scale.mean + scale.limit].map(number);
@@ -228,7 +233,7 @@ function numbers({ weights, step, size, shapeless }) {
       { class: 'scroll', tabindex: 0, role: 'region', 'aria-label': 'Weights' },
       h(
         'table',
-        { class: 'weights' },
+        { class: 'weights', 'aria-labelledby': 'numbers' },
         h(
           'tbody',
           {},
