@@ -18,7 +18,7 @@ from kernelatlas.clustering.shares import UNIDENTIFIED
 from kernelatlas.errors import KernelAtlasError
 from kernelatlas.figures import style
 from kernelatlas.release.explorer_arrays import SCORED, Writer
-from kernelatlas.release.explorer_page import INDEX
+from kernelatlas.release.explorer_page import INDEX, VERSION
 from kernelatlas.release.explorer_rows import Agreements
 from kernelatlas.release.explorer_shares import Shares
 from kernelatlas.release.explorer_size import COUNTED, Kernels, Study
@@ -26,7 +26,6 @@ from kernelatlas.release.explorer_tables import MAKE, Network, Size, read
 from kernelatlas.running.files import SCHEMA_VERSION, whole
 from kernelatlas.running.progress import tracked
 
-VERSION = 1  # of the layout
 SHARES = ["model", "k", "kernels", "degenerate", "share_identified", "low", "high"]
 NULLS = {"family": "family", "set": "kind", "kernels": "kernels", "share": "share_identified",
          "low": "low", "high": "high"}  # fmt: skip

@@ -8,6 +8,7 @@ from pathlib import Path
 from kernelatlas.running.files import keep_only, whole
 
 DATA, INDEX = "data", "index.json"  # folder beside the page, and what is written in it last
+VERSION = 1  # of the data that the page reads
 
 
 def write_page(files: Mapping[str, str | Path], folder: str | Path) -> None:

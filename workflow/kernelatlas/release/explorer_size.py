@@ -1,5 +1,6 @@
 """All kernels of one size as the explorer's arrays."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -195,41 +196,14 @@ class Kernels:
 
     def describe(self) -> dict[str, Any]:
         """Return what the index says of this size."""
-        total = self.counts.sum(axis=1).tolist()
-        cells = []
-        for number, code in enumerate(self.codes):
-            cluster = None
-            if self.study is None:
-                label = shape = NOT_STUDIED
-            elif number < len(self.study.clusters):
-                cluster = self.study.clusters.iloc[number]
-                label, shape = cluster["label"], names.shape_of(cluster["label"])
-            else:
-                label, shape = names.LABELS[code], names.shape_of(names.LABELS[code])
-            cells.append(
-                {
-                    "label": label,
-                    "shape": shape,
-                    "kernels": total[number],
-                    "identified": self.identified.get(code, 0),
-                    "reasons": self.reasons.get(code, {}),
-                    "template": None if cluster is None else str(cluster["template"]),
-                    "template_cosine": None
-                    if cluster is None
-                    else float(cluster["template_cosine"]),
-                    "prototype": None
-                    if cluster is None
-                    else [float(value) for value in cluster["prototype"]],
-                }
-            )
         layers = np.cumsum([0, *(len(part.layers) for part in self.parts)]).tolist()
         found: dict[str, Any] = {
             "height": self.size[0],
             "width": self.size[1],
-            "kernels": sum(total),
+            "kernels": int(self.counts.sum()),
             "studied": self.study is not None,
             "scale": {"least": self.scales.least, "ratio": self.scales.ratio},
-            "cells": cells,
+            "cells": list(self._cells()),
             "networks": [part.network for part in self.parts],
             "network_layers": layers,
         }
@@ -248,6 +222,28 @@ class Kernels:
                 "parameter_block": BLOCK,
             }
         return found
+
+    def _cells(self) -> Iterator[dict[str, Any]]:
+        """Yield what the index says of each cell."""
+        clusters = [] if self.study is None else self.study.clusters.to_dict("records")
+        total = self.counts.sum(axis=1).tolist()
+        for number, code in enumerate(self.codes):
+            cluster = clusters[number] if number < len(clusters) else {}
+            if self.study is None:
+                label = NOT_STUDIED
+            else:
+                label = cluster["label"] if cluster else names.LABELS[code]
+            prototype = cluster.get("prototype")
+            yield {
+                "label": label,
+                "shape": names.shape_of(label) if self.study else label,
+                "kernels": total[number],
+                "identified": self.identified.get(code, 0),
+                "reasons": self.reasons.get(code, {}),
+                "template": cluster.get("template"),
+                "template_cosine": cluster.get("template_cosine"),
+                "prototype": None if prototype is None else prototype.astype(float).tolist(),
+            }
 
 
 def _codes_of(clusters: pd.DataFrame) -> list[int]:
