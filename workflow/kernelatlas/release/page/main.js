@@ -20,7 +20,7 @@ const SIZED = ['shapes', 'curve', 'kernels', 'find']; // pages that keep the siz
 const main = document.getElementById('main');
 const scrolled = new Map(); // number of an entry of the history -> how far it was scrolled
 let data = null;
-let shown = null; // {page, path, element, controller, entry}
+let shown = null; // {page, path, element, controller, entry, hash}
 let entries = 0;
 
 /** Go to a view; with `replace` without a new entry in the history. */
@@ -30,6 +30,7 @@ export function go(path, query = {}, { replace = false } = {}) {
     location.hash = address;
     return;
   }
+  if (location.hash !== shown.hash) return; // the reader has gone on, and this page will follow
   history.replaceState(history.state, '', address);
   route();
 }
@@ -73,7 +74,7 @@ async function route() {
   const same = before && before.page === page && before.path.join('/') === path.join('/');
   const element = same ? before.element : h('div', { class: 'view', data: { view: page ?? '' } });
   const controller = new AbortController();
-  shown = { page, path, element, controller, entry };
+  shown = { page, path, element, controller, entry, hash: location.hash };
   if (!same) main.replaceChildren(element);
   mark(page, query);
   main.setAttribute('aria-busy', 'true');

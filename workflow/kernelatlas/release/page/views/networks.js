@@ -41,7 +41,8 @@ async function list(element, state, data) {
       sort: query.get('sort'),
       order: query.get('order'),
     };
-    go(['networks'], { ...next, ...changes }, { replace: true });
+    // A letter may be followed by a step to another page.
+    if (!signal.aborted) go(['networks'], { ...next, ...changes }, { replace: true });
   };
   const columns = [
     {
