@@ -117,6 +117,32 @@ def pictures(page, kernel, index):
         assert np.sqrt((error**2).mean()) < 0.03, (title, kernel["function"], error.max())
 
 
+EVALUATE = """const [fits, done] = arguments;
+import(new URL('fits.js', document.baseURI)).then(({evaluate}) => done(fits.map(
+  ([name, form, parameters, k]) => Array.from(evaluate({function: name, form}, parameters, k))
+)), (error) => done(String(error)));"""
+
+
+def test_fitted_functions_are_those_of_the_fits_in_every_digit(page, kernels):
+    fitted = kernels[kernels["function"].notna()]
+    names = ["sigma", "ratio", "surround", "aspect", "frequency", "phase", "angle", "width"]
+    asked, expected = [], []
+    for (k, _, _), own in fitted.groupby(["kh", "function", "form"]):
+        rows = own[:: -(-len(own) // 5)]
+        drawn = render(rows.infer_objects(), k)
+        for (_, row), values in zip(rows.iterrows(), drawn, strict=True):
+            known = {
+                name: float(row[name]) for name in [*names, "x", "y"] if row[name] == row[name]
+            }
+            asked.append([row["function"], row["form"], known, int(k)])
+            expected.append((values - row["offset"]) / row["amplitude"])
+    page.show()
+    found = page.driver.execute_async_script(EVALUATE, asked)
+    assert len(found) > 100
+    for one, own, wanted in zip(asked, found, expected, strict=True):
+        assert np.abs(np.array(own) - wanted).max() < 1e-5, one
+
+
 def test_a_kernel_without_a_shape_says_why(page, kernels):
     page.show()
     for channel, words in enumerate(["are zero", "are all the same", "not finite", "not finite"]):

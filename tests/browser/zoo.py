@@ -81,8 +81,8 @@ def make_zoo(folder: Path) -> Zoo:
     """Make the tables of all networks."""
     layers = {
         ("convnextv2_mini", "convnextv2"): _embedded("convnextv2_mini", 8),
-        ("mobilenetv3_mini", "mobilenetv3"): _embedded("mobilenetv3_mini", 8),
-        ("convmixer_mini", "convmixer"): _embedded("convmixer_mini", 4),
+        ("mobilenetv3_mini", "mobilenetv3"): _embedded("mobilenetv3_mini", 6),
+        ("convmixer_mini", "convmixer"): _embedded("convmixer_mini", 2),
         ("hostile-1.0_x", "planted"): _hostile(),
         ("gone", "planted"): [],
     }
@@ -127,7 +127,7 @@ def _embedded(name: str, most: int) -> list[Layer]:
     """Return some layers of an embedded network, from the first to the last."""
     layers = read_depthwise(ROOT / f"resources/zoo/{name}.safetensors").layers
     chosen = layers[:: -(-len(layers) // most)]
-    return [Layer(layer.name, layer.weights[:96], 1 + index % 2, 1) for index, layer in
+    return [Layer(layer.name, layer.weights[:64], 1 + index % 2, 1) for index, layer in
             enumerate(chosen)]  # fmt: skip
 
 
