@@ -32,7 +32,7 @@ class Page:
 
     def __init__(self, driver: WebDriver, address: str) -> None:
         self.driver, self.address = driver, address
-        self.forget()
+        self.forget_logs()
 
     def show(self, path: str = "", **query: Any) -> "Page":
         """Load the page anew at a place such as `kernels`, size="7x7", and wait for it."""
@@ -142,12 +142,15 @@ class Page:
 
     def forget(self) -> None:
         """Forget what was logged, and what was cached."""
+        self.forget_logs()
+        self.cdp("Network.clearBrowserCache")
+
+    def forget_logs(self) -> None:
         self.driver.get_log("browser")
         self.driver.get_log("performance")
         self.console: list[str] = []
         self.requested: list[str] = []
         self.moved = 0
-        self.cdp("Network.clearBrowserCache")
 
     def collect(self) -> "Page":
         """Collect what was logged since the last time: messages, addresses and bytes."""
