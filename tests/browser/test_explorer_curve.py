@@ -21,8 +21,8 @@ def curve(zoo):
 
 @pytest.fixture(scope="module")
 def codes(of_7x7, curve):
-    """The point of each kernel with a code, by its row."""
-    live = of_7x7[~of_7x7["degenerate"]]
+    """The point of each kernel of trained networks with a code, by its row."""
+    live = of_7x7[~of_7x7["degenerate"] & of_7x7["trained"]]
     codes = np.stack(live["codes"].to_numpy())[:, SEED]
     return dict(zip(live["row"], np.floor(codes * len(curve.points)).astype(int), strict=True))
 

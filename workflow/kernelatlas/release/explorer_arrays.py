@@ -67,7 +67,7 @@ class Writer:
         self.weights[rows] = integers.reshape(weights.shape)
         self.scale[rows] = scale
         if labels is not None:
-            self._label(part.network, rows, labels)
+            self._label(part.network, network.trained, rows, labels)
             if fits is not None:
                 self._fit(rows, fits)
         channels = [layer.channels for layer in part.layers]
@@ -75,14 +75,15 @@ class Writer:
         self.begin += n
         return firsts.tolist()
 
-    def _label(self, network: int, rows: np.ndarray, labels: pa.Table) -> None:
+    def _label(self, network: int, trained: bool, rows: np.ndarray, labels: pa.Table) -> None:
         study = self.kernels.study
         assert study is not None
         distance = values(labels["dissimilarity"])
         self.dissimilarity[rows] = dissimilarity_levels(distance, study.threshold)
         self.fit[rows] = self.agreements.levels(values(labels["agreement"]))
         codes = seed_values(labels["codes"])
-        if codes.shape[1]:
+        # The curves are fitted to trained networks; controls would hide what these have.
+        if trained and codes.shape[1]:
             self.examples.add(network, rows, codes)
 
     def _fit(self, rows: np.ndarray, fits: pa.Table) -> None:

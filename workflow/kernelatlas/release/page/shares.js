@@ -19,7 +19,9 @@ export const NOT_IDENTIFIED = 'not identified';
 
 /** Return the shares of a size by kind (trained, and the nulls) of a family, or of all. */
 export function nullsOf(index, size, family = ALL_FAMILIES) {
-  const own = index.nulls.filter((row) => row.k === size.height && row.family === family);
+  const own = size.studied
+    ? index.nulls.filter((row) => row.k === size.height && row.family === family)
+    : [];
   return Object.fromEntries(own.map((row) => [row.kind, row]));
 }
 

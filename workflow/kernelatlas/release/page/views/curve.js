@@ -89,8 +89,8 @@ class View {
       h('p', {
         class: 'lead',
         text:
-          'An autoencoder with a single number as its code was trained on all kernels of this ' +
-          'size. Along the code its decoder draws one curve of kernels: a kernel’s code is that ' +
+          'An autoencoder with a single number as its code was trained on the kernels of this ' +
+          'size of all trained networks. Along the code its decoder draws one curve of kernels: a kernel’s code is that ' +
           'of the most similar point.',
       }),
       this.#controls(studied),
@@ -105,7 +105,7 @@ class View {
       h('p', {
         class: 'muted small',
         text:
-          'Bars: how many kernels have which code; colours: the name of what is drawn there. A ' +
+          'Bars: how many kernels of trained networks have which code; colours: the name of what is drawn there. A ' +
           'click moves there; a click on a name moves to the next stretch of that name.',
       }),
       this.legend,

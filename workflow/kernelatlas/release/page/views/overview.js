@@ -157,14 +157,6 @@ function networks(data, kernels, query) {
       cell: (row) => whole(row.kernels),
     },
     {
-      id: 'degenerate',
-      text: 'Degenerate',
-      title: 'Constant, zero or not finite: they have no shape',
-      number: true,
-      value: ({ share }) => share?.degenerate,
-      cell: ({ share }) => (share ? whole(share.degenerate) : ''),
-    },
-    {
       id: 'identified',
       text: 'Identified',
       number: true,
