@@ -1,6 +1,7 @@
 # make              set up .venv and build everything
-# make test         set up and run all tests but those of Slurm
+# make test         set up and run all tests but those of Slurm and of the browser
 # make test-slurm   run the workflow through a real Slurm of one node; installs it, needs root (Debian)
+# make test-browser the explorer's page in a real Chromium; installs it, needs root (Debian)
 # make check        format, lint, types, and that every figure has a table and a caption
 # make dynamics     follow the networks trained here through their training
 # make evidence     stability, analytic fits, nulls, baselines, master keys
@@ -26,7 +27,7 @@ export ENVIRONMENT := $(if $(filter /%,$(VENV)),$(VENV),$(CURDIR)/$(VENV))
 RESULTS = $(shell sed -n 's/^results: *\([^ ]*\).*/\1/p' config.yaml)
 export PATH := $(ENVIRONMENT)/bin:$(PATH)
 
-.PHONY: all setup plain test test-library test-workflow test-slurm check report lock registry benchmark dynamics evidence frozen release docs verify-hub clean
+.PHONY: all setup plain test test-library test-workflow test-slurm test-browser check report lock registry benchmark dynamics evidence frozen release docs verify-hub clean
 all: setup
 	snakemake --cores $(CORES) all
 
@@ -46,12 +47,12 @@ $(VENV)/ready: envs/requirements.txt pyproject.toml | plain
 	touch $@
 
 # Sums on two threads in two processes at once would wait for each other on a machine of two cores.
-test-library test-workflow test-slurm: export OMP_NUM_THREADS := 1
+test-library test-workflow test-slurm test-browser: export OMP_NUM_THREADS := 1
 
 # At once; the output of each is printed when it ends. The first two take about the same time; ALSO
-# names further targets: test-slurm, which mostly waits.
+# names further targets: test-slurm, which mostly waits, and test-browser.
 test: setup
-	$(MAKE) --no-print-directory -j3 -Otarget test-library test-workflow $(ALSO)
+	$(MAKE) --no-print-directory -j4 -Otarget test-library test-workflow $(ALSO)
 
 test-library: setup
 	pytest $(ROOMS) tests/hub tests/faults $(WITH_LIBRARY)
@@ -62,6 +63,10 @@ test-workflow: setup
 test-slurm: setup
 	python tests/slurm/cluster.py install
 	pytest tests/slurm
+
+test-browser: setup
+	python tests/browser/chromium.py install
+	pytest tests/browser
 
 check: setup
 	ruff format --check workflow tests benchmarks envs docs
@@ -107,6 +112,7 @@ benchmark: all
 	python benchmarks/network.py
 	python benchmarks/large_kernels.py
 	python benchmarks/depthwise.py
+	python benchmarks/explorer.py --kernels 1000000 --results $(RESULTS)
 
 verify-hub: setup
 	python tests/hub/verify.py

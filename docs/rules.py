@@ -21,6 +21,7 @@ ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs/rules.md"
 BEGIN, END = "<!-- rules -->\n", "<!-- end of rules -->\n"
 CONSTRAINED = re.compile(r"\{(\w+),[^{}]*\}")  # as Snakemake keeps a wildcard
+MOST = 12  # files of a rule that are listed
 SHARED = "kernelatlas.running"  # what every script uses; of no use in the table
 
 
@@ -151,15 +152,19 @@ def tables(rules: list[Rule]) -> str:
 
 
 def _outputs(paths: list[str]) -> str:
-    """Return the files of a rule, those that differ only in their suffix on one line."""
+    """Return the files of a rule, those that differ only in their suffix on one line.
+
+    Of very many, as of a page with its modules, only the first.
+    """
     by_stem: dict[str, list[str]] = {}
     for path in paths:
         stem, dot, suffix = path.rpartition(".")
         by_stem.setdefault(stem if dot else path, []).append(dot + suffix if dot else "")
-    return "<br>".join(
+    lines = [
         f"`{stem}{suffixes[0]}`" + "".join(f", `{suffix}`" for suffix in suffixes[1:])
         for stem, suffixes in by_stem.items()
-    )
+    ]
+    return "<br>".join(lines if len(lines) <= MOST else [lines[0], "…"])
 
 
 def filled(text: str, content: str) -> str:

@@ -74,7 +74,7 @@ def installed(wheel, tmp_path_factory):
 
 
 def test_the_wheel_holds_the_library_and_nothing_else(wheel):
-    suffixes = (".py", ".yaml", ".parquet")
+    suffixes = (".py", ".yaml", ".parquet", ".html", ".css", ".js", ".svg")
     library = [p for p in (ROOT / "workflow/kernelatlas").rglob("*") if p.suffix in suffixes]
     expected = {path.relative_to(ROOT / "workflow").as_posix() for path in library}
     assert len(expected) > 50

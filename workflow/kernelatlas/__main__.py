@@ -1,4 +1,4 @@
-"""The command line: a kernel of the results, and labels and fits for the kernels of checkpoints."""
+"""The command line: the explorer, a kernel of the results, the kernels of checkpoints."""
 
 import argparse
 import logging
@@ -35,9 +35,39 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="command")
+    _add_explore(commands)
     _add_show(commands)
     _add_classify(commands)
     return parser
+
+
+def _add_explore(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    command = commands.add_parser(
+        "explore",
+        help="the explorer in the browser: every kernel as a picture",
+        description=(
+            "Open the explorer that `snakemake explorer` made in the browser. It is served on this "
+            "machine alone, until Ctrl-C."
+        ),
+    )
+    command.set_defaults(run=_explore)
+    command.add_argument(
+        "folder",
+        type=Path,
+        nargs="?",
+        default=Path("results/explorer"),
+        metavar="FOLDER",
+        help="an explorer, or results or a release that have one (default: %(default)s)",
+    )
+    command.add_argument(
+        "--port", type=int, metavar="PORT", help="0 for a free one (default: 8765 or a free one)"
+    )
+    command.add_argument(
+        "--no-browser",
+        dest="browser",
+        action="store_false",
+        help="only print the address",
+    )
 
 
 def _add_show(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -121,6 +151,12 @@ def _add_classify(commands: "argparse._SubParsersAction[argparse.ArgumentParser]
     reading.add_argument(
         "--fused", action="store_true", help="fold norms and parallel branches into the kernels"
     )
+
+
+def _explore(options: argparse.Namespace) -> None:
+    from kernelatlas.release.explorer_server import explore
+
+    explore(options.folder, options.port, options.browser)
 
 
 def _show(options: argparse.Namespace) -> None:

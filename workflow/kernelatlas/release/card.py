@@ -21,6 +21,7 @@ CONTENTS = {
     "fits": "a row per kernel, in the same order: analytic function, parameters, R²",
     "masterkeys": "a few filters f, chosen so that a·f + b explains much of the kernels",
     "tables": "kernels and shares by network and size; shares of nulls",
+    "explorer": "every kernel as a picture: serve this folder and open its index.html",
 }
 FOLDERS = tuple(CONTENTS)  # of a release
 
@@ -41,9 +42,7 @@ parameters. It also holds the autoencoders, the clusters and the master keys.
 safetensors with the library of that name. Lists are row-major: the first row of a kernel is its
 top row.
 
-**The kernels themselves are not included.** They belong to the checkpoints in the table of
-networks; the key (model, layer, channel) identifies each kernel, and `snakemake --cores all all`
-extracts them.
+{kernels}
 
 ## How it was made
 
@@ -134,6 +133,16 @@ and the networks that you use.
 """
 
 
+WITHOUT_KERNELS = """\
+**The kernels themselves are not included.** They belong to the checkpoints in the table of
+networks; the key (model, layer, channel) identifies each kernel, and `snakemake --cores all all`
+extracts them."""
+WITH_KERNELS = """\
+**explorer/ has the kernels, rounded to eight bits.** They belong to the checkpoints in the table
+of networks, whose licences hold for them. The tables have none: the key (model, layer, channel)
+identifies each kernel, and `snakemake --cores all all` extracts them unrounded."""
+
+
 def data_card(
     zoo: Sequence[Mapping[str, Any]],
     sources: Mapping[str, Path],
@@ -172,6 +181,7 @@ def data_card(
                 for part in folders
             ],
         ),
+        kernels=WITH_KERNELS if "explorer" in folders else WITHOUT_KERNELS,
         seeds=", ".join(map(str, settings["seeds"])),
         minimum_cosine=f"{settings['clusters']['minimum_cosine']:g}",
         thresholds=", ".join(thresholds),

@@ -16,11 +16,12 @@ import pyarrow.parquet as pq
 from kernelatlas import __version__
 from kernelatlas.errors import KernelAtlasError
 from kernelatlas.release.card import FOLDERS, data_card
-from kernelatlas.running.files import LABELS_VERSION, metadata_of, sha256, whole
+from kernelatlas.running.files import LABELS_VERSION, keep_only, metadata_of, sha256, whole
 from kernelatlas.sources.registry import TAGS
 
 MANIFEST, CARD, SUMS = "manifest.json", "README.md", "SHA256SUMS"
 ORIGIN = ("source", "commit", "sha256", "etag", "skipped")  # of a kernel table's metadata
+EXPLORER = "explorer/"
 REMEDY = "delete its folder and make it again (`snakemake release`), or download it again"
 
 _PART = r"[A-Za-z0-9][A-Za-z0-9._-]*"
@@ -45,10 +46,10 @@ def write_release(
     folder
         Of the release.
     files
-        Those that are released, in `folder`; tables/models.parquet is one of them.
+        Those that are released, in `folder`; tables/models.parquet is one of them. If some are of
+        the explorer, all of its files are.
     kernels
-        The kernel table of each model, of which only the metadata is used: kernels are not
-        released.
+        The kernel table of each model, of which only the metadata is used: none is released.
     models
         Name, family, whether trained, and training data of the model of each kernel table.
     settings
@@ -63,6 +64,9 @@ def write_release(
     """
     folder = Path(folder)
     sources = {Path(file).relative_to(folder).as_posix(): Path(file) for file in files}
+    if any(name.startswith(EXPLORER) for name in sources):
+        every = (path for path in (folder / EXPLORER).rglob("*") if path.is_file())
+        sources |= {path.relative_to(folder).as_posix(): path for path in every}
     sources = dict(sorted(sources.items()))
     zoo = [
         {"name": name, "family": family, "trained": bool(trained), "trained_on": data}
@@ -100,9 +104,7 @@ def _write(path: Path, text: str) -> None:
 def _remove_others(folder: Path, names: Iterable[str]) -> None:
     kept = {folder / name for name in names}
     for part in FOLDERS:
-        for path in (folder / part).rglob("*"):
-            if path not in kept and (path.is_symlink() or not path.is_dir()):
-                path.unlink()
+        keep_only(kept, folder / part)
 
 
 def _origin(kernels: str | Path) -> dict[str, str]:

@@ -10,7 +10,7 @@ import os
 import re
 import time
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -87,6 +87,17 @@ def _is_running(process: int) -> bool:
     except PermissionError:
         pass  # the process of another user
     return True
+
+
+def keep_only(kept: Collection[Path], path: Path) -> None:
+    """Remove a file, or all of a folder, but for some files and the folders that have them."""
+    if path.is_dir() and not path.is_symlink():
+        for inside in list(path.iterdir()):
+            keep_only(kept, inside)
+        if not any(path.iterdir()):
+            path.rmdir()
+    elif path not in kept:
+        path.unlink(missing_ok=True)
 
 
 def remembered(path: str | os.PathLike[str]) -> dict[str, Any]:

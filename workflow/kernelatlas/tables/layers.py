@@ -70,7 +70,9 @@ def layer_table(
             numbers = {"kernels": n, "identified": hits, "share_identified": float(found.value)}
             limits = {"low": float(found.low), "high": float(found.high)}
             rows.append({**known, **place, **numbers, **limits})
-    return pd.DataFrame(rows).sort_values([*NETWORK, "layer_index"], ignore_index=True)
+    columns = [*NETWORK, *LAYER, "kernels", "identified", "share_identified", "low", "high"]
+    table = pd.DataFrame(rows, columns=columns)
+    return table.sort_values([*NETWORK, "layer_index"], ignore_index=True)
 
 
 def shape_table(paths: Sequence[str | Path], models: Sequence[Sequence]) -> pd.DataFrame:

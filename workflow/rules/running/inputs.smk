@@ -7,6 +7,7 @@ from kernelatlas.kernels.sizes import (
     surely_studied,
 )
 from kernelatlas.names import SMALLEST_FIT
+from kernelatlas.release.explorer_page import lost
 from kernelatlas.running.digests import Digests
 from kernelatlas.running.files import metadata_of
 from kernelatlas.sources import images
@@ -293,3 +294,27 @@ def described_checkpoint(wildcards):
     packaged = asdict(model.packaged) if model.packaged else None
     known = {"remote": model.remote, "packaged": packaged, "key": model.key}
     return as_json({**known, "architecture": model.architecture})
+
+
+# The page of the explorer, without what editors leave beside it; the page itself first.
+PAGE_FOLDER = "workflow/kernelatlas/release/page"
+PAGE = sorted(
+    (
+        path.relative_to(ROOT / PAGE_FOLDER).as_posix()
+        for path in (ROOT / PAGE_FOLDER).rglob("*")
+        if path.suffix in (".html", ".css", ".js", ".svg")
+    ),
+    key=lambda name: (name != "index.html", name),
+)
+
+
+def whole_explorer(wildcards):
+    """The index of the explorer's data. Without all of their files it goes, so that all are made."""
+    index = Path(RESULTS) / "explorer/data/index.json"
+    if found := lost(index.parent):
+        logger.warning(
+            f"WARNING {index.parent}: {', '.join(found[:3])}{' …' if found[3:] else ''}: missing "
+            "or not as long as written: the explorer's data are made again"
+        )
+        index.unlink()
+    return "<results>/explorer/data/index.json"

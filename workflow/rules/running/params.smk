@@ -35,5 +35,5 @@ def draws(figure):
 def no_target(wildcards):
     """Input function of rules that only others inherit from."""
     stop(
-        "rules of workflow/rules/base.smk are no targets: ask for all, dynamics, evidence, search, frozen, release or a file"
+        "rules of workflow/rules/base.smk are no targets: ask for all, dynamics, evidence, search, frozen, release, explorer or a file"
     )

@@ -79,7 +79,10 @@ def dynamics_results(wildcards):
 def released(wildcards):
     """The files of a release but for those that describe it."""
     files = TARGETS.files("release")
-    return [file.replace("<results>/", "<results>/release/", 1) for file in files]
+    copies = [file.replace("<results>/", "<results>/release/", 1) for file in files]
+    return copies + (
+        rules.release_explorer.output if config["release"]["explorer"] else []
+    )
 
 
 def release_settings(wildcards):
