@@ -1,21 +1,19 @@
-"""How much memory and time each rule needs, by the size of its input.
+"""What each rule takes in seconds and memory, by the share of a zoo's networks.
 
-`python benchmarks/resources.py --fractions 0.03 0.1 0.3` runs the real Snakefile in a copy of the
-project, once for each share of a zoo's networks (default: the paper's), on one core and without a
-network: in place of each network stands a file of noisy templates in the depthwise layers that the
-registry says it has. Trainings are of one seed: each further one takes as long again, and no
-more memory.
+`python benchmarks/resources.py --fractions 0.01 0.03 0.1 0.3 1` runs the real Snakefile in a copy
+of the project, once for each share of a zoo's networks (default: all of timm's), on two cores,
+against a hub on this machine with files of the networks' own layouts (`benchmarks/virtual.py`),
+whose kernels are like those of the default zoo: `make` comes first.
 
 Prints two tables. A row a rule and share: its jobs and what the largest of them took: MB and
 kernels of the input, peak RSS in MB, what Snakemake's benchmark says of it (it looks twice a second
-for 15 s, then twice a minute), seconds, and those on a core. A row a rule: least squares over all
-its jobs, MB and CPU seconds as base + slope · input MB, and by how much any job exceeds them. MB
-are 2**20 bytes. Linux only.
+for 15 s, then twice a minute), seconds and those on a core; then the seconds of all its jobs. A row
+a rule: least squares over all its jobs, MB and CPU seconds as base + slope · input MB, and by how
+much any job exceeds them. MB are 2**20 bytes. Linux only.
 """
 
 import argparse
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -29,15 +27,16 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import yaml
-from safetensors.numpy import save_file
+from virtual import Network, Pools, pools
 
-from kernelatlas.clustering.templates import bank
-from kernelatlas.sources.registry import expected_layers, tags
+from kernelatlas.sources.registry import tags
 from kernelatlas.sources.zoo import Model, load_zoo
 
 ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "tests/hub"))
+from localhub import Hub  # noqa: E402
+
 SOURCES = ("Snakefile", "config.yaml", "envs", "profiles", "workflow")
-NOISE = 0.03  # of each weight of a template, whose norm is 1
 MB = 2**20
 # Runs when a script ends, and writes down its peak, its time on a core and its input.
 AT_END = """
@@ -69,18 +68,6 @@ def thinned(zoo: Path, every_tag: bool, fraction: float) -> list[Model]:
     return chosen + [m for m in models if not m.trained and m.family in families]
 
 
-def write_checkpoint(path: Path, architecture: str, rng: np.random.Generator) -> None:
-    state = {}
-    for row in expected_layers(architecture):
-        n, kh, kw = row["channels"], row["kh"], row["kw"]
-        values = rng.normal(0, NOISE, (n, kh * kw))
-        if kh == kw > 2:
-            templates = bank(kh).weights
-            values += templates[rng.integers(len(templates), size=n)]
-        state[f"{row['layer']}.weight"] = values.astype(np.float32).reshape(n, 1, kh, kw)
-    save_file(state, path)
-
-
 def make_project(path: Path, models: Sequence[Model]) -> None:
     path.mkdir(parents=True)
     for name in SOURCES:
@@ -88,34 +75,44 @@ def make_project(path: Path, models: Sequence[Model]) -> None:
             shutil.copytree(ROOT / name, path / name)
         else:
             shutil.copy2(ROOT / name, path / name)
-    (path / "nets").mkdir()
     (path / "customised").mkdir()
     (path / "customised/sitecustomize.py").write_text(AT_END)
-    rng = np.random.default_rng(0)
-    families: dict[str, list[dict[str, Any]]] = {}
+    families: dict[str, list[Any]] = {}
     for model in models:
-        entry: dict[str, Any] = {"name": model.name}
-        if model.trained:
-            entry |= {"file": f"nets/{model.name}.safetensors", "architecture": model.architecture}
-            write_checkpoint(path / entry["file"], model.architecture or "", rng)
-        else:
-            entry |= {"init": model.init, "seed": model.seed, "arguments": model.arguments}
+        entry: Any = model.name
+        if not model.trained:
+            entry = {"name": model.name, "init": model.init, "seed": model.seed}
+            entry |= {"arguments": model.arguments} if model.arguments else {}
+        elif tags()[model.name].hub is None:  # of another host
+            entry = {"name": model.name, "hub": repository(model.name)}
+            entry |= {"architecture": model.architecture}
         families.setdefault(model.family, []).append(entry)
     (path / "zoo.yaml").write_text(yaml.safe_dump({"families": families}))
-    config = yaml.safe_load((path / "config.yaml").read_text())
-    config |= {"zoo": "zoo.yaml", "dynamics": None, "seeds": config["seeds"][:1], "device": "cpu"}
-    (path / "config.yaml").write_text(yaml.safe_dump(config))
+    own = {"zoo": "zoo.yaml", "dynamics": None, "device": "cpu"}
+    (path / "own.yaml").write_text(yaml.safe_dump(own))
 
 
-def run(path: Path) -> float:
-    """Run `all` and return its seconds; SystemExit if it fails."""
-    variables = {"PYTHONPATH": str(path / "customised"), "KERNELATLAS_JOBS": str(path / "jobs")}
-    command = [sys.executable, "-m", "snakemake", "--cores", "1", "--nocolor", "all"]
+def repository(name: str) -> str:
+    return tags()[name].hub or f"timm/{name}"
+
+
+def publish(hub: Hub, models: Sequence[Model], known: Pools) -> None:
+    for model in models:
+        if model.trained:
+            network = Network(model.name, str(model.architecture), known)
+            file = tags()[model.name].filename or "model.safetensors"
+            hub.virtual(repository(model.name), file, network.head, data=network.read)
+
+
+def run(path: Path, targets: Sequence[str], hub: Hub, cores: int) -> float:
+    """Run Snakemake and return its seconds; SystemExit if it fails."""
+    variables = hub.environment(path / "home")
+    variables |= {"PYTHONPATH": str(path / "customised"), "KERNELATLAS_JOBS": str(path / "jobs")}
+    command = [sys.executable, "-m", "snakemake", "--cores", str(cores), "--nocolor"]
+    command += ["--configfile", "own.yaml", "--", *targets]
     began = time.perf_counter()
     with open(path / "log", "w") as log:
-        done = subprocess.run(
-            command, cwd=path, env={**os.environ, **variables}, stdout=log, stderr=log
-        )
+        done = subprocess.run(command, cwd=path, env=variables, stdout=log, stderr=log)
     if done.returncode:
         raise SystemExit(f"Snakemake failed:\n{(path / 'log').read_text()[-4000:]}")
     return time.perf_counter() - began
@@ -154,10 +151,11 @@ def kernels(paths: set[Path]) -> int:
 
 
 def largest(jobs: pd.DataFrame) -> pd.DataFrame:
-    """Return a row a rule and share: the number of jobs, the greatest of each column."""
+    """Return a row a rule and share: the number of jobs, the greatest of columns, and sums."""
     groups = jobs.groupby(["rule", "share"], sort=False)
     columns = ["input MB", "kernels", "peak MB", "max_rss", "s", "CPU s"]
-    return groups[columns].max().assign(jobs=groups.size()).reset_index()
+    found = groups[columns].max().assign(jobs=groups.size(), all=groups["s"].sum())
+    return found.sort_values(["share", "all"]).reset_index()
 
 
 def fits(jobs: pd.DataFrame) -> pd.DataFrame:
@@ -176,19 +174,24 @@ def fits(jobs: pd.DataFrame) -> pd.DataFrame:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--zoo", type=Path, default=ROOT / "workflow/zoos/paper.yaml")
-    parser.add_argument("--tags", choices=["default", "all"], default="default")
-    parser.add_argument("--fractions", type=float, nargs="+", default=[0.03, 0.1, 0.3])
+    parser.add_argument("--zoo", type=Path, default=ROOT / "workflow/zoos/timm.yaml")
+    parser.add_argument("--tags", choices=["default", "all"], default="all")
+    parser.add_argument("--fractions", type=float, nargs="+", default=[0.01, 0.03, 0.1, 0.3])
+    parser.add_argument("--targets", nargs="+", default=["all"])
+    parser.add_argument("--cores", type=int, default=2)
+    parser.add_argument("--results", type=Path, default=ROOT / "results", help="of the default zoo")
     parser.add_argument("--folder", type=Path, help="to work in and keep; default: a temporary one")
     arguments = parser.parse_args()
-    parts = []
+    parts, known = [], pools(arguments.results)
     with tempfile.TemporaryDirectory(prefix="kernelatlas-") as temporary:
         folder = (arguments.folder or Path(temporary)).absolute()
         for fraction in arguments.fractions:
             path = folder / f"share{fraction:g}"
             models = thinned(arguments.zoo, arguments.tags == "all", fraction)
             make_project(path, models)
-            seconds = run(path)
+            with Hub(path / "hub") as hub:
+                publish(hub, models, known)
+                seconds = run(path, arguments.targets, hub, arguments.cores)
             part = pd.DataFrame(measured(path)).assign(share=fraction)
             parts.append(part)
             total = part.loc[part["rule"] == "kernels", "kernels"].sum()
@@ -205,7 +208,7 @@ def main() -> None:
     training = jobs[jobs["rule"] == "autoencoder"]
     millions = training["kernels"] / 1e6
     for k, group in training.groupby(training["job"].str.split("_").str[0]):
-        if len(group) > 1:
+        if group["share"].nunique() > 1:
             slope, base = np.polyfit(millions[group.index], group["CPU s"], 1)
             print(f"autoencoder {k}: {base:.0f} s + {slope:.0f} s per million kernels")
     if arguments.folder:

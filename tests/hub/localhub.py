@@ -66,12 +66,13 @@ BARE = ("X-Linked-Size", "X-Linked-ETag", "ETag")
 
 @dataclass(eq=False)
 class Blob:
-    """What is served: a file, some bytes, or (virtual) bytes and then endless float32."""
+    """What is served: a file, some bytes, or (virtual) bytes and then what is made up."""
 
     size: int
     sha256: str = ""
     path: Path | None = None
     head: bytes = b""
+    data: Callable[[int, int], bytes] | None = None  # a range behind the head; else endless float32
     flip: tuple[int, int] | None = None  # where, and which bits
 
     @property
@@ -97,7 +98,10 @@ class Blob:
     def _made(self, start: int, count: int) -> bytes:
         if start < len(self.head):
             return self.head[start : start + count]
-        start = (start - len(self.head)) % len(BLOCK)
+        start -= len(self.head)
+        if self.data:
+            return self.data(start, start + count)
+        start %= len(BLOCK)
         return BLOCK[start : start + count]
 
 
@@ -443,10 +447,18 @@ class Hub:
                 target.symlink_to(new.resolve())
             return self.commit(repo)
 
-    def virtual(self, repo: str, filename: str, head: bytes, size: int | None = None) -> str:
+    def virtual(
+        self,
+        repo: str,
+        filename: str,
+        head: bytes,
+        size: int | None = None,
+        data: Callable[[int, int], bytes] | None = None,
+    ) -> str:
         """Add a file without a disk: `head` (length and header of a safetensors file), then data.
 
         The size is by default the one that the header tells. The digest is not of the bytes.
+        `data` returns those from one place behind the head to another.
         """
         if size is None:
             tensors = json.loads(head[8:])
@@ -454,7 +466,7 @@ class Hub:
             size = len(head) + max(ends, default=0)
         digest = hashlib.sha256(head + str(size).encode()).hexdigest()
         with self._lock:
-            blob = Blob(size, digest, head=head)
+            blob = Blob(size, digest, head=head, data=data)
             self._virtual.setdefault(repo, {})[filename] = blob
             return self.commit(repo)
 
