@@ -208,7 +208,7 @@ def main() -> None:
     training = jobs[jobs["rule"] == "autoencoder"]
     millions = training["kernels"] / 1e6
     for k, group in training.groupby(training["job"].str.split("_").str[0]):
-        if group["share"].nunique() > 1:
+        if len(set(group["share"])) > 1:
             slope, base = np.polyfit(millions[group.index], group["CPU s"], 1)
             print(f"autoencoder {k}: {base:.0f} s + {slope:.0f} s per million kernels")
     if arguments.folder:
