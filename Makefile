@@ -64,9 +64,14 @@ test-slurm: setup
 	python tests/slurm/cluster.py install
 	pytest tests/slurm
 
-test-browser: setup
+test-browser: setup $(VENV)/browser
 	python tests/browser/chromium.py install
-	pytest tests/browser
+	PYTHONPATH=$(ENVIRONMENT)/browser pytest tests/browser
+
+$(VENV)/browser: envs/browser.txt | setup
+	rm -rf $@ $@.partial
+	$(BIN)/pip install --quiet --require-hashes --target $@.partial -r envs/browser.txt
+	mv $@.partial $@
 
 check: setup
 	ruff format --check workflow tests benchmarks envs docs

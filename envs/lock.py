@@ -1,11 +1,13 @@
 """Regenerate the pins: `make lock`, from the bounds in pyproject.toml.
 
-Writes envs/requirements.txt (exact versions with hashes, for Python 3.11 and later)
-and envs/environment.yaml, the same versions for conda's pip.
+Writes envs/requirements.txt (exact versions with hashes, for Python 3.11 and later),
+envs/environment.yaml, the same versions for conda's pip, and envs/browser.txt, what the tests in a
+browser need besides.
 """
 
 import re
 import subprocess
+import tomllib
 from pathlib import Path
 
 ENVS = Path(__file__).parent
@@ -34,27 +36,19 @@ def environment(requirements: str) -> str:
     return HEADER.format(python=PYTHON) + "\n".join(lines) + "\n"
 
 
+def compile_pins(output: str, *options: str, asked: str | None = None) -> None:
+    """Write pins with hashes to a file, of what is asked for or of the file among the options."""
+    command = ["uv", "pip", "compile", "--universal", "--python-version=3.11", "--generate-hashes"]
+    command += ["--quiet", "--no-header", "--no-annotate", "--upgrade", f"--output-file={output}"]
+    subprocess.run([*command, *options], check=True, cwd=ENVS.parent, input=asked, text=True)
+
+
 if __name__ == "__main__":
-    subprocess.run(
-        [
-            "uv",
-            "pip",
-            "compile",
-            "--universal",
-            "--python-version=3.11",
-            "--generate-hashes",
-            "--extra=cluster",
-            "--extra=networks",
-            "--extra=dev",
-            "--quiet",
-            "--no-header",
-            "--no-annotate",
-            "--upgrade",
-            "--output-file=envs/requirements.txt",
-            "pyproject.toml",
-        ],
-        check=True,
-        cwd=ENVS.parent,
-    )
+    extras = [f"--extra={name}" for name in ("cluster", "networks", "dev")]
+    compile_pins("envs/requirements.txt", *extras, "pyproject.toml")
+    project = tomllib.loads((ENVS.parent / "pyproject.toml").read_text())["project"]
+    asked = "\n".join(project["optional-dependencies"]["browser"])
+    # Of the same versions where both have a package.
+    compile_pins("envs/browser.txt", "--constraint=envs/requirements.txt", "-", asked=asked)
     text = (ENVS / "requirements.txt").read_text()
     (ENVS / "environment.yaml").write_text(environment(text))

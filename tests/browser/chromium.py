@@ -5,9 +5,11 @@
 
 import os
 import shutil
-import subprocess
 import sys
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+import debian
 
 PACKAGES = ["chromium", "chromium-driver"]
 PROGRAMS = ["chromium", "chromedriver"]
@@ -26,15 +28,7 @@ def install() -> None:
         return
     if os.geteuid() != 0 or shutil.which("apt-get") is None:
         raise SystemExit("no Chromium, and it is installed by root with Debian's packages only")
-    for command in (["update"], ["install", "-y", "--no-install-recommends", *PACKAGES]):
-        done = subprocess.run(
-            ["apt-get", "-qq", *command],
-            env=os.environ | {"DEBIAN_FRONTEND": "noninteractive"},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-        )
-        if done.returncode:
-            raise SystemExit(f"apt-get {command[0]} failed")
+    debian.install(PACKAGES)
 
 
 def start(downloads: Path):

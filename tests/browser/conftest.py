@@ -1,5 +1,6 @@
 """A real browser, real servers, and explorers that the library wrote."""
 
+import importlib.util
 import json
 import os
 import subprocess
@@ -7,13 +8,17 @@ import sys
 from contextlib import contextmanager
 from pathlib import Path
 
-import chromium
 import pytest
+
+import kernelatlas
+
+if importlib.util.find_spec("selenium") is None:
+    raise pytest.UsageError("tests/browser needs selenium: run `make test-browser`")
+
+import chromium
 from pages import Page
 from truth import kernels_of, of_size
 from zoo import make_large_zoo, make_zoo, write_explorer
-
-import kernelatlas
 
 LIBRARY = Path(kernelatlas.__file__).parents[1]
 

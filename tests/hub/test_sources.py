@@ -451,8 +451,7 @@ def test_of_a_large_network_hardly_anything_is_moved(world, tmp_path):
     metadata = metadata_of(done.table("large"))
     assert metadata["bytes"] == size
     assert depthwise < metadata["bytes_read"] <= sent
-    # Of which some are trio, which httpcore imports where selenium has brought it.
-    assert done.peak < 110 << 20
+    assert done.peak < 100 << 20
 
 
 def convnext() -> tuple[bytes, int, int]:

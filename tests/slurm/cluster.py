@@ -16,6 +16,9 @@ import sys
 import time
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+import debian
+
 PACKAGES = ["slurm-wlm", "munge"]
 # Whatever the machine has: the profile asks for jobs of up to 4 cores.
 CPUS = 4
@@ -78,15 +81,7 @@ def install() -> None:
     refuse_elsewhere()
     if all(map(shutil.which, ("slurmctld", "slurmd", "munged"))):
         return
-    for command in (["update"], ["install", "-y", "--no-install-recommends", *PACKAGES]):
-        done = subprocess.run(
-            ["apt-get", "-qq", *command],
-            env=os.environ | {"DEBIAN_FRONTEND": "noninteractive"},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-        )
-        if done.returncode:
-            raise SystemExit(f"apt-get {command[0]} failed")
+    debian.install(PACKAGES)
 
 
 def free_port() -> int:

@@ -45,6 +45,10 @@ def test_the_explorer_is_whole_and_only_what_changed_is_made_again(described):
     # As a full disk or a careless hand may leave it.
     (folder / "data/7x7/fit.npy").write_bytes(first["data/7x7/fit.npy"][:-1])
     (folder / "data/networks/b.json").unlink()
+    damaged = contents(folder)
+    run = described.snakemake("explorer", "--dry-run")
+    assert "7x7/fit.npy, networks/b.json: missing or not as long" in run.text
+    assert contents(folder) == damaged  # nothing is removed
     run = described.snakemake("explorer")
     assert "7x7/fit.npy, networks/b.json: missing or not as long" in run.text
     assert set(run.jobs) == {"explorer", "explorer_data"}

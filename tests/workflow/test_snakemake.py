@@ -1,6 +1,7 @@
 """What the rules need of Snakemake is there, and is no more than what it documents."""
 
 import re
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,7 @@ def test_rules_ask_only_for_what_is_documented():
 def test_the_interface_for_executors_tells_where_jobs_run():
     assert hasattr(WorkflowExecutorInterface, "executor_plugin"), LOWER
     assert hasattr(CommonSettings, "local_exec"), LOWER
+    assert "dryrun_exec" in {field.name for field in fields(CommonSettings)}, LOWER
 
 
 def test_rules_may_have_path_variables():

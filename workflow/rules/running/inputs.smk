@@ -309,12 +309,19 @@ PAGE = sorted(
 
 
 def whole_explorer(wildcards):
-    """The index of the explorer's data. Without all of their files it goes, so that all are made."""
+    """The index of the explorer's data. Without all of their files it goes, so that all are made.
+
+    A dry run removes nothing.
+    """
     index = Path(RESULTS) / "explorer/data/index.json"
     if found := lost(index.parent):
+        plugin = workflow.executor_plugin
+        runs = plugin is not None and not plugin.common_settings.dryrun_exec
         logger.warning(
             f"WARNING {index.parent}: {', '.join(found[:3])}{' …' if found[3:] else ''}: missing "
-            "or not as long as written: the explorer's data are made again"
+            "or not as long as written: "
+            + ("the explorer's data are made again" if runs else "a run makes all data again")
         )
-        index.unlink()
+        if runs:
+            index.unlink()
     return "<results>/explorer/data/index.json"

@@ -98,14 +98,19 @@ export class Scan {
   async look(wanted, signal) {
     // Nothing is sorted before the last is known, and little is read whole: at once.
     const whole = this.sorted || this.total <= LOOKED;
-    const many = whole ? LOOKED / this.#chunk : CHUNKS;
-    for (let n = 0; n < LOOK && !this.done; n += 1) {
-      if (!whole && this.found.length >= wanted) return;
+    if (!whole && this.found.length >= wanted) return;
+    const before = this.found.length;
+    let many = whole ? LOOKED / this.#chunk : CHUNKS;
+    for (let left = LOOK; left > 0 && !this.done; ) {
       const chunks = this.#chunks.slice(this.#next, this.#next + many);
       const positions = chunks.map((own) => [own * this.#chunk, (own + 1) * this.#chunk]);
       await this.#read(positions, this, signal);
       this.#next += many;
-      if (whole) return;
+      if (whole || this.found.length >= wanted) return;
+      left -= many / CHUNKS;
+      // The rest of the look at once, as far as it takes to find the others at this rate.
+      const rate = (this.found.length - before) / (LOOK - left);
+      many = CHUNKS * Math.min(left, Math.ceil((wanted - this.found.length) / rate));
     }
   }
 

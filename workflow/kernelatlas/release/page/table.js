@@ -1,6 +1,6 @@
 /** Tables whose columns sort them. */
 
-import { h } from './dom.js';
+import { h, link } from './dom.js';
 
 /**
  * Make a table.
@@ -57,6 +57,26 @@ export function table(id, caption, columns, rows, state, onSort) {
     h('tbody', {}, ...body),
   );
   return h('div', { class: 'scroll', tabindex: '0', role: 'region', 'aria-label': caption }, own);
+}
+
+/** Return the columns of rows that have a `network`: its name and family, which lead to them. */
+export function networkColumns(size) {
+  return [
+    {
+      id: 'network',
+      text: 'Network',
+      value: ({ network }) => network.name,
+      cell: ({ network }) =>
+        h('a', { href: link(['networks', network.name], { size }), text: network.name }),
+    },
+    {
+      id: 'family',
+      text: 'Family',
+      value: ({ network }) => network.family,
+      cell: ({ network }) =>
+        h('a', { href: link(['networks'], { size, family: network.family }), text: network.family }),
+    },
+  ];
 }
 
 /** Sort rows by a value; those without one come last. */

@@ -7,7 +7,7 @@ import { rowsOf } from '../rows.js';
 import { sizeOf, sizesOf } from '../selection.js';
 import { sharesOfShapes } from '../shape_shares.js';
 import { NOT_IDENTIFIED, said, sharesOf, stack, stackKey } from '../shares.js';
-import { table } from '../table.js';
+import { networkColumns, table } from '../table.js';
 import { count, enough, times, whole } from '../words.js';
 
 const PAUSE = 150; // milliseconds after the last letter
@@ -45,19 +45,7 @@ async function list(element, state, data) {
     if (!signal.aborted) go(['networks'], { ...next, ...changes }, { replace: true });
   };
   const columns = [
-    {
-      id: 'network',
-      text: 'Network',
-      value: ({ network }) => network.name,
-      cell: ({ network }) =>
-        h('a', { href: link(['networks', network.name], { size: name }), text: network.name }),
-    },
-    {
-      id: 'family',
-      text: 'Family',
-      value: ({ network }) => network.family,
-      cell: ({ network }) => network.family,
-    },
+    ...networkColumns(name),
     {
       id: 'layers',
       text: 'Layers',

@@ -5,7 +5,7 @@ import { go } from '../main.js';
 import { rowsOf } from '../rows.js';
 import { sizesOf, sizeOf } from '../selection.js';
 import { bar, barKey, NULLS, nullsOf, said, sharesOf } from '../shares.js';
-import { table } from '../table.js';
+import { networkColumns, table } from '../table.js';
 import { count, times, whole } from '../words.js';
 
 /** Show the view. */
@@ -125,23 +125,7 @@ function networks(data, kernels, query) {
   });
   const kinds = ['covariance', 'untrained'];
   const columns = [
-    {
-      id: 'network',
-      text: 'Network',
-      value: ({ network }) => network.name,
-      cell: ({ network }) =>
-        h('a', { href: link(['networks', network.name], { size: name }), text: network.name }),
-    },
-    {
-      id: 'family',
-      text: 'Family',
-      value: ({ network }) => network.family,
-      cell: ({ network }) =>
-        h('a', {
-          href: link(['networks'], { size: name, family: network.family }),
-          text: network.family,
-        }),
-    },
+    ...networkColumns(name),
     {
       id: 'trained',
       text: 'Trained on',
