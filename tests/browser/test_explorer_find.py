@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 from selenium.webdriver import ActionChains
 from selenium.webdriver.common.keys import Keys
-from truth import normalised, number
+from truth import eight_bits, normalised, number
 
 SIZE = "7x7"
-LOST = 0.008  # of a cosine, by weights of eight bits: of a few large ones beside many small
+DIGITS = 6e-4  # of a cosine that is written with three digits
 
 
-@pytest.fixture
-def live(of_7x7):
-    return of_7x7[~of_7x7["degenerate"]]
+@pytest.fixture(scope="module")
+def live(of_7x7, explorer):
+    return eight_bits(of_7x7[~of_7x7["degenerate"]], explorer)
 
 
 def painted(page):
@@ -28,13 +28,18 @@ def painted(page):
     return np.array(values).reshape(side, -1)
 
 
+def addressed(page):
+    """Return the kernel in the address, (n,), which has three decimals."""
+    found = re.search(r"kernel=([^&]*)", page.place)
+    text = found[1].replace("%2C", ",") if found else ""
+    return np.array([float(part) for part in text.split(",") if part])
+
+
 def searched(page, kernel):
     """Wait until the address has a kernel, and all of the zoo was searched for it."""
 
     def in_address():
-        found = re.search(r"kernel=([^&]*)", page.place)
-        text = found[1].replace("%2C", ",") if found else ""
-        values = [float(part) for part in text.split(",") if part]
+        values = addressed(page)
         return len(values) == kernel.size and np.allclose(values, kernel.ravel(), atol=0.006)
 
     page.until(in_address, "the address does not follow")
@@ -42,18 +47,19 @@ def searched(page, kernel):
     page.until(lambda: "searched in" in page.text(".found [role=status]"), "nothing is found")
 
 
-def is_nearest(page, live, kernel, either=False):
-    """Whether the kernels shown are the nearest of all, by cosine."""
-    unit = kernel.ravel() - kernel.mean()
+def is_nearest(page, live, either=False):
+    """Whether the kernels shown are the nearest of all to that of the address, by cosine."""
+    kernel = addressed(page)
+    unit = kernel - kernel.mean()
     cosines = normalised(live) @ (unit / np.linalg.norm(unit))
     of = dict(zip(live["row"], cosines, strict=True))
     rows = page.rows(".found")
     shown = np.array([number(text) for text in page.texts(".found .mosaic .below")])
     assert len(rows) == len(set(rows)) == 60
-    assert np.abs(shown - [of[row] for row in rows]).max() < LOST
+    assert np.abs(shown - [of[row] for row in rows]).max() < DIGITS
     rank = np.abs if either else np.asarray
     assert np.all(np.diff(rank(shown)) <= 0)
-    assert np.sort(rank(cosines))[-60] <= rank(shown)[-1] + LOST
+    assert np.sort(rank(cosines))[-60] <= rank(shown)[-1] + DIGITS
 
 
 def test_a_kernel_painted_with_the_mouse_finds_its_like(page, live):
@@ -69,7 +75,7 @@ def test_a_kernel_painted_with_the_mouse_finds_its_like(page, live):
     kernel[22:27], kernel[30] = 1, -1
     assert np.array_equal(painted(page).ravel(), kernel)
     searched(page, kernel)
-    is_nearest(page, live, kernel)
+    is_nearest(page, live)
 
 
 def test_a_kernel_painted_by_keys_finds_its_like(page, live):
@@ -81,11 +87,11 @@ def test_a_kernel_painted_by_keys_finds_its_like(page, live):
     kernel[3, 3], kernel[3, 4], kernel[4, 3], kernel[4, 0] = 1, 0.5, -0.25, -0.25
     assert np.array_equal(painted(page), kernel)
     searched(page, kernel)
-    is_nearest(page, live, kernel)
+    is_nearest(page, live)
     page.press("0")
     kernel[4, 0] = 0
     searched(page, kernel)
-    is_nearest(page, live, kernel)
+    is_nearest(page, live)
 
 
 def test_the_opposite_sign_is_as_near_if_it_is_chosen(page, live):
@@ -93,11 +99,11 @@ def test_the_opposite_sign_is_as_near_if_it_is_chosen(page, live):
     text = ",".join(str(int(value)) for value in kernel.ravel())
     page.show("find", size=SIZE, kernel=text)
     searched(page, kernel)
-    is_nearest(page, live, kernel)
+    is_nearest(page, live)
     page.one("#sign").click()
     page.until(lambda: "sign=any" in page.place, "the address does not follow")
     searched(page, kernel)
-    is_nearest(page, live, kernel, either=True)
+    is_nearest(page, live, either=True)
 
 
 def paste(page, text):
@@ -109,9 +115,9 @@ def paste(page, text):
 
 
 @pytest.mark.parametrize("form", ["lines", "json", "commas", "numpy"])
-def test_pasted_numbers_of_a_kernel_find_that_kernel(page, live, form):
+def test_pasted_numbers_of_a_kernel_find_that_kernel(page, live, of_7x7, form):
     own = live[live["identified"] & live["trained"]].iloc[5]
-    weights = own["weights"].reshape(7, 7).astype(float)
+    weights = of_7x7.loc[own["row"], "weights"].reshape(7, 7).astype(float)
     text = {
         "lines": "\n".join(" ".join(f"{value:.5g}" for value in row) for row in weights),
         "json": json.dumps(weights.round(6).tolist()),
@@ -122,7 +128,7 @@ def test_pasted_numbers_of_a_kernel_find_that_kernel(page, live, form):
     paste(page, text)
     centred = weights - weights.mean()
     searched(page, centred / np.abs(centred).max())
-    is_nearest(page, live, centred)
+    is_nearest(page, live)
     assert page.rows(".found")[0] == own["row"]
 
 
@@ -171,5 +177,5 @@ def test_a_prototype_is_a_beginning_and_is_called_by_its_name(page, live):
     page.until(lambda: "kernel=" in page.place, "the address does not follow")
     kernel = painted(page)
     searched(page, kernel)
-    is_nearest(page, live, kernel)
+    is_nearest(page, live)
     assert "that of on-centre" in page.text("section[aria-labelledby=names]")

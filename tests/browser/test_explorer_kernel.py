@@ -5,8 +5,10 @@ from urllib.parse import quote
 
 import numpy as np
 import pytest
-from truth import CANVAS, keys_of, normalised, number, shares_of_colours
+from truth import CANVAS, eight_bits, keys_of, normalised, number, of_size, shares_of_colours
 
+from analytic import formula
+from kernelatlas.clustering.curve import Curve
 from kernelatlas.evidence.fits import render
 
 
@@ -28,8 +30,11 @@ def facts(page):
     return dict(zip(page.texts(".facts dt"), page.texts(".facts dd"), strict=True))
 
 
-def test_numbers_label_codes_and_fit_of_kernels_are_those_of_the_tables(page, kernels, index):
+def test_numbers_label_codes_and_fit_of_kernels_are_those_of_the_tables(
+    page, kernels, index, zoo, explorer
+):
     page.show()
+    sizes = {name: of_size(kernels, name, index, zoo) for name in index["sizes"]}
     for _, kernel in chosen(kernels).iterrows():
         show(page, kernel)
         weights = np.array([[number(text) for text in row] for row in page.table("table.weights")])
@@ -37,7 +42,8 @@ def test_numbers_label_codes_and_fit_of_kernels_are_those_of_the_tables(page, ke
         assert np.abs(weights - stored).max() <= 1.2 * np.abs(stored).max() / 127
         place(page, kernel)
         label(page, kernel, index)
-        codes(page, kernel, index)
+        own = sizes[kernel["size"]]
+        codes(page, own[own["index"] == kernel.name], index, zoo, explorer)
         fit(page, kernel, index)
 
 
@@ -66,14 +72,19 @@ def label(page, kernel, index):
     assert abs(float(told[1]) - kernel["dissimilarity"]) <= step
 
 
-def codes(page, kernel, index):
+def codes(page, kernel, index, zoo, explorer):
+    """The nearest points to the weights of 8 bits, which can be others than those of all bits."""
     table = page.table("section[aria-labelledby=codes] table")[1:]
     assert [int(row[0]) for row in table] == index["seeds"]
-    points = index["sizes"][kernel["size"]]["points"]
-    found = np.array([float(row[1]) for row in table])
-    # Weights of 8 bits can move a code to another point that is about as near, elsewhere.
-    near = np.abs(found - kernel["codes"]) <= 1.5 / points
-    assert near.mean() >= 2 / 3
+    unit = normalised(eight_bits(kernel, explorer))[0]
+    for seed, row in zip(index["seeds"], table, strict=True):
+        k = int(kernel["kh"].iloc[0])
+        curve = Curve.load(zoo.folder / f"autoencoders/k{k}_seed{seed}.safetensors")
+        cosines = curve.points.astype(float) @ unit
+        shown = round(float(row[1]) * len(curve.points) - 0.5)
+        assert float(row[1]) == pytest.approx((shown + 0.5) / len(curve.points), abs=6e-5)
+        assert cosines[shown] >= cosines.max() - 1e-4  # points are rounded too: to 16 bits
+        assert float(row[3]) == pytest.approx(1 - cosines[shown], abs=6e-4)
 
 
 def fit(page, kernel, index):
@@ -122,25 +133,31 @@ import(new URL('fits.js', document.baseURI)).then(({evaluate}) => done(fits.map(
 )), (error) => done(String(error)));"""
 
 
-def test_fitted_functions_are_those_of_the_fits_in_every_digit(page, kernels):
+def test_fitted_functions_follow_formulas_written_once_more(page, kernels):
     fitted = kernels[kernels["function"].notna()]
     names = ["sigma", "ratio", "surround", "aspect", "frequency", "phase", "angle", "width"]
     names += ["x", "y"]
     asked, expected = [], []
     for (k, _, _), own in fitted.groupby(["kh", "function", "form"]):
-        rows = own[:: -(-len(own) // 5)]
-        drawn = render(rows.infer_objects(), k)
-        for (_, row), values in zip(rows.iterrows(), drawn, strict=True):
-            known = {
-                name: float(row[name]) for name in [*names, "x", "y"] if row[name] == row[name]
-            }
-            asked.append([row["function"], row["form"], known, int(k)])
-            expected.append((values - row["offset"]) / row["amplitude"])
+        for _, row in own[:: -(-len(own) // 5)].iterrows():
+            known = {name: float(row[name]) for name in names if row[name] == row[name]}
+            kind = row["function"], row["form"]
+            asked.append([*kind, known, int(k)])
+            if kind == ("elongated", "discrete"):  # a series, that of the library is tested there
+                drawn = render(row.to_frame().T.infer_objects(), k)[0].astype(float)
+                values = (drawn - row["offset"]) / row["amplitude"]
+            else:
+                values = formula(*kind, k, known).ravel()
+            centred = values - values.mean()
+            expected.append(centred / np.linalg.norm(centred))
     page.show()
     found = page.driver.execute_async_script(EVALUATE, asked)
     assert len(found) > 100
     for one, own, wanted in zip(asked, found, expected, strict=True):
-        assert np.abs(np.array(own) - wanted).max() < 1e-5, one
+        _, _, known, k = one
+        # A little of what is wider than the kernel wraps around the ring that fits evaluate it on.
+        most = 2e-5 if known["sigma"] * known.get("ratio", 1.6) <= k else 2e-4
+        assert np.abs(np.array(own) - wanted).max() < most, one
 
 
 def test_a_kernel_without_a_shape_says_why(page, kernels):
@@ -165,8 +182,9 @@ def test_a_kernel_of_a_size_that_is_not_studied_has_no_label(page, kernels):
 
 
 @pytest.mark.parametrize("size", ["7x7", "3x3"])
-def test_the_nearest_kernels_are_those_of_brute_force(page, kernels, size):
-    own = kernels[(kernels["size"] == size) & ~kernels["degenerate"]]
+def test_the_nearest_kernels_are_those_of_brute_force(page, kernels, size, index, zoo, explorer):
+    own = of_size(kernels, size, index, zoo)
+    own = eight_bits(own[~own["degenerate"]], explorer)
     kernel = own[own["identified"] & (own["trained"])].iloc[7]
     others = own[own["model"] != kernel["model"]]
     cosines = normalised(others) @ normalised(own.loc[[kernel.name]])[0]
@@ -184,8 +202,8 @@ def test_the_nearest_kernels_are_those_of_brute_force(page, kernels, size):
     assert shown == sorted(shown, reverse=True)
     of = dict(zip(keys_of(others), cosines, strict=True))
     for link, cosine in zip(page.attributes(".nearest a.kernel", "hash"), shown, strict=True):
-        assert abs(of[parts_of(link)] - cosine) < 0.004
-    assert np.sort(cosines)[-24] <= shown[-1] + 0.004
+        assert abs(of[parts_of(link)] - cosine) < 6e-4
+    assert np.sort(cosines)[-24] <= shown[-1] + 6e-4
 
 
 def parts_of(link):

@@ -42,6 +42,17 @@ def normalised(table: pd.DataFrame) -> np.ndarray:
         return centred / np.linalg.norm(centred, axis=1, keepdims=True)
 
 
+def eight_bits(table: pd.DataFrame, explorer) -> pd.DataFrame:
+    """Return kernels of one size with the weights that the explorer has of them, but for a scale.
+
+    What the page computes starts from these; that they are near those of the tables is tested
+    with the arrays.
+    """
+    size = table["size"].iloc[0]
+    weights = np.load(explorer / f"data/{size}/weights.npy")[table["row"]]
+    return table.assign(weights=list(weights.reshape(len(table), -1)))
+
+
 def number(text: str) -> float:
     """Read a number as the page writes it."""
     return float(text.replace("−", "-").replace(",", "").split("°")[0].split()[0])
@@ -96,5 +107,5 @@ def of_size(table: pd.DataFrame, name: str, index: dict, zoo) -> pd.DataFrame:
         own["cell"] = [numbers.get((label, n), numbers.get(label)) for label, n in keys]
     else:
         own["cell"] = 0
-    own = own.sort_values("cell", kind="stable")
+    own = own.sort_values("cell", kind="stable").reset_index()
     return own.assign(row=np.arange(len(own))).set_index("row", drop=False)

@@ -320,7 +320,11 @@ def whole_explorer(wildcards):
         logger.warning(
             f"WARNING {index.parent}: {', '.join(found[:3])}{' …' if found[3:] else ''}: missing "
             "or not as long as written: "
-            + ("the explorer's data are made again" if runs else "a run makes all data again")
+            + (
+                "the explorer's data are made again"
+                if runs
+                else "a run makes all data again"
+            )
         )
         if runs:
             index.unlink()
