@@ -34,7 +34,6 @@ from kernelatlas.release.explorer_tables import (
 
 NOT_STUDIED = "not studied"
 COUNTED = ["label", "cluster", "identified", "reason"]  # columns of the first reading
-SCORED = ["agreement", "dissimilarity", "codes"]  # and of the second
 CLUSTER = len(names.LABELS)  # codes of kernels without a name begin here, then their cluster
 
 

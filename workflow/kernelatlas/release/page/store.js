@@ -80,7 +80,7 @@ function remember(cache, name, make) {
 }
 
 /** The data of an explorer; `index` is data/index.json. */
-export class Store {
+class Store {
   #reader;
   #folder;
   #arrays = new Map();
