@@ -98,8 +98,11 @@ class Run:
     @property
     def errors(self) -> list[str]:
         """Different lines of error; those of jobs stand in the text twice."""
-        lines = [line for line in self.text.splitlines() if line.startswith("ERROR ")]
-        return list(dict.fromkeys(lines))
+        return list(dict.fromkeys(self.told("ERROR ")))
+
+    def told(self, beginning: str) -> list[str]:
+        """Lines with a beginning, also behind one of Snakemake's, whose end it writes later."""
+        return re.findall(rf"{beginning}.*", self.text)
 
 
 def nothing_to_do(run: Run) -> bool:

@@ -52,10 +52,6 @@ def project(fresh, hub):
     return fresh
 
 
-def told(run):
-    return [line for line in run.text.splitlines() if line.startswith("WARNING left out: ")]
-
-
 def test_networks_that_cannot_be_read_are_left_out(project):
     project.update("config.yaml", missing="skip")
     run = project.snakemake("all")
@@ -63,7 +59,7 @@ def test_networks_that_cannot_be_read_are_left_out(project):
     assert run.errors == []
     assert "Traceback" not in run.text
     # Each once when it happens, and all once more at the end, with the remedy.
-    lines = told(run)
+    lines = run.told("WARNING left out: ")
     assert len(lines) == 2 * len(DEAD)
     assert sorted(lines[-len(DEAD) :]) == sorted(set(lines))
     end = run.text.splitlines()[-15:]
@@ -103,7 +99,7 @@ def test_networks_that_cannot_be_read_are_left_out(project):
 def test_without_skip_each_error_is_repeated_once_at_the_end(project):
     run = project.snakemake("all")
     assert run.code != 0
-    lines = [line for line in run.text.splitlines() if line.startswith("ERROR ")]
+    lines = run.told("ERROR ")
     assert len(lines) == 2 * len(DEAD)
     assert sorted(lines[-len(DEAD) :]) == sorted(set(lines))
     for part in DEAD.values():
