@@ -6,6 +6,7 @@ import sys
 import pytest
 import torch
 
+from gpu import GPU, needs_gpu
 from kernelatlas.errors import KernelAtlasError
 from kernelatlas.running import device
 
@@ -64,3 +65,19 @@ def test_a_device_that_is_not_here():
     if not torch.cuda.is_available():
         with pytest.raises(KernelAtlasError, match="device 'cuda' is not on this machine"):
             device.resolve("cuda")
+
+
+@needs_gpu
+def test_convolutions_and_products_are_in_single_precision():
+    on = device.resolve(GPU)
+    generator = torch.Generator().manual_seed(0)
+    images = torch.rand(8, 64, 16, 16, generator=generator)
+    weights = torch.rand(64, 64, 3, 3, generator=generator)
+    for kind, operation in (
+        ("convolution", lambda a, b: torch.nn.functional.conv2d(a, b)),
+        ("product", lambda a, b: a.flatten(1)[:, :576] @ b.flatten(1).T),
+    ):
+        exact = operation(images.double(), weights.double())
+        found = operation(images.to(on), weights.to(on)).cpu().double()
+        # Half of ten bits would be 5e-4.
+        assert ((found - exact).abs() / exact.abs()).max() < 2e-5, kind

@@ -13,6 +13,7 @@ use rule short_job as fits with:
     resources:
         mem_mb=memory(1200, 10),
         runtime=minutes(2, 1),
+        gpu_quarters=quarters_of_fits,
     params:
         **runs("evidence/fits"),
         sizes=lambda wildcards: fitted_sizes([wildcards.model]),

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import torch
 
 from kernelatlas.clustering.templates import bank
 from kernelatlas.evidence import jet
@@ -60,7 +61,9 @@ def agrees(labels: pd.Series, fit_label: pd.Series) -> pd.Series:
     return (one == other).astype("boolean").mask(~known)
 
 
-def fit_model(kernels: str | Path, sizes: Sequence[int], device: str = "cpu") -> pd.DataFrame:
+def fit_model(
+    kernels: str | Path, sizes: Sequence[int], device: str | torch.device = "cpu"
+) -> pd.DataFrame:
     """Fit the kernels of a kernel table, those of the given sizes, in the order of its layers.
 
     Returns

@@ -19,7 +19,8 @@ def resolve(name: str = "auto") -> torch.device:
     """Return the device with that name; `auto` is CUDA if present, else MPS, else the CPU.
 
     `auto` and `cuda` choose the CUDA device that the fewest other processes of this user have
-    claimed on this machine: Snakemake counts GPUs, but does not assign them to jobs.
+    claimed on this machine: Snakemake counts GPUs, but does not assign them to jobs. From then on
+    convolutions on CUDA are in single precision, as products are: cuDNN alone would take TF32.
 
     Raises
     ------
@@ -35,6 +36,7 @@ def resolve(name: str = "auto") -> torch.device:
         name = next(kind for kind, present in available.items() if present)
     if not available.get(name.split(":")[0], False):
         raise KernelAtlasError(f"device '{name}' is not on this machine: choose `auto`")
+    torch.backends.cudnn.allow_tf32 = False
     return torch.device("cuda", _own_cuda()) if name == "cuda" else torch.device(name)
 
 

@@ -1,5 +1,7 @@
 import functools
 
+import pyarrow.parquet as pq
+
 from kernelatlas.kernels.sizes import (
     models_with,
     sides_of_models,
@@ -10,6 +12,7 @@ from kernelatlas.names import SMALLEST_FIT
 from kernelatlas.release.explorer_page import lost
 from kernelatlas.running.digests import Digests
 from kernelatlas.running.files import metadata_of
+from kernelatlas.running.resources import FEWEST_ON_GPU
 from kernelatlas.sources import images
 from kernelatlas.sources.expected import expected_counts, other_sizes
 from kernelatlas.sources.shards import shards_of
@@ -205,6 +208,18 @@ def kernels_to_fit(wildcards):
     """The kernels of {model}, once the kernel sizes are known, which are a parameter."""
     fitted_sizes([wildcards.model])
     return f"<results>/kernels/{wildcards.model}.parquet"
+
+
+def quarters_of_fits(wildcards):
+    """Quarters of a GPU for the fits of {model}: none if it has few kernels, or on a cluster.
+
+    There, its job is one of many in a group, for which no GPU is asked.
+    """
+    table = Path(f"{RESULTS}/kernels/{wildcards.model}.parquet")
+    here = workflow.local_exec and not workflow.remote_exec
+    if not QUARTER or not here or not table.exists():
+        return 0
+    return QUARTER if pq.read_metadata(table).num_rows >= FEWEST_ON_GPU else 0
 
 
 # Networks that timm can build, which are tested on the user's pictures. `fused` kernels are not
