@@ -112,6 +112,7 @@ benchmark: all
 	python benchmarks/labels.py --seeds-alone $(RESULTS)/corpora/k7.parquet
 	python benchmarks/baselines.py
 	python benchmarks/fits.py
+	python benchmarks/roofline.py
 	python benchmarks/intervals.py
 	python benchmarks/extraction.py
 	python benchmarks/network.py

@@ -8,8 +8,8 @@ Prints three tables:
 - whether the labels of a corpus agree: kernels with the same shape, and the same word on being
   identified, by curves of seeds 0–2 trained on either device, and by two sets of seeds on the CPU,
   which is what agreement is to be expected;
-- what the curve and the fits could take at least on this GPU: operations over the rate of a matrix
-  product and bytes over that of a copy, both measured here, beside what they take.
+- what the curve could take at least on this GPU: operations over the rate of a matrix product and
+  bytes over that of a copy, both measured here, beside what it takes (fits: `roofline.py`).
 
 Timings compare within one run only. The first call on a device is not timed.
 """
