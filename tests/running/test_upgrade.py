@@ -47,6 +47,9 @@ def test_results_of_the_version_before_are_told(tmp_path):
     assert outdated(tmp_path) is None
     (tmp_path / "labels").mkdir()
     assert outdated(tmp_path) is None
+    # A killed job's, which sorts before all others.
+    (tmp_path / "labels/.partial-0bbfd16a-7826-net.parquet").write_bytes(b"PAR1")
+    assert outdated(tmp_path) is None
     labels = tmp_path / "labels/net.parquet"
     write_parquet(pa.table({"code": [0.5]}), labels, {"schema_version": 1})
     told = outdated(tmp_path)

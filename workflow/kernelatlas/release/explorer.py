@@ -134,7 +134,9 @@ def find(results: Path, model: str, layer: str, channel: int) -> Kernel:
 
 def _table(results: Path, kind: str, model: str) -> Path:
     """Return the path of a network's table."""
-    known = sorted(path.name.removesuffix(".parquet") for path in results.glob(f"{kind}/*.parquet"))
+    known = sorted(
+        path.name.removesuffix(".parquet") for path in results.glob(f"{kind}/[!.]*.parquet")
+    )
     if not known:
         raise KernelAtlasError(
             f"{results / kind}: no results: run `{MAKE}`, or name the folder of results with "

@@ -32,7 +32,7 @@ def refuse_replaced(config: dict[str, Any], file: str) -> None:
 def outdated(results: str | PathLike[str]) -> str | None:
     """Return a warning about results of an earlier version, None if there are none."""
     folder = Path(results)
-    tables = sorted((folder / "labels").glob("*.parquet"))[:1]
+    tables = sorted((folder / "labels").glob("[!.]*.parquet"))[:1]
     found = [metadata_of(path).get("schema_version", 1) for path in tables]
     if not found or found[0] >= LABELS_VERSION:
         return None
