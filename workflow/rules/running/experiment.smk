@@ -65,6 +65,11 @@ onstart:
         )
     except KernelAtlasError as error:
         stop(error)
+    # With a limit of jobs a second, which is 100 where none is given, Snakemake looks for jobs again
+    # a second after each look: after hundreds of jobs it does little else.
+    limit = workflow.scheduling_settings.max_jobs_per_timespan
+    if limit and (limit.max_jobs, limit.timespan) == (100, 1):
+        workflow.scheduler.job_rate_limiter = None
     # A cluster ends its jobs itself.
     if workflow.executor_plugin.common_settings.local_exec:
         lead()

@@ -216,7 +216,8 @@ def quarters_of_fits(wildcards):
     There, its job is one of many in a group, for which no GPU is asked.
     """
     table = Path(f"{RESULTS}/kernels/{wildcards.model}.parquet")
-    here = workflow.local_exec and not workflow.remote_exec
+    plugin = workflow.executor_plugin
+    here = plugin and plugin.common_settings.local_exec and not workflow.remote_exec
     if not QUARTER or not here or not table.exists():
         return 0
     return QUARTER if pq.read_metadata(table).num_rows >= FEWEST_ON_GPU else 0
