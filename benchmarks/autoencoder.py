@@ -29,7 +29,7 @@ from torch import nn
 from kernelatlas.clustering.autoencoder import Settings, cosine_loss, fit, one_cycle, perceptron
 from kernelatlas.clustering.curve import Curve
 from kernelatlas.clustering.kmeans import dissimilarity, short_path, spherical_kmeans
-from kernelatlas.kernels.corpus import read_corpus
+from kernelatlas.kernels.corpus import corpus_kernels
 from kernelatlas.kernels.layer import side
 from kernelatlas.kernels.normalise import normalise
 
@@ -47,7 +47,7 @@ def peak_mib() -> float:
 
 def kernels_of(path: Path, n: int) -> np.ndarray:
     """Return n kernels: the first of a corpus in random order, or more made of them."""
-    _, corpus = read_corpus(path)
+    corpus = corpus_kernels(path)
     rng = np.random.default_rng(SEED)
     if n <= len(corpus):
         return corpus[np.sort(rng.choice(len(corpus), n, replace=False))]

@@ -15,7 +15,7 @@ import yaml
 from kernelatlas.clustering.autoencoder import Settings
 from kernelatlas.clustering.labels import threshold
 from kernelatlas.evidence.baselines import outcomes
-from kernelatlas.kernels.corpus import read_corpus
+from kernelatlas.kernels.corpus import corpus_kernels
 from kernelatlas.kernels.sampling import sample_of
 from kernelatlas.tables.baselines import agreement_table, baseline_table
 
@@ -51,7 +51,7 @@ def main() -> None:
     corpus = RESULTS / f"corpora/k{k}.parquet"
     if not corpus.is_file():
         parser.error(f"no {corpus}: run `make` first")
-    kernels = sample_of(read_corpus(corpus)[1], config["evidence"]["sample"], seeds[0])
+    kernels = sample_of(corpus_kernels(corpus), config["evidence"]["sample"], seeds[0])
     paths = {seed: RESULTS / f"autoencoders/k{k}_seed{seed}.safetensors" for seed in seeds}
     settings = Settings(**{**options, "widths": tuple(options["widths"])})
     minimum_cosine = config["clusters"]["minimum_cosine"]

@@ -25,7 +25,7 @@ from kernelatlas.clustering.templates import bank
 from kernelatlas.evidence.crossfit import CrossFit, crossfit_table, divide
 from kernelatlas.evidence.fitted import fit_model, write_fits
 from kernelatlas.evidence.nulls import null_table
-from kernelatlas.kernels.corpus import build_corpus, read_corpus, write_corpus
+from kernelatlas.kernels.corpus import build_corpus, corpus_kernels, corpus_keys, write_corpus
 from kernelatlas.kernels.layer import Layer
 from kernelatlas.kernels.sampling import sample_of
 from kernelatlas.kernels.table import write_kernels
@@ -62,7 +62,8 @@ def corpus(folder: Path) -> None:
 
 def crossfit(folder: Path) -> None:
     """Label all kernels by the curves of their fold; the trainings see 50,000 kernels at most."""
-    key, values = read_corpus(folder / "corpus.parquet")
+    path = folder / "corpus.parquet"
+    key, values = corpus_keys(path), corpus_kernels(path)
     few = sample_of(values, SAMPLE, 0)
     models = [fit(few, QUICK, seed, "cpu", encoder=False)[0] for seed in SEEDS]
     curves = tuple(
@@ -81,7 +82,7 @@ def nulls(folder: Path) -> None:
 
 
 def masterkeys(folder: Path) -> None:
-    _, values = read_corpus(folder / "corpus.parquet")
+    values = corpus_kernels(folder / "corpus.parquet")
     curve = CrossFit.load(folder / "curves.safetensors").curves[0][0]
     search_table(values, corpus_energies(tables(folder), K), curve, 50, 8, SAMPLE)
 

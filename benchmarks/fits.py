@@ -24,7 +24,7 @@ from scipy.special import erf, ive
 
 from kernelatlas.evidence import fits, formulas, functions, jet, newton
 from kernelatlas.evidence.grid import RATIO, Grid
-from kernelatlas.kernels.corpus import read_corpus
+from kernelatlas.kernels.corpus import corpus_kernels
 
 N = 1000
 AT_ONCE = 8192
@@ -225,7 +225,7 @@ def main() -> None:
     k = int(sys.argv[1]) if len(sys.argv) > 1 else 7
     chosen_names = sys.argv[2:]
     torch.set_num_threads(1)
-    _, corpus = read_corpus(f"results/corpora/k{k}.parquet")
+    corpus = corpus_kernels(f"results/corpora/k{k}.parquet")
     chosen = np.random.default_rng(0).choice(len(corpus), N, replace=False)
     everything = np.resize(np.concatenate([corpus[chosen], corpus]), (AT_ONCE, k * k))
     everything = torch.from_numpy(everything)

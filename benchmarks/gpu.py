@@ -34,7 +34,7 @@ from kernelatlas.clustering.principal import SAMPLE, principal_curve
 from kernelatlas.evidence import fits, jet
 from kernelatlas.evidence.crossfit import CrossFit, cross_fit
 from kernelatlas.evidence.trials import on_crops
-from kernelatlas.kernels.corpus import read_corpus
+from kernelatlas.kernels.corpus import corpus_kernels, corpus_keys
 from kernelatlas.kernels.normalise import normalise
 from kernelatlas.running.device import describe, resolve
 from kernelatlas.training.architectures import read_recipe
@@ -70,7 +70,8 @@ def curve_of(model: Any) -> Curve:
 
 
 def corpus(folder: Path, k: int) -> tuple[pd.DataFrame, np.ndarray]:
-    return read_corpus(folder / f"k{k}.parquet")
+    path = folder / f"k{k}.parquet"
+    return corpus_keys(path), corpus_kernels(path)
 
 
 def stages(folder: Path, kernels: list[int]) -> list[tuple[str, Run, Callable[[Any, Any], str]]]:

@@ -26,7 +26,7 @@ import yaml
 from kernelatlas import names
 from kernelatlas.clustering.curve import Curve
 from kernelatlas.clustering.labels import Votes, threshold, vote
-from kernelatlas.kernels.corpus import read_corpus
+from kernelatlas.kernels.corpus import corpus_kernels, corpus_keys
 from kernelatlas.kernels.layer import side
 from kernelatlas.kernels.normalise import normalise
 
@@ -59,7 +59,7 @@ def train(corpus: Path, out: Path, seeds: list[int], threads: int, noise: float)
     torch.set_num_threads(threads)
     options = yaml.safe_load((ROOT / "config.yaml").read_text())["autoencoder"]
     settings = Settings(**{**options, "widths": tuple(options["widths"])})
-    kernels = disturbed(read_corpus(corpus)[1], noise)
+    kernels = disturbed(corpus_kernels(corpus), noise)
     for seed in seeds:
         fit(kernels, settings, seed, "cpu")[0].save(out / f"{seed}.safetensors", {"seed": seed})
 
@@ -108,7 +108,7 @@ def main() -> None:
     runs = list(RUNS)[: 2 if arguments.seeds_alone else None]
     right, again, nulls = [], [], []
     for corpus in arguments.corpora:
-        key, kernels = read_corpus(corpus)
+        key, kernels = corpus_keys(corpus), corpus_kernels(corpus)
         models = key["model"].astype(str).to_numpy()
         k = side(kernels)
         below = threshold(k, config["thresholds"])

@@ -3,12 +3,14 @@
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from kernelatlas.errors import KernelAtlasError
-from kernelatlas.kernels.corpus import KEY, build_corpus, read_corpus, write_corpus
+from kernelatlas.kernels import corpus
+from kernelatlas.kernels.corpus import KEY, build_corpus, corpus_kernels, corpus_keys, write_corpus
 from kernelatlas.kernels.layer import Layer
 from kernelatlas.kernels.normalise import normalise
 from kernelatlas.kernels.table import read_square, write_kernels
@@ -39,6 +41,10 @@ def build(tmp_path, layers):
     return build
 
 
+def read(path):
+    return corpus_keys(path), corpus_kernels(path)
+
+
 def test_columns_are_the_contract(tmp_path, build):
     write_corpus(build(), tmp_path / "k3.parquet", 3)
     names = pa.dictionary(pa.int32(), pa.string())
@@ -54,7 +60,7 @@ def test_columns_are_the_contract(tmp_path, build):
 
 def test_every_kernel_has_its_key_and_is_normalised(tmp_path, build, layers):
     write_corpus(build(), tmp_path / "k3.parquet", 3)
-    keys, kernels = read_corpus(tmp_path / "k3.parquet")
+    keys, kernels = read(tmp_path / "k3.parquet")
     expected = [
         (model, layer.name, index, channel)
         for model, of_model in layers.items()  # in the order given
@@ -72,9 +78,23 @@ def test_every_kernel_has_its_key_and_is_normalised(tmp_path, build, layers):
         np.testing.assert_allclose(kernel, centred / np.linalg.norm(centred), atol=1e-6)
 
 
+def test_a_corpus_in_several_row_groups_is_the_same(tmp_path, build, monkeypatch):
+    table = build()
+    write_corpus(table, tmp_path / "one", 3)
+    monkeypatch.setattr(corpus, "BLOCK", 50)  # five kernels of nine weights
+    write_corpus(build(), tmp_path / "several", 3)
+    assert pq.ParquetFile(tmp_path / "one").num_row_groups == 1
+    assert pq.ParquetFile(tmp_path / "several").num_row_groups == 3
+    assert metadata_of(tmp_path / "one") == metadata_of(tmp_path / "several")
+    (keys, kernels), (of_several, again) = read(tmp_path / "one"), read(tmp_path / "several")
+    np.testing.assert_array_equal(kernels, again)
+    pd.testing.assert_frame_equal(keys, of_several)
+    np.testing.assert_array_equal(kernels, np.stack(table["weights"].to_numpy()))
+
+
 def test_the_key_leads_back_to_the_kernel_table(tmp_path, build):
     write_corpus(build(), tmp_path / "k3.parquet", 3)
-    keys, kernels = read_corpus(tmp_path / "k3.parquet")
+    keys, kernels = read(tmp_path / "k3.parquet")
     for model in SIZES:
         rows, weights = read_square(tmp_path / f"{model}.parquet", 3)
         position = {

@@ -10,7 +10,7 @@ from kernelatlas.clustering.labels import SCHEMA, write_labels
 from kernelatlas.clustering.reasons import shares_by_reason
 from kernelatlas.clustering.shares import UNIDENTIFIED, shares_by_shape
 from kernelatlas.clustering.templates import bank
-from kernelatlas.kernels.corpus import build_corpus, read_corpus, write_corpus
+from kernelatlas.kernels.corpus import build_corpus, corpus_kernels, corpus_keys, write_corpus
 from kernelatlas.kernels.layer import Layer
 from kernelatlas.kernels.table import write_kernels
 from kernelatlas.names import REASONS, SHAPES
@@ -322,7 +322,7 @@ def test_spectrum(tmp_path):
     table = spectrum_table(tmp_path / "k3.parquet", tmp_path / "k3.safetensors", 0.9)
     np.testing.assert_allclose(table["code"], (np.arange(32) + 0.5) / 32)
     assert table["density"].mean() == pytest.approx(1)
-    kernels = read_corpus(tmp_path / "k3.parquet")[1]
+    kernels = corpus_kernels(tmp_path / "k3.parquet")
     counts = np.bincount((kernels @ curve.T).argmax(axis=1), minlength=32)
     np.testing.assert_allclose(table["density"], counts / 200 * 32)
     np.testing.assert_array_equal(np.stack(table["prototype"]), curve)
@@ -364,7 +364,7 @@ def corpus(tmp_path, tables):
 def test_principal_components_are_those_of_the_singular_values(corpus):
     path, labels = corpus
     scores, components = pca.pca_tables(path, labels)
-    keys, kernels = read_corpus(path)
+    keys, kernels = corpus_keys(path), corpus_kernels(path)
     centred = kernels.astype(np.float64) - kernels.mean(axis=0, dtype=np.float64)
     _, values, vectors = np.linalg.svd(centred, full_matrices=False)
     ratio = values**2 / (values**2).sum()

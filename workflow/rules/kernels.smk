@@ -63,7 +63,7 @@ use rule job as corpus with:
     pathvars:
         name="corpora/k{k}",
     resources:
-        mem_mb=memory(500, 7),
+        mem_mb=memory(500, 4),
         runtime=minutes(2, 0.01),
     params:
         **runs("kernels/corpus"),

@@ -1,7 +1,7 @@
 """The normalised kernels of one size from every trained model of a zoo."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +10,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from kernelatlas.errors import KernelAtlasError
+from kernelatlas.kernels.copies import count_copies, hash_rows
 from kernelatlas.kernels.normalise import normalise
 from kernelatlas.kernels.table import KEY, read_square
-from kernelatlas.running.files import FIRST_VERSION, write_parquet
+from kernelatlas.running.files import FIRST_VERSION, write_row_groups
 from kernelatlas.running.progress import tracked
 
 log = logging.getLogger(__name__)
+
+BLOCK = 1 << 22  # weights that are normalised, written and read at once
 
 
 def build_corpus(paths: Sequence[str | Path], k: int, minimum: int) -> pa.Table:
@@ -34,7 +37,7 @@ def build_corpus(paths: Sequence[str | Path], k: int, minimum: int) -> pa.Table:
     KernelAtlasError
         If there are fewer.
     """
-    keys, blocks = [], []
+    keys, kernels = [], np.empty((0, k * k), np.float32)
     n_degenerate = n_doubtful = 0
     for path in tracked(paths, f"corpus of {k}x{k} kernels", "networks"):
         frame, weights = read_square(path, k)
@@ -42,38 +45,61 @@ def build_corpus(paths: Sequence[str | Path], k: int, minimum: int) -> pa.Table:
         degenerate = frame["degenerate"].to_numpy()
         n_degenerate += int(degenerate.sum())
         n_doubtful += int((~degenerate & ~kept).sum())
-        keys.append(frame.loc[kept, KEY])
-        blocks.append(weights[kept])
+        keys.append(_key(frame.loc[kept, KEY]))
+        begin = len(kernels)
+        # In place: blocks that are joined afterwards would be in memory twice.
+        kernels.resize((begin + int(kept.sum()), k * k), refcheck=False)
+        kernels[begin:] = weights[kept]
     if n_doubtful:
         log.warning("%d kernels of layers that are perhaps not depthwise left out", n_doubtful)
-    raw = np.concatenate(blocks) if blocks else np.empty((0, k * k), np.float32)
-    if len(raw) < minimum:
+    if len(kernels) < minimum:
         raise KernelAtlasError(
-            f"corpus of {k}x{k} kernels: {len(raw)} in the trained models of the zoo, {minimum} "
-            f"needed (minimum_kernels in the config); {n_degenerate} more are degenerate, "
-            f"{n_doubtful} of layers that are perhaps not depthwise (`depthwise: true` in the zoo "
-            f"if they are): add models with {k}x{k} kernels, or take {k} out of kernel_sizes"
+            f"corpus of {k}x{k} kernels: {len(kernels)} in the trained models of the zoo, "
+            f"{minimum} needed (minimum_kernels in the config); {n_degenerate} more are "
+            f"degenerate, {n_doubtful} of layers that are perhaps not depthwise "
+            f"(`depthwise: true` in the zoo if they are): add models with {k}x{k} kernels, "
+            f"or take {k} out of kernel_sizes"
         )
-    _, inverse, counts = np.unique(raw, axis=0, return_inverse=True, return_counts=True)
-    copies = counts[inverse.ravel()]
+    copies = count_copies(kernels, hash_rows(kernels))
     log.info(
         "%d kernels of %dx%d, %d of them distinct, %d degenerate left out",
-        len(raw),
+        len(kernels),
         k,
         k,
-        len(counts),
+        _distinct(copies),
         n_degenerate,
     )
-    key = pd.concat(keys, ignore_index=True)
-    columns = {
-        "model": pa.array(key["model"].astype(str)).dictionary_encode(),
-        "layer": pa.array(key["layer"].astype(str)).dictionary_encode(),
-        "layer_index": pa.array(key["layer_index"], pa.int16()),
-        "channel": pa.array(key["channel"], pa.int32()),
-        "copies": pa.array(copies, pa.int32()),
-        "weights": pa.FixedSizeListArray.from_arrays(pa.array(normalise(raw).ravel()), k * k),
-    }
-    return pa.table(columns)
+    for block in _slices(len(kernels), k):
+        kernels[block] = normalise(kernels[block])
+    values = pa.FixedSizeListArray.from_arrays(pa.array(kernels.ravel()), k * k)
+    key = pa.concat_tables(keys).unify_dictionaries()
+    return key.append_column("copies", pa.array(copies)).append_column("weights", values)
+
+
+def _key(frame: pd.DataFrame) -> pa.Table:
+    """Return the keys of kernels with the layers that occur among them."""
+    return pa.table(
+        {
+            "model": _encoded(frame["model"]),
+            "layer": _encoded(frame["layer"]),
+            "layer_index": pa.array(frame["layer_index"], pa.int16()),
+            "channel": pa.array(frame["channel"], pa.int32()),
+        }
+    )
+
+
+def _encoded(names: pd.Series) -> pa.DictionaryArray:
+    return pa.array(names).cast(pa.large_string()).dictionary_encode()
+
+
+def _slices(n: int, k: int) -> Iterator[slice]:
+    """Yield the rows of a corpus in blocks of at most `BLOCK` weights."""
+    rows = max(BLOCK // k**2, 1)
+    return (slice(begin, begin + rows) for begin in range(0, n, rows))
+
+
+def _distinct(copies: np.ndarray) -> int:
+    return round(float(np.sum(1 / copies)))
 
 
 def usable(rows: pd.DataFrame) -> np.ndarray:
@@ -82,15 +108,29 @@ def usable(rows: pd.DataFrame) -> np.ndarray:
 
 
 def write_corpus(table: pa.Table, path: str | Path, k: int) -> None:
-    """Write a corpus; its metadata hold k and the numbers of kernels and distinct ones."""
-    distinct = float(np.sum(1 / table["copies"].to_numpy()))
-    metadata = {"k": k, "kernels": len(table), "distinct": round(distinct)}
-    write_parquet(table, path, {"schema_version": FIRST_VERSION, **metadata})
+    """Write a corpus; its metadata hold k and the numbers of kernels and distinct ones.
+
+    Its row groups bound the memory of writing and of reading.
+    """
+    distinct = _distinct(table["copies"].to_numpy())
+    metadata = {"k": k, "kernels": len(table), "distinct": distinct}
+    groups = (table[rows].combine_chunks() for rows in _slices(len(table), k))
+    write_row_groups(groups, table.schema, path, {"schema_version": FIRST_VERSION, **metadata})
 
 
-def read_corpus(path: str | Path) -> tuple[pd.DataFrame, np.ndarray]:
-    """Return the keys of a corpus and its kernels, (n, k * k) float32, normalised."""
-    table = pq.read_table(path)
-    flat = table["weights"].combine_chunks().flatten().to_numpy(zero_copy_only=False, writable=True)
-    frame = table.drop_columns("weights").to_pandas()
-    return frame, flat.reshape(len(frame), -1)
+def corpus_kernels(path: str | Path) -> np.ndarray:
+    """Return the kernels of a corpus, (n, k * k) float32, normalised."""
+    with pq.ParquetFile(path) as file:
+        width = file.schema_arrow.field("weights").type.list_size
+        kernels = np.empty((file.metadata.num_rows, width), np.float32)
+        end = 0
+        for group in range(file.num_row_groups):
+            weights = file.read_row_group(group, columns=["weights"])["weights"]
+            begin, end = end, end + len(weights)
+            kernels[begin:end] = weights.combine_chunks().flatten().to_numpy().reshape(-1, width)
+    return kernels
+
+
+def corpus_keys(path: str | Path) -> pd.DataFrame:
+    """Return the keys of a corpus and the copies of each kernel, in the order of the kernels."""
+    return pd.read_parquet(path, columns=[*KEY, "copies"])

@@ -18,7 +18,7 @@ from kernelatlas.evidence.distances import (
     sparsity,
     variance_entropy,
 )
-from kernelatlas.kernels.corpus import read_corpus
+from kernelatlas.kernels.corpus import corpus_kernels
 from kernelatlas.kernels.normalise import normalise
 from kernelatlas.kernels.table import count_sizes, read_square
 from kernelatlas.running.progress import tracked
@@ -55,7 +55,7 @@ def distance_table(
         the same of b, divergence, floor. Sets are sorted by family: the whole family, then trained,
         then untrained models.
     """
-    coordinates = Coordinates(read_corpus(corpus)[1])
+    coordinates = Coordinates(corpus_kernels(corpus))
     sets: list[tuple[str, str, bool, np.ndarray]] = []
     known = sorted(zip(models, kernels, strict=True), key=lambda m: (m[0][1], not m[0][2], m[0][0]))
     for family, members in itertools.groupby(known, key=lambda member: str(member[0][1])):

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from sklearn.decomposition import PCA
 
-from kernelatlas.kernels.corpus import read_corpus
+from kernelatlas.kernels.corpus import corpus_kernels, corpus_keys
 from kernelatlas.kernels.layer import side
 from kernelatlas.kernels.table import KEY
 
@@ -24,7 +24,7 @@ def pca_tables(
 
     The components are of all kernels; scikit-learn fixes their signs.
     """
-    keys, kernels = read_corpus(corpus)
+    keys, kernels = corpus_keys(corpus), corpus_kernels(corpus)
     k = side(kernels)
     n = min(COMPONENTS, *kernels.shape)
     fitted = PCA(n, svd_solver="covariance_eigh").fit(kernels)

@@ -8,7 +8,7 @@ import pandas as pd
 from kernelatlas.clustering.clusters import name_points
 from kernelatlas.clustering.curve import Curve
 from kernelatlas.clustering.templates import bank
-from kernelatlas.kernels.corpus import read_corpus
+from kernelatlas.kernels.corpus import corpus_kernels
 
 
 def spectrum_table(
@@ -28,7 +28,7 @@ def spectrum_table(
     DataFrame
         Columns as in results/README.md; `density` integrates to one over the code.
     """
-    _, kernels = read_corpus(corpus)
+    kernels = corpus_kernels(corpus)
     curve = Curve.load(autoencoder)
     counts = np.bincount(curve.draw(kernels).point, minlength=len(curve.points))
     return pd.DataFrame(

@@ -2,7 +2,7 @@ import torch
 
 from kernelatlas.clustering.curve import Curve
 from kernelatlas.evidence.masterkeys import save
-from kernelatlas.kernels.corpus import read_corpus
+from kernelatlas.kernels.corpus import corpus_kernels
 from kernelatlas.running.files import write_frame
 from kernelatlas.running.job import logged
 from kernelatlas.tables.masterkeys import corpus_energies, search_table
@@ -11,7 +11,7 @@ with logged(snakemake.log[0]):
     torch.set_num_threads(snakemake.threads)
     k = int(snakemake.wildcards.k)
     inputs, output, params = snakemake.input, snakemake.output, snakemake.params
-    _, kernels = read_corpus(inputs.corpus)
+    kernels = corpus_kernels(inputs.corpus)
     energy = corpus_energies(inputs.kernels, k)
     curve = Curve.load(inputs.autoencoder)
     found, table = search_table(kernels, energy, curve, params.codes, params.n_keys, params.sample)

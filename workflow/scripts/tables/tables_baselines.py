@@ -3,7 +3,7 @@ import torch
 from kernelatlas.clustering.autoencoder import Settings
 from kernelatlas.clustering.labels import threshold
 from kernelatlas.evidence.baselines import outcomes
-from kernelatlas.kernels.corpus import read_corpus
+from kernelatlas.kernels.corpus import corpus_kernels
 from kernelatlas.kernels.sampling import sample_of
 from kernelatlas.running.files import write_tables
 from kernelatlas.running.job import logged
@@ -16,7 +16,7 @@ with logged(snakemake.log[0]):
     if not is_current(*job):
         torch.set_num_threads(snakemake.threads)
         minimum_cosine = params.minimum_cosine
-        kernels = sample_of(read_corpus(inputs.corpus)[1], params.sample, params.seeds[0])
+        kernels = sample_of(corpus_kernels(inputs.corpus), params.sample, params.seeds[0])
         paths = dict(zip(params.seeds, inputs.autoencoders, strict=True))
         found = list(outcomes(kernels, Settings(**params.settings), paths, minimum_cosine))
         dissimilarity = threshold(k, params.thresholds)

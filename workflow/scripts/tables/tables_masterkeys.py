@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 
 from kernelatlas.evidence.published import read_published
-from kernelatlas.kernels.corpus import read_corpus
+from kernelatlas.kernels.corpus import corpus_kernels
 from kernelatlas.running.files import write_tables
 from kernelatlas.running.job import logged
 from kernelatlas.running.tensors import read_tensors
@@ -13,7 +13,7 @@ with logged(snakemake.log[0]):
     k = int(snakemake.wildcards.k)
     inputs, output, params = snakemake.input, snakemake.output, snakemake.params
     published = read_published(inputs.published[0]) if inputs.published else None
-    _, kernels = read_corpus(inputs.corpus)
+    kernels = corpus_kernels(inputs.corpus)
     energy = corpus_energies(inputs.trained, k)
     tensors, metadata = read_tensors(inputs.safetensors, ["keys"])
     keys, codes = tensors["keys"].reshape(-1, k * k), metadata["codes"]

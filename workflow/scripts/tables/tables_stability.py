@@ -3,7 +3,7 @@ import pandas as pd
 from kernelatlas.clustering.curve import Curve
 from kernelatlas.clustering.labels import threshold
 from kernelatlas.evidence.stability import stability_table
-from kernelatlas.kernels.corpus import read_corpus
+from kernelatlas.kernels.corpus import corpus_kernels, corpus_keys
 from kernelatlas.running.files import write_frame
 from kernelatlas.running.job import logged
 
@@ -11,10 +11,10 @@ COLUMNS = ["fold", "label", "agreement", "dissimilarity"]  # of the cross-fitted
 
 with logged(snakemake.log[0]):
     inputs, params = snakemake.input, snakemake.params
-    key, kernels = read_corpus(inputs.corpus)
+    kernels = corpus_kernels(inputs.corpus)
     curves = [Curve.load(path) for path in inputs.autoencoders]
     table = stability_table(
-        key["model"].astype(str).to_numpy(),
+        corpus_keys(inputs.corpus)["model"].astype(str).to_numpy(),
         kernels,
         curves,
         pd.read_parquet(inputs.crossfit, columns=COLUMNS),
