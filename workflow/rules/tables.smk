@@ -31,7 +31,7 @@ use rule short_job as tables_models with:
         name="tables/models",
     resources:
         mem_mb=memory(
-            900, 4, of=expand(f"{RESULTS}/kernels/{{model}}.parquet", model=MODELS)
+            500, 0.3, of=expand(f"{RESULTS}/kernels/{{model}}.parquet", model=MODELS)
         ),
         runtime=minutes(2, 0.05),
     params:
@@ -52,7 +52,7 @@ use rule short_job as tables_family with:
     pathvars:
         name="tables/{family}_clusters",
     resources:
-        mem_mb=memory(1100, 7),
+        mem_mb=memory(500, 2),
         runtime=minutes(2, 0.02),
     params:
         **runs("tables/tables_family"),

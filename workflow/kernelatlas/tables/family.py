@@ -7,10 +7,18 @@ import numpy as np
 import pandas as pd
 
 from kernelatlas.kernels.table import read_square
-from kernelatlas.tables.models import MODEL, read_labels
+from kernelatlas.tables.models import MODEL, each_network
 
 N_MEMBERS = 12
 SEED = 0
+LABELLED = [
+    *("k", "cluster", "label", "layer", "channel"),
+    *("direction", "agreement", "dissimilarity", "identified"),
+]
+COLUMNS = [
+    *("k", "cluster", "label", "rank", "model", "layer", "channel"),
+    *("direction", "agreement", "dissimilarity", "identified", "weights"),
+]
 
 
 def cluster_shares(
@@ -28,17 +36,16 @@ def cluster_shares(
     DataFrame
         `share` is identified kernels in all kernels of the model and size.
     """
-    rows = read_labels(labels, models)
-    totals = rows.groupby(MODEL).size().rename("total").reset_index()
-    counts = (
-        rows.dropna(subset="cluster")
-        .groupby([*MODEL, "cluster"])
-        .agg(kernels=("identified", "size"), identified=("identified", "sum"))
-        .reset_index()
-    )
+    totals, counts = [], []
+    for rows in each_network(labels, models, ["k", "cluster", "identified"]):
+        totals.append(rows.groupby(MODEL).size().rename("total").reset_index())
+        counted = rows.dropna(subset="cluster").groupby([*MODEL, "cluster"])
+        sums = counted.agg(kernels=("identified", "size"), identified=("identified", "sum"))
+        counts.append(sums.reset_index())
     known = pd.concat([pd.read_parquet(path) for path in clusters], ignore_index=True)
-    every = totals.merge(known[["k", "cluster", "label", "template_cosine"]], on="k")
-    table = every.merge(counts, how="left", on=[*MODEL, "cluster"])
+    shapes = known[["k", "cluster", "label", "template_cosine"]]
+    every = pd.concat(totals, ignore_index=True).merge(shapes, on="k")
+    table = every.merge(pd.concat(counts), how="left", on=[*MODEL, "cluster"])
     for column in ("kernels", "identified"):
         table[column] = table[column].fillna(0).astype("int64")
     table["share"] = table["identified"] / table["total"]
@@ -60,32 +67,43 @@ def random_members(
     DataFrame
         `weights` are as stored in the checkpoint.
     """
-    rows = read_labels(labels, models)
-    # A family of untrained networks has no members.
-    parts = [rows.iloc[:0].assign(rank=0, weights=pd.Series(dtype="object"))]
+    drawn = _drawn(clusters, labels, models)
+    parts = []
+    for number, (rows, path) in enumerate(
+        zip(each_network(labels, models, LABELLED), kernels, strict=True)
+    ):
+        # A family of untrained networks has no members. A slice would keep all rows in memory.
+        parts.append(rows.iloc[[]].assign(rank=0, weights=pd.Series(dtype="object")))
+        for k, mine in drawn[drawn["network"] == number].groupby("k"):
+            own = rows[rows["k"] == k].iloc[mine["place"]].set_index(mine.index)
+            weights = read_square(path, int(str(k)))[1][mine["place"]]
+            parts.append(own.assign(rank=mine["rank"], weights=list(weights)))
+    return pd.concat(parts).sort_index(ignore_index=True)[COLUMNS]
+
+
+def _drawn(
+    clusters: Sequence[str | Path], labels: Sequence[str | Path], models: Sequence[Sequence]
+) -> pd.DataFrame:
+    """Draw members, in the order of their table: network, k, place among its kernels of k, rank."""
+    columns = ["k", "cluster", "identified"]
+    rows = pd.concat(
+        [
+            own[[*columns, "trained"]].assign(
+                network=np.int16(number), place=own.groupby("k").cumcount().astype("int32")
+            )
+            for number, own in enumerate(each_network(labels, models, columns))
+        ],
+        ignore_index=True,
+    )
+    parts = [rows.iloc[:0].assign(rank=0)]
     for path in clusters:
         k = int(pd.read_parquet(path, columns=["k"])["k"].iloc[0])
-        weights = np.concatenate([read_square(kernel, k)[1] for kernel in kernels])
         of_size = rows[rows["k"] == k].reset_index(drop=True)
         trained = of_size[of_size["trained"]].dropna(subset="cluster")
         rng = np.random.default_rng(SEED)
         for _, members in trained.groupby("cluster"):
             n = min(N_MEMBERS, len(members))
             shuffled = members.loc[rng.permutation(members.index)]
-            drawn = shuffled.sort_values("identified", ascending=False, kind="stable").iloc[:n]
-            parts.append(drawn.assign(rank=np.arange(n), weights=list(weights[drawn.index])))
-    columns = [
-        "k",
-        "cluster",
-        "label",
-        "rank",
-        "model",
-        "layer",
-        "channel",
-        "direction",
-        "agreement",
-        "dissimilarity",
-        "identified",
-        "weights",
-    ]
-    return pd.concat(parts, ignore_index=True)[columns]
+            chosen = shuffled.sort_values("identified", ascending=False, kind="stable").iloc[:n]
+            parts.append(chosen.assign(rank=np.arange(n)))
+    return pd.concat(parts, ignore_index=True)

@@ -1,6 +1,6 @@
 """Shares identified per model, and labels counted by layer."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from kernelatlas.clustering.labels import SCHEMA, threshold
 from kernelatlas.clustering.reasons import COUNTS, with_reasons
+from kernelatlas.tables.grouped import grouped
 from kernelatlas.tables.layers import network_table
 
 KNOWN = ("model", "family", "trained", "trained_on")
@@ -16,25 +17,37 @@ REASONS = {name: (name, "sum") for name in COUNTS}
 COUNTED = [field.name for field in SCHEMA if not pa.types.is_list(field.type)]
 
 
-def read_labels(
-    paths: Sequence[str | Path], models: Sequence[Sequence], columns: Sequence[str] = KNOWN
-) -> pd.DataFrame:
-    """Return label tables as one, without lists, with the properties of each model.
+def each_network(
+    paths: Sequence[str | Path],
+    models: Sequence[Sequence],
+    columns: Sequence[str],
+    of_models: Sequence[str] = KNOWN,
+) -> Iterator[pd.DataFrame]:
+    """Yield columns of label tables one by one, with the properties of the model.
 
     Parameters
     ----------
     models
         A row for each model.
     columns
-        Names of the entries of these rows, `model` among them.
+        Of the tables, in addition to the model.
+    of_models
+        Names of the entries of the models' rows, `model` among them.
     """
-    known = pd.DataFrame(models, columns=list(columns))
-    labels = pd.concat(
-        [pd.read_parquet(path, columns=COUNTED) for path in paths], ignore_index=True
-    )
-    for column in ("model", "layer", "label"):
-        labels[column] = labels[column].astype(str)
-    return labels.merge(known, on="model")
+    known = pd.DataFrame(models, columns=list(of_models))
+    for path in paths:
+        labels = pd.read_parquet(path, columns=["model", *columns])
+        for column in {"model", "layer", "label"} & set(labels):
+            labels[column] = labels[column].astype(str)
+        yield labels.merge(known, on="model")
+
+
+def read_labels(
+    paths: Sequence[str | Path], models: Sequence[Sequence], of_models: Sequence[str] = KNOWN
+) -> pd.DataFrame:
+    """Return label tables as one, without lists; parameters as for `each_network`."""
+    columns = [name for name in COUNTED if name != "model"]
+    return pd.concat(each_network(paths, models, columns, of_models), ignore_index=True)
 
 
 def model_table(
@@ -56,22 +69,20 @@ def model_table(
         `share_identified_live` over live ones (`kernelatlas.kernels.normalise.live`); low and high
         are of `kernelatlas.tables.layers.network_table`.
     """
-    labels = _counted(read_labels(paths, models))
-    table = (
-        labels.groupby([*MODEL, "trained_on"], sort=True)
-        .agg(
-            kernels=("identified", "size"),
-            degenerate=("degenerate", "sum"),
-            live=("live", "sum"),
-            identified=("identified", "sum"),
-            identified_live=("identified_live", "sum"),
-            **REASONS,
-            mean_dissimilarity=("dissimilarity", "mean"),
-            median_dissimilarity=("dissimilarity", "median"),
-            identified_one_seed=("identified_one_seed", "sum"),
-            mean_agreement=("agreement", "mean"),
-        )
-        .reset_index()
+    columns = ["degenerate", "dissimilarity", "agreement", "identified_one_seed"]
+    table = grouped(
+        _counted(paths, models, columns),
+        [*MODEL, "trained_on"],
+        kernels=("identified", "size"),
+        degenerate=("degenerate", "sum"),
+        live=("live", "sum"),
+        identified=("identified", "sum"),
+        identified_live=("identified_live", "sum"),
+        **REASONS,
+        mean_dissimilarity=("dissimilarity", "mean"),
+        median_dissimilarity=("dissimilarity", "median"),
+        identified_one_seed=("identified_one_seed", "sum"),
+        mean_agreement=("agreement", "mean"),
     )
     table["share_identified"] = table["identified"] / table["kernels"]
     table["share_identified_live"] = table["identified_live"] / table["live"].where(
@@ -84,20 +95,22 @@ def model_table(
 
 def composition_table(paths: Sequence[str | Path], models: Sequence[Sequence]) -> pd.DataFrame:
     """Count kernels by model, size, layer and label."""
-    return (
-        _counted(read_labels(paths, models))
-        .groupby([*MODEL, "layer_index", "layer", "label"], sort=True)
-        .agg(
-            kernels=("identified", "size"),
-            identified=("identified", "sum"),
-            live=("live", "sum"),
-            identified_live=("identified_live", "sum"),
-            **REASONS,
-        )
-        .reset_index()
+    place = ["layer_index", "layer", "label"]
+    return grouped(
+        _counted(paths, models, place),
+        [*MODEL, *place],
+        kernels=("identified", "size"),
+        identified=("identified", "sum"),
+        live=("live", "sum"),
+        identified_live=("identified_live", "sum"),
+        **REASONS,
     )
 
 
-def _counted(labels: pd.DataFrame) -> pd.DataFrame:
-    live = labels.assign(identified_live=labels["identified"] & labels["live"])
-    return with_reasons(live)
+def _counted(
+    paths: Sequence[str | Path], models: Sequence[Sequence], columns: Sequence[str]
+) -> Iterator[pd.DataFrame]:
+    """Yield each network's k, what tables count, and these columns."""
+    for labels in each_network(paths, models, ["k", "identified", "live", "reason", *columns]):
+        live = labels.assign(identified_live=labels["identified"] & labels["live"])
+        yield with_reasons(live)
