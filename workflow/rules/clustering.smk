@@ -15,7 +15,7 @@ use rule cacheable_job as autoencoder with:
     pathvars:
         name="autoencoders/k{k}_seed{seed}",
     resources:
-        mem_mb=memory(1300, 8),
+        mem_mb=memory(1300, 2),
         runtime=minutes(10, 0.03),
         gpu=GPU,
         gpu_quarters=QUARTER,
@@ -39,7 +39,7 @@ use rule short_job as clusters with:
     pathvars:
         name="clusters/k{k}",
     resources:
-        mem_mb=memory(600, 8),
+        mem_mb=memory(800, 8),
         runtime=minutes(2, 0.01),
     params:
         **runs("clustering/clusters"),

@@ -104,7 +104,7 @@ use rule short_job as masterkeys with:
     pathvars:
         name="masterkeys/k{k}",
     resources:
-        mem_mb=memory(1300, 8),
+        mem_mb=memory(1000, 2),
         runtime=minutes(2, 0.02),
     params:
         **runs("evidence/masterkeys"),

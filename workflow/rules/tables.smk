@@ -72,7 +72,7 @@ use rule short_job as tables_spectrum with:
     pathvars:
         name="tables/spectrum_k{k}",
     resources:
-        mem_mb=memory(1300, 8),
+        mem_mb=memory(800, 2),
         runtime=minutes(2, 0.01),
     params:
         **runs("tables/tables_spectrum"),
@@ -90,7 +90,7 @@ use rule short_job as tables_pca with:
     pathvars:
         name="tables/pca_k{k}",
     resources:
-        mem_mb=memory(800, 7),
+        mem_mb=memory(800, 2),
         runtime=minutes(2, 0.01),
     params:
         **runs("tables/tables_pca"),
@@ -260,7 +260,7 @@ use rule short_job as tables_fits with:
     pathvars:
         name="tables/fits_k{k}",
     resources:
-        mem_mb=memory(1200, 10),
+        mem_mb=memory(1200, 1),
         runtime=minutes(2, 0.05),
     params:
         **runs("tables/tables_fits"),

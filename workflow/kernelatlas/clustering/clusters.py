@@ -44,7 +44,7 @@ def cluster_table(
         without a name, the most frequent first.
     """
     votes = vote(kernels, curves, minimum_cosine)
-    label = votes.names.label.astype(str)
+    label = pd.Categorical(votes.names.label, names.LABELS)
     identified = votes.identified(threshold)
     groups = [(name, label == name) for name in names.LABELS if (label == name).any()]
     groups = [(name, rows) for name, rows in groups if name != names.OTHER]

@@ -32,7 +32,7 @@ COLUMNS = {
 
 
 def stability_table(
-    models: np.ndarray,
+    models: Sequence[str] | pd.Series,
     kernels: np.ndarray,
     curves: Sequence[Curve],
     crossfit: pd.DataFrame,
@@ -43,7 +43,7 @@ def stability_table(
 
     Parameters
     ----------
-    models : ndarray of shape (n,), str
+    models : sequence of n str
         Network of each kernel.
     kernels : ndarray of shape (n, k * k), float32
         A corpus, normalised.
@@ -98,8 +98,9 @@ def stability_table(
     again &= crossfit["dissimilarity"].to_numpy() < threshold
     shapes = np.array(names.SHAPES)[votes.names.shape]
     same = crossfit["label"].astype(object).map(shape_of, na_action="ignore") == shapes
-    for model in np.unique(models):
-        mine = models == model
+    of_model = pd.Series(models, dtype="category")
+    for model in sorted(of_model.unique()):
+        mine = (of_model == model).to_numpy()
         row = {
             "kind": "network",
             "model": model,

@@ -57,7 +57,7 @@ def gather(
     unseen = _Unseen(crossfit)
     parts = []
     for label_path, fit_path in zip(labels, fits, strict=True):
-        rows = beside_fits([label_path], [fit_path], [*VOTED, "live"], ["r2"], k)
+        rows = beside_fits(label_path, fit_path, [*VOTED, "live"], ["r2"], k)
         if rows.empty:
             continue
         by_seed = pq.read_table(label_path, columns=["by_seed"], filters=[("k", "==", k)])

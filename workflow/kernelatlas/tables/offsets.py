@@ -107,7 +107,7 @@ def read_offsets(
     its map height, width, expected_x, expected_y; empty where unknown.
     """
     known = ["shifted_x", "shifted_y", "shifted_r2", "shifted_at_limit"]
-    frame = beside_fits([labels], [fits], ["layer", "label", "identified"], known)
+    frame = beside_fits(labels, fits, ["layer", "label", "identified"], known)
     frame = frame.rename(columns=dict(zip(known, ("x", "y", "r2", "at_limit"), strict=True)))
     frame["at_limit"] = frame["at_limit"].notna()
     frame["centred"] = frame["identified"] & frame["label"].isin(CENTRED)

@@ -15,6 +15,7 @@ SHOWN = 5000
 COMPONENTS = 10
 PLOTTED = 3  # components of which scores are kept
 SEED = 0
+NAMES = {"model": "str", "layer": "str"}
 
 
 def pca_tables(
@@ -24,21 +25,26 @@ def pca_tables(
 
     The components are of all kernels; scikit-learn fixes their signs.
     """
-    keys, kernels = corpus_keys(corpus), corpus_kernels(corpus)
+    kernels = corpus_kernels(corpus)
     k = side(kernels)
     n = min(COMPONENTS, *kernels.shape)
     fitted = PCA(n, svd_solver="covariance_eigh").fit(kernels)
     rng = np.random.default_rng(SEED)
     rows = np.sort(rng.choice(len(kernels), min(SHOWN, len(kernels)), replace=False))
     scores = fitted.transform(kernels[rows])[:, :PLOTTED]
-    known = pd.concat([pd.read_parquet(path) for path in labels], ignore_index=True)
-    known = known[known["k"] == k]
-    for frame in (keys, known):
-        for column in ("model", "layer"):
-            frame[column] = frame[column].astype(str)
+    keys = corpus_keys(corpus).iloc[rows][KEY].astype(NAMES).reset_index(drop=True)
+    read = [*KEY, "label", "identified", "reason"]
+    known = pd.concat(
+        [
+            pd.read_parquet(path, columns=read, filters=[("k", "==", k)])
+            .astype({**NAMES, "reason": "str"})
+            .merge(keys, on=KEY)  # of one network at a time: few are shown
+            for path in labels
+        ],
+        ignore_index=True,
+    )
     columns = {f"pc{number + 1}": scores[:, number] for number in range(scores.shape[1])}
-    table = keys.iloc[rows][KEY].assign(**columns)
-    table = table.merge(known[[*KEY, "label", "identified", "reason"]], how="left", on=KEY)
+    table = keys.assign(**columns).merge(known, how="left", on=KEY)
     table["label"] = table["label"].astype(str)
     components = pd.DataFrame(
         {

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from kernelatlas.clustering.clusters import name_points
-from kernelatlas.clustering.curve import Curve
+from kernelatlas.clustering.curve import BLOCK, Curve
 from kernelatlas.clustering.templates import bank
 from kernelatlas.kernels.corpus import corpus_kernels
 
@@ -30,7 +30,10 @@ def spectrum_table(
     """
     kernels = corpus_kernels(corpus)
     curve = Curve.load(autoencoder)
-    counts = np.bincount(curve.draw(kernels).point, minlength=len(curve.points))
+    counts = np.zeros(len(curve.points), np.int64)
+    for begin in range(0, len(kernels), BLOCK):  # all reconstructions would be another corpus
+        point = curve.draw(kernels[begin : begin + BLOCK]).point
+        counts += np.bincount(point, minlength=len(counts))
     return pd.DataFrame(
         {
             "code": curve.codes,

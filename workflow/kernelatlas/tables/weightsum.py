@@ -31,7 +31,9 @@ def weightsum_table(
     parts = []
     for kernel_path, label_path in zip(kernels, labels, strict=True):
         _, weights = read_square(kernel_path, k)
-        rows = pd.read_parquet(label_path).query("k == @k").reset_index(drop=True)
+        rows = pd.read_parquet(
+            label_path, columns=["label", "identified"], filters=[("k", "==", k)]
+        ).reset_index(drop=True)
         sums = weights.sum(axis=1, dtype=np.float64)
         # A kernel of zeros has no relative sum; it is never identified.
         sizes = np.abs(weights).sum(axis=1, dtype=np.float64)

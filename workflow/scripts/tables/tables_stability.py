@@ -14,7 +14,7 @@ with logged(snakemake.log[0]):
     kernels = corpus_kernels(inputs.corpus)
     curves = [Curve.load(path) for path in inputs.autoencoders]
     table = stability_table(
-        corpus_keys(inputs.corpus)["model"].astype(str).to_numpy(),
+        corpus_keys(inputs.corpus)["model"],
         kernels,
         curves,
         pd.read_parquet(inputs.crossfit, columns=COLUMNS),
