@@ -161,13 +161,18 @@ def beside_nulls(
     Returns
     -------
     DataFrame
-        The columns, set and family; models and sets are texts.
+        The columns, set and family; models, sets and families are categories, sorted.
     """
-    known = {name: (family, is_trained) for name, family, is_trained, _ in models}
+    families = {name: family for name, family, *_ in models}
+    kinds = {
+        "model": pd.CategoricalDtype(sorted(families)),
+        "set": pd.CategoricalDtype(sorted({TRAINED, trained, UNTRAINED, *NULLS})),
+    }
+    sets = {name: trained if is_trained else UNTRAINED for name, _, is_trained, _ in models}
     size = [("k", "==", k)]
-    real = pd.concat([pd.read_parquet(path, columns=columns, filters=size) for path in paths])
-    real = real.astype({"model": "str"})
-    real["set"] = real["model"].map(lambda name: trained if known[name][1] else UNTRAINED)
+    parts = [pd.read_parquet(path, columns=columns, filters=size) for path in paths]
+    parts = [part.assign(set=part["model"].map(sets)).astype(kinds) for part in parts]
     chance = pd.read_parquet(nulls, columns=["null", *columns]).rename(columns={"null": "set"})
-    every = pd.concat([real, chance.astype({"model": "str", "set": "str"})], ignore_index=True)
-    return every.assign(family=every["model"].map(lambda name: known[name][0]))
+    every = pd.concat([*parts, chance.astype(kinds)], ignore_index=True)
+    family = pd.CategoricalDtype(sorted(set(families.values())))
+    return every.assign(family=every["model"].map(families).astype(family))

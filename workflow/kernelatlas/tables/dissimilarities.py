@@ -107,16 +107,18 @@ def _gather(
 ) -> pd.DataFrame:
     """Return the kernels of each set that have a dissimilarity: neither degenerate nor all seen."""
     known = beside_nulls(labels, nulls, models, k, READ, IN_SAMPLE)
+    families = dict(known.drop_duplicates("model")[["model", "family"]].to_numpy())
     unseen = pd.read_parquet(crossfit, columns=READ).assign(set=TRAINED)
-    families = known.drop_duplicates("model").set_index("model")["family"]
-    unseen["family"] = unseen["model"].astype("str").map(families)
-    every = pd.concat(
-        [part.astype({"model": "str", "label": "str"}) for part in (known, unseen)],
-        ignore_index=True,
-    )
-    every = every[every["dissimilarity"].notna()]
-    agreement = every["agreement"].to_numpy(np.float32)
-    return every.assign(
-        named=named_by_most(every["label"], agreement),
-        dissimilarity=every["dissimilarity"].astype("float32"),
+    unseen["family"] = unseen["model"].map(families)
+    unseen = unseen.astype({name: known[name].dtype for name in ("model", "set", "family")})
+    return pd.concat([_named(part) for part in (known, unseen)], ignore_index=True)
+
+
+def _named(kernels: pd.DataFrame) -> pd.DataFrame:
+    """Return those that have a dissimilarity, and whether they have a name, without the name."""
+    kernels = kernels[kernels["dissimilarity"].notna()]
+    agreement = kernels["agreement"].to_numpy(np.float32)
+    return kernels.drop(columns=["label", "agreement"]).assign(
+        named=named_by_most(kernels["label"], agreement),
+        dissimilarity=kernels["dissimilarity"].astype("float32"),
     )
