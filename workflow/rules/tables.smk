@@ -280,7 +280,7 @@ use rule short_job as tables_limits with:
     pathvars:
         name="tables/limits_k{k}",
     resources:
-        mem_mb=memory(900, 10),
+        mem_mb=memory(900, 2.5),
         runtime=minutes(2, 0.05),
     params:
         **runs("tables/tables_limits"),
@@ -300,7 +300,7 @@ use rule short_job as tables_jet with:
     pathvars:
         name="tables/jet_k{k}",
     resources:
-        mem_mb=memory(900, 10),
+        mem_mb=memory(900, 2.5),
         runtime=minutes(2, 0.05),
     params:
         **runs("tables/tables_jet"),
@@ -324,7 +324,7 @@ use rule short_job as tables_nulls with:
     pathvars:
         name="tables/nulls_k{k}",
     resources:
-        mem_mb=memory(900, 10),
+        mem_mb=memory(900, 3),
         runtime=minutes(5, 0.05),
     params:
         **runs("tables/tables_nulls"),
@@ -352,7 +352,7 @@ use rule short_job as tables_dissimilarities with:
     pathvars:
         name="tables/dissimilarities_k{k}",
     resources:
-        mem_mb=memory(900, 10),
+        mem_mb=memory(900, 6),
         runtime=minutes(2, 0.05),
     params:
         **runs("tables/tables_dissimilarities"),
@@ -440,7 +440,7 @@ use rule short_job as tables_masterkeys with:
     pathvars:
         name="tables/masterkeys_k{k}",
     resources:
-        mem_mb=memory(1000, 8),
+        mem_mb=memory(1000, 2),
         runtime=minutes(2, 0.02),
     params:
         **runs("tables/tables_masterkeys"),
