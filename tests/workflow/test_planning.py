@@ -4,6 +4,7 @@ import re
 
 import pytest
 import yaml
+from PIL import Image
 
 from project import new_project, nothing_to_do, planted
 
@@ -58,3 +59,30 @@ def test_the_configs_of_known_networks_are_planned_whole(fresh, name, kernels):
     assert run.code == 0, run.text
     assert run.counts["kernels"] == run.counts["labels"] == kernels
     assert "not among those counted" not in run.text
+
+
+# All that would be submitted, instead of submitting it.
+PLANNED = """onstart:
+    for job in workflow.dag.get_jobs_or_groups():
+        names = sorted({j.rule.name for j in job}) if job.is_group() else [job.rule.name]
+        logger.info(f"PLANNED {job.groupid if job.is_group() else ''}: {' '.join(names)}")
+    stop("planned")
+"""
+TOGETHER = {"kernels", "results", "tested"}
+IN_PARTS = {"kernels", "tested", "clusters", "labels", "fits", "maps", "tables", "families"}
+
+
+@pytest.mark.parametrize(("few", "expected"), [(50, TOGETHER), (2, IN_PARTS)])
+def test_no_group_of_a_cluster_waits_for_itself(fresh, few, expected):
+    """Snakemake itself refuses such groups when it plans."""
+    (fresh.path / "images/n01440764").mkdir(parents=True)
+    Image.new("RGB", (8, 8)).save(fresh.path / "images/n01440764/1.png")
+    zoo(fresh, [*TAGS, "convnext_femto.d1_in1k"])
+    fresh.update("config.yaml", extract_on="nodes", images="images")
+    fresh.edit("workflow/rules/running/resources.smk", "FEW = 50", f"FEW = {few}")
+    fresh.edit("workflow/rules/running/experiment.smk", "onstart:\n", PLANNED)
+    targets = ["all", "evidence", "search", "frozen", "release", "explorer"]
+    run = fresh.snakemake("--workflow-profile", "profiles/generic", *targets)
+    assert run.errors == ["ERROR planned"], run.text
+    planned = re.findall(r"PLANNED (\w*): (.*)", run.text)
+    assert {group for group, _ in planned if group} == expected

@@ -34,7 +34,7 @@ else:
 # On a cluster, short jobs are submitted together.
 use rule job as short_job with:
     group:
-        submitted_with("results")
+        submitted_with("results", "tables")
 
 
 use rule short_job as figure with:

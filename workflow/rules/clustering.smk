@@ -38,6 +38,8 @@ use rule short_job as clusters with:
         result("<results>/clusters/k{k}.parquet", of=["all", "release"]),
     pathvars:
         name="clusters/k{k}",
+    group:
+        submitted_with("results", "clusters")
     resources:
         mem_mb=memory(800, 8),
         runtime=minutes(2, 0.01),
@@ -58,6 +60,8 @@ use rule short_job as labels with:
         result("<results>/labels/{model}.parquet", of=["all", "dynamics", "release"]),
     pathvars:
         name="labels/{model}",
+    group:
+        submitted_with("results", "labels")
     resources:
         mem_mb=memory(1200, 65),
         runtime=minutes(1, 0.02),

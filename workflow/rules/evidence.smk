@@ -10,6 +10,8 @@ use rule short_job as fits with:
         result("<results>/fits/{model}.parquet", of=["evidence", "release"]),
     pathvars:
         name="fits/{model}",
+    group:
+        submitted_with("results", "fits")
     resources:
         mem_mb=memory(1200, 10),
         runtime=minutes(2, 1),
@@ -32,6 +34,8 @@ use rule short_job as maps with:
         ),
     pathvars:
         name="maps/{model}",
+    group:
+        submitted_with("results", "maps")
     resources:
         mem_mb=memory(900),
         runtime=minutes(2),

@@ -9,6 +9,8 @@ use rule figure as figure_family_clusters with:
         **figures("{family}_clusters", "Families", "clusters", of="all"),
     pathvars:
         name="figures/{family}_clusters",
+    group:
+        submitted_with("results", "families")
     resources:
         mem_mb=memory(
             lambda wildcards: 400 + 20 * len(EXPERIMENT.of_family(wildcards.family))
@@ -30,6 +32,8 @@ use rule figure as figure_family_layers with:
         **figures("{family}_layers", "Families", "layers", of="all"),
     pathvars:
         name="figures/{family}_layers",
+    group:
+        submitted_with("results", "families")
     resources:
         mem_mb=memory(
             lambda wildcards: 400 + 8 * len(EXPERIMENT.of_family(wildcards.family))
@@ -344,6 +348,8 @@ use rule figure as figure_frozen with:
         **figures("frozen", "Evidence", "frozen kernels", of="frozen"),
     pathvars:
         name="figures/frozen",
+    group:
+        submitted_with("tested")
     params:
         **draws("frozen"),
     message:
@@ -359,6 +365,8 @@ use rule figure as figure_replacements with:
         ),
     pathvars:
         name="figures/replacements",
+    group:
+        submitted_with("tested")
     params:
         **draws("replacements"),
     message:
@@ -420,6 +428,8 @@ use rule figure as figure_parity with:
         ),
     pathvars:
         name="figures/parity",
+    group:
+        submitted_with("tested")
     params:
         **draws("parity"),
     message:

@@ -41,7 +41,7 @@ rule release_explorer:
         'mv "$copy.partial" "$copy") 2>> {log:q}'
 
 
-use rule short_job as release_manifest with:
+use rule job as release_manifest with:
     input:
         files=released,
         kernels=expand("<results>/kernels/{model}.parquet", model=MODELS),

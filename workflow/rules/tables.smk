@@ -51,6 +51,8 @@ use rule short_job as tables_family with:
         **tables(of="all", clusters="{family}_clusters", members="{family}_members"),
     pathvars:
         name="tables/{family}_clusters",
+    group:
+        submitted_with("results", "families")
     resources:
         mem_mb=memory(500, 2),
         runtime=minutes(2, 0.02),
@@ -459,6 +461,8 @@ use rule short_job as tables_replacements with:
         **tables("replacements", of="evidence", when=evaluated),
     pathvars:
         name="tables/replacements",
+    group:
+        submitted_with("tested")
     resources:
         mem_mb=memory(300),
         runtime=minutes(1),
@@ -485,6 +489,8 @@ use rule short_job as tables_frozen with:
         **tables(of="frozen", accuracies="frozen", learning="frozen_learning"),
     pathvars:
         name="tables/frozen",
+    group:
+        submitted_with("tested")
     resources:
         mem_mb=memory(300),
         runtime=minutes(1),
@@ -504,6 +510,8 @@ use rule short_job as tables_accuracy_search with:
         **tables("accuracy_search", of="search", when=evaluated),
     pathvars:
         name="tables/accuracy_search",
+    group:
+        submitted_with("tested")
     resources:
         mem_mb=memory(300),
         runtime=minutes(1),
@@ -600,6 +608,8 @@ use rule short_job as tables_parity with:
         ),
     pathvars:
         name="tables/parity",
+    group:
+        submitted_with("tested")
     resources:
         mem_mb=memory(700),
         runtime=minutes(5),

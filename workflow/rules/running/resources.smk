@@ -28,16 +28,22 @@ def minutes(fixed, per_mb=0):
     )
 
 
-def submitted_with(group):
-    """`group` of a rule whose jobs a cluster gets together.
+# Networks of a zoo whose short jobs are one job of a cluster.
+FEW = 50
 
-    None on one machine, where groups change nothing: Snakemake checks each pair of jobs of a group,
-    which takes minutes where a zoo has hundreds of networks.
+
+def submitted_with(group, part=None):
+    """`group` of a rule whose jobs a cluster gets together; `part` of it if networks are many.
+
+    None on one machine, where groups change nothing. Snakemake follows all inputs of each job of a
+    group, and that once for each other job of the group: minutes where a group has hundreds.
     """
 
     def asked(wildcards):
         plugin = workflow.executor_plugin
-        return group if plugin and not plugin.common_settings.local_exec else None
+        if not plugin or plugin.common_settings.local_exec:
+            return None
+        return part if part and len(MODELS) > FEW else group
 
     # To Snakemake a rule with a function is of a group, and thus none that runs where it does.
     return group and asked
