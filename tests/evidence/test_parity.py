@@ -14,7 +14,7 @@ from kernelatlas.figures import parity as figure
 from kernelatlas.figures import style
 from kernelatlas.running.files import write_frame
 from kernelatlas.tables.parity import bootstrap, parity_tables
-from kernelatlas.training.maps import map_table
+from kernelatlas.training.network_maps import map_table
 
 SIDE, PICTURES = 16, 60
 

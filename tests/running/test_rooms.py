@@ -41,10 +41,14 @@ OTHERS = {
     "matplotlib": {"figures"},
     "seaborn": {"figures"},
     "snakemake": set(),
-    "timm": {"training", "sources/registry_build", "sources/registry_norms"},
+    "timm": {
+        *("training", "sources/registry_build", "sources/registry_norms"),
+        "sources/layer_maps",
+    },
     "torch": {
         *("clustering", "training", "evidence", "release"),
         *("running/device", "sources/registry_build", "sources/registry_norms", "tables/data"),
+        "sources/layer_maps",
         "kernels/gaussians",  # for type checkers
     },
 }

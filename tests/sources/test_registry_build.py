@@ -101,7 +101,7 @@ def test_what_timm_says_of_every_tag_has_not_changed(committed):
 def test_networks_built_anew_are_those_of_the_registry(committed, committed_layers):
     names = [name for name in timm.list_pretrained() if name.split(".")[0] in SAMPLE]
     assert len(names) > len(SAMPLE)
-    tags, layers, tensors = (table.to_pylist() for table in tables(names))
+    tags, layers, tensors, maps = (table.to_pylist() for table in tables(names))
     for row in tags:
         same(row["name"], row, committed.get(row["name"], {}))
     assert {row["architecture"] for row in layers} == set(SAMPLE) - {"resnet18"}
@@ -115,6 +115,9 @@ def test_networks_built_anew_are_those_of_the_registry(committed, committed_laye
     committed_tensors = {row["architecture"]: row for row in then}
     for row in tensors:
         same(row["architecture"], row, committed_tensors.get(row["architecture"], {}))
+    then = pq.read_table(REGISTRY / "timm_maps.parquet").to_pylist()
+    wanted = {row["maps"] for row in maps}
+    assert maps == [row for row in then if row["maps"] in wanted], drift("maps")
 
 
 def test_tensors_that_look_depthwise_are_those_of_the_registry(committed_layers):
@@ -160,8 +163,17 @@ def test_the_files_belong_together(committed, committed_layers):
         assert row["depthwise_bytes"] == 4 * numbers < row["bytes"]
         for layer in layers:
             del layer["architecture"]
-        text = json.dumps(layers, sort_keys=True)
-        assert row["digest"] == hashlib.sha256(text.encode()).hexdigest()[:16]
+        assert row["digest"] == digest_of(layers)
+    maps: dict[str, list[dict]] = {}
+    for layer in pq.read_table(REGISTRY / "timm_maps.parquet").to_pylist():
+        maps.setdefault(layer.pop("maps"), []).append(layer)
+    assert all(digest == digest_of(layers) for digest, layers in maps.items())
+    for row in committed.values():
+        assert (row["maps"] in maps) if row["kernels"] else row["maps"] is None
+
+
+def digest_of(rows: list[dict]) -> str:
+    return hashlib.sha256(json.dumps(rows, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def test_the_totals_are_known(committed):
@@ -287,7 +299,8 @@ def test_equal_networks_make_equal_files(monkeypatch, tmp_path):
     names.reverse()
     write_registry(tmp_path / "two", tmp_path / "two")
     files = sorted(path.name for path in (tmp_path / "one").iterdir())
-    assert files == ["timm.parquet", "timm.yaml", "timm_layers.parquet", "timm_tensors.parquet"]
+    suffixes = [".parquet", ".yaml", *(f"_{x}.parquet" for x in ("layers", "maps", "tensors"))]
+    assert files == [f"timm{suffix}" for suffix in suffixes]
     for file in files:
         assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
     assert metadata_of(tmp_path / "one" / "timm.parquet")["timm"] == timm.__version__

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from independent import gaussian
 from matplotlib.figure import Figure
@@ -26,7 +27,8 @@ from kernelatlas.tables.offsets import (
     median_interval,
     offset_tables,
 )
-from kernelatlas.training.maps import COLUMNS, write_maps
+from kernelatlas.training.maps import SCHEMA as MAPS_SCHEMA
+from kernelatlas.training.maps import write_maps
 
 N = 400
 
@@ -73,7 +75,8 @@ def write_map(folder, name: str, width: int, expected: tuple[float, float], stri
     row = {"layer": "dw", "kh": 5, "kw": 5, "stride": stride, "dilation": 1}
     row |= {"height": width, "width": width, "left": 1, "top": 1, "right": 2, "bottom": 2}
     row |= dict(zip(("expected_x", "expected_y"), expected, strict=True))
-    write_maps(folder / f"{name}.maps.parquet", name, pd.DataFrame([row]).astype(COLUMNS))
+    table = pa.Table.from_pylist([row], schema=MAPS_SCHEMA)
+    write_maps(folder / f"{name}.maps.parquet", name, table)
     return {name: folder / f"{name}.maps.parquet"}
 
 

@@ -1,12 +1,16 @@
 """Maps and paddings: what windows see is measured with pictures of coordinates."""
 
 import pytest
+import timm
 import torch
 from timm.layers import Conv2dSame
 from torch import nn
 
 from kernelatlas.errors import KernelAtlasError
-from kernelatlas.training.maps import COLUMNS, map_table, of_architecture, of_trained_here
+from kernelatlas.running.files import write_frame
+from kernelatlas.sources.layer_maps import layer_maps
+from kernelatlas.training.maps import SCHEMA, known_maps, maps_digest, write_maps
+from kernelatlas.training.network_maps import META, map_table, of_trained_here, picture_size
 from project import ROOT
 
 
@@ -58,8 +62,42 @@ def test_rows_and_columns_are_kept_apart() -> None:
     assert row[["expected_x", "expected_y"]].tolist() == [0, -0.5]
 
 
+def of_timm(architecture: str, name: str):
+    """The maps of the registry."""
+    return known_maps(maps_digest(architecture, name)).to_pandas()
+
+
+@pytest.mark.parametrize(
+    ("architecture", "name"),
+    [
+        ("convnextv2_nano", "convnextv2_nano.fcmae_ft_in22k_in1k_384"),
+        ("convnextv2_nano", "convnext_nano.d1h_in1k"),  # a file with a name of its own
+        ("mobilenetv3_small_050", "mine"),
+        ("xcit_nano_12_p16_224", "xcit_nano_12_p16_384.fb_dist_in1k"),
+        ("xcit_nano_12_p16_384", "xcit_nano_12_p16_384.fb_dist_in1k"),
+        ("fastvit_t8", "fastvit_t8.apple_in1k"),
+        ("inception_next_atto", "mine.v2"),
+        ("coat_tiny", "coat_tiny.in1k"),
+    ],
+)
+def test_maps_of_the_registry_are_those_of_a_network_that_timm_builds(
+    tmp_path, architecture, name
+) -> None:
+    with META:
+        model = timm.create_model(architecture)
+    own = name in timm.list_pretrained() and name.split(".")[0] == architecture
+    size = timm.get_pretrained_cfg(name).input_size if own else picture_size(model)
+    table = map_table(model, size)
+    assert of_timm(architecture, name).equals(table)
+    # As pandas writes them.
+    write_maps(tmp_path / "maps.parquet", name, known_maps(maps_digest(architecture, name)))
+    table = table.assign(model=name)[["model", *table.columns]]
+    write_frame(table, tmp_path / "frame.parquet")
+    assert (tmp_path / "maps.parquet").read_bytes() == (tmp_path / "frame.parquet").read_bytes()
+
+
 def test_maps_of_efficientnet_lite_halve_from_the_size_of_its_weights() -> None:
-    table = of_architecture("tf_efficientnet_lite2", "mine").query("stride == 2")
+    table = of_timm("tf_efficientnet_lite2", "mine").query("stride == 2")
     # 260 pixels: halves, rounded up, as TensorFlow's "same" padding does.
     assert table["width"].tolist() == [130, 65, 33, 17]
     assert table["kh"].tolist() == [3, 5, 3, 5]
@@ -68,15 +106,15 @@ def test_maps_of_efficientnet_lite_halve_from_the_size_of_its_weights() -> None:
 
 def test_a_tag_has_the_size_of_its_own_weights() -> None:
     size = [
-        of_architecture("convnextv2_nano", f"convnextv2_nano.{tag}")["width"].iloc[0]
+        of_timm("convnextv2_nano", f"convnextv2_nano.{tag}")["width"].iloc[0]
         for tag in ("fcmae_ft_in22k_in1k", "fcmae_ft_in22k_in1k_384")
     ]
     assert size == [224 // 4, 384 // 4]
 
 
 def test_networks_trained_here_have_the_maps_of_their_crops() -> None:
-    table = of_trained_here(ROOT / "resources/zoo/mobilenetv3_mini.safetensors")
-    assert list(table.columns) == list(COLUMNS)
+    table = of_trained_here(ROOT / "resources/zoo/mobilenetv3_mini.safetensors").to_pandas()
+    assert list(table.columns) == SCHEMA.names
     strided = table[table["stride"] == 2]
     # Symmetric padding on even maps: half a pixel to the right and down.
     assert strided["width"].tolist() == [48, 24]
@@ -86,4 +124,4 @@ def test_networks_trained_here_have_the_maps_of_their_crops() -> None:
 
 def test_pictures_that_a_network_does_not_take_are_one_error() -> None:
     with pytest.raises(KernelAtlasError, match="does not take pictures of 8×8 pixels"):
-        map_table(nn.Sequential(nn.Conv2d(3, 4, 1)), (1, 8, 8))
+        layer_maps(nn.Sequential(nn.Conv2d(3, 4, 1)), (1, 8, 8))

@@ -37,11 +37,11 @@ use rule short_job as maps with:
     group:
         submitted_with("results", "maps")
     resources:
-        mem_mb=memory(900),
+        mem_mb=memory(lambda wildcards: 900 if recipe_in_file(wildcards) else 300),
         runtime=minutes(2),
     params:
         **runs("evidence/maps"),
-        architecture=lambda wildcards: model_of(wildcards).architecture,
+        maps=maps_of,
     message:
         "Finding the maps and the padding of the layers of {wildcards.model}"
 

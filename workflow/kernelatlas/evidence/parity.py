@@ -20,8 +20,9 @@ from torch.nn import functional
 
 from kernelatlas.errors import KernelAtlasError
 from kernelatlas.running.progress import tracked
+from kernelatlas.sources.layer_maps import padding
 from kernelatlas.training.imagenet import Prepared, sample
-from kernelatlas.training.maps import map_table, padding, picture_size
+from kernelatlas.training.network_maps import map_table, picture_size
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +44,7 @@ def strided(maps: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     maps
-        As `kernelatlas.training.maps.map_table` returns them.
+        As `kernelatlas.training.network_maps.map_table` returns them.
     """
     found = maps[(maps["stride"] > 1) & (maps["kh"] == maps["kw"])]
     large = found[found["kh"] >= LARGE]

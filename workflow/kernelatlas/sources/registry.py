@@ -24,7 +24,8 @@ from kernelatlas.running.files import metadata_of
 TAGS = Path(__file__).with_name("timm.parquet")
 LAYERS = TAGS.with_name("timm_layers.parquet")
 TENSORS = TAGS.with_name("timm_tensors.parquet")
-COLUMNS = ("name", "architecture", "default", "hub", "filename", "url", "kernels", "digest")
+MAPS = TAGS.with_name("timm_maps.parquet")
+COLUMNS = ("name", "architecture", "default", "hub", "filename", "url", "kernels", "digest", "maps")
 SEE = "see timm.list_pretrained()"
 
 log = logging.getLogger(__name__)
@@ -47,6 +48,8 @@ class Tag:
         Number of depthwise kernels.
     digest
         Digest of the architecture's depthwise layers.
+    maps
+        Digest of their maps in pictures of the size of the tag's weights; None without layers.
     """
 
     name: str
@@ -57,6 +60,7 @@ class Tag:
     url: str | None
     kernels: int
     digest: str
+    maps: str | None
 
 
 @functools.cache
@@ -165,17 +169,23 @@ def expected_layers(architecture: str) -> list[dict[str, Any]]:
     KernelAtlasError
         If the registry does not have the architecture.
     """
-    table = _read(LAYERS)
-    names = table["architecture"].chunk(0)
-    known = names.dictionary.to_pylist()
-    code = known.index(architecture) if architecture in known else -1
-    codes = np.frombuffer(names.indices.buffers()[1], np.int32)[: len(names)]
-    begin, stop = np.searchsorted(codes, code), np.searchsorted(codes, code, side="right")
-    if begin == stop:
+    rows = rows_of(LAYERS, architecture)
+    if not rows:
         raise KernelAtlasError(
             f"timm {timm_version()} has no architecture '{architecture}' with depthwise layers: "
             "check `architecture` in the zoo"
         )
+    return rows
+
+
+def rows_of(path: Path, key: str) -> list[dict[str, Any]]:
+    """Return the rows with a key in the first column of `LAYERS` or `MAPS`, in their order."""
+    table = _read(path)
+    keys = table[0].chunk(0)
+    known = keys.dictionary.to_pylist()
+    code = known.index(key) if key in known else -1
+    codes = np.frombuffer(keys.indices.buffers()[1], np.int32)[: len(keys)]
+    begin, stop = np.searchsorted(codes, code), np.searchsorted(codes, code, side="right")
     return table.slice(begin, stop - begin).to_pylist()
 
 

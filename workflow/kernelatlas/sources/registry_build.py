@@ -19,51 +19,11 @@ import torch
 
 from kernelatlas.errors import KernelAtlasError
 from kernelatlas.running.files import FIRST_VERSION, whole, write_parquet
+from kernelatlas.sources.layer_maps import layer_maps
 from kernelatlas.sources.registry_norms import norms_of
+from kernelatlas.sources.registry_schemas import LAYERS, MAPS, TAGS, TENSORS
 
 logger = logging.getLogger(__name__)
-
-# A row for each pretrained tag, depthwise or not, so that an unknown name is not confused with one
-# without depthwise layers.
-TAGS = pa.schema(
-    {
-        "name": pa.string(),
-        "architecture": pa.string(),
-        "family": pa.string(),  # module of timm
-        "default": pa.bool_(),  # whether the bare architecture name stands for this tag
-        "hub": pa.string(),  # owner/repository
-        "filename": pa.string(),  # where it is not the hub's usual one
-        "url": pa.string(),  # used by timm only where there is no hub
-        "license": pa.string(),
-        "input_size": pa.list_(pa.int16()),  # channels, height, width
-        "kernels": pa.int32(),
-        "sizes": pa.list_(pa.struct({"kh": pa.int16(), "kw": pa.int16(), "kernels": pa.int32()})),
-        "depthwise_bytes": pa.int64(),
-        "bytes": pa.int64(),
-        "digest": pa.string(),  # of the architecture's layers
-    }
-)
-LAYERS = pa.schema(
-    {
-        "architecture": pa.dictionary(pa.int32(), pa.string()),
-        "layer_index": pa.int16(),
-        "layer": pa.string(),
-        "channels": pa.int32(),
-        "kh": pa.int16(),
-        "kw": pa.int16(),
-        "stride": pa.int16(),
-        "dilation": pa.int16(),
-        "aliases": pa.list_(pa.string()),
-        "norm": pa.string(),  # the batch norm that follows directly, and nothing else does
-        "eps": pa.float64(),  # of this norm
-    }
-)
-TENSORS = pa.schema(
-    {
-        "architecture": pa.string(),
-        "shapes": pa.list_(pa.dictionary(pa.int32(), pa.string())),  # `shape_texts`
-    }
-)
 
 ZOO = """\
 # All networks of timm {version} with pretrained depthwise kernels: {architectures} architectures, a
@@ -180,7 +140,7 @@ def _same(values: tuple[int, ...]) -> int | None:
     return values[0] if len(set(values)) == 1 else None
 
 
-def tables(names: Iterable[str]) -> tuple[pa.Table, pa.Table, pa.Table]:
+def tables(names: Iterable[str]) -> tuple[pa.Table, pa.Table, pa.Table, pa.Table]:
     """Build the networks of pretrained tags and describe them.
 
     Every tag is built: the number of classes and the input size change the bytes of a network, but
@@ -195,6 +155,8 @@ def tables(names: Iterable[str]) -> tuple[pa.Table, pa.Table, pa.Table]:
         Layers of the architectures that have depthwise ones.
     tensors : Table with the schema `TENSORS`, sorted by architecture
         All tensors of these architectures, as in their default or first tag.
+    maps : Table with the schema `MAPS`
+        Maps of the layers in the order of use, in the order of the tags that have them first.
 
     Raises
     ------
@@ -205,6 +167,9 @@ def tables(names: Iterable[str]) -> tuple[pa.Table, pa.Table, pa.Table]:
     # By architecture: tag, layers, their norms.
     found: dict[str, tuple[str, list[dict[str, Any]], list[dict[str, Any]]]] = {}
     shapes: dict[str, list[str]] = {}
+    # Digests by architecture and input size; maps by digest.
+    digests: dict[tuple[str, ...], str] = {}
+    maps: dict[str, list[dict[str, Any]]] = {}
     for number, name in enumerate(sorted(names)):
         if number % 100 == 0:
             logger.info("%d networks built, next %s", number, name)
@@ -220,9 +185,13 @@ def tables(names: Iterable[str]) -> tuple[pa.Table, pa.Table, pa.Table]:
             )
         if layers and (row["default"] or row["architecture"] not in shapes):
             shapes[row["architecture"]] = shape_texts(model)
+        at_size = row["architecture"], *map(str, row["input_size"])
+        if layers and at_size not in digests:
+            seen = layer_maps(model, row["input_size"])
+            digests[at_size] = _digest(seen)
+            maps[digests[at_size]] = seen
         state = model.state_dict().values()
         layers = [layer | norm for layer, norm in zip(layers, norms, strict=True)]
-        text = json.dumps(layers, sort_keys=True)
         rows.append(
             {
                 **row,
@@ -232,7 +201,8 @@ def tables(names: Iterable[str]) -> tuple[pa.Table, pa.Table, pa.Table]:
                     4 * layer["channels"] * layer["kh"] * layer["kw"] for layer in layers
                 ),
                 "bytes": sum(tensor.numel() * tensor.element_size() for tensor in state),
-                "digest": hashlib.sha256(text.encode()).hexdigest()[:16],
+                "digest": _digest(layers),
+                "maps": digests.get(at_size),
             }
         )
     described = [
@@ -247,7 +217,15 @@ def tables(names: Iterable[str]) -> tuple[pa.Table, pa.Table, pa.Table]:
             [{"architecture": key, "shapes": texts} for key, texts in sorted(shapes.items())],
             schema=TENSORS,
         ),
+        pa.Table.from_pylist(
+            [{"maps": digest, **layer} for digest, seen in maps.items() for layer in seen],
+            schema=MAPS,
+        ),
     )
+
+
+def _digest(rows: list[dict[str, Any]]) -> str:
+    return hashlib.sha256(json.dumps(rows, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _sizes(layers: list[dict[str, Any]]) -> list[dict[str, int]]:
@@ -286,7 +264,7 @@ def zoo(tags: pa.Table, version: str) -> str:
 
 
 def write_registry(folder: str | Path, zoos: str | Path) -> None:
-    """Write three tables, timm*.parquet, and a zoo of all networks, from the installed timm.
+    """Write four tables, timm*.parquet, and a zoo of all networks, from the installed timm.
 
     Parameters
     ----------
@@ -298,11 +276,12 @@ def write_registry(folder: str | Path, zoos: str | Path) -> None:
     KernelAtlasError
         As `tables`, or if a file cannot be written.
     """
-    tags, layers, tensors = tables(timm.list_pretrained())
+    tags, layers, tensors, maps = tables(timm.list_pretrained())
     metadata = {"schema_version": FIRST_VERSION, "timm": timm.__version__}
     write_parquet(tags, Path(folder, "timm.parquet"), metadata)
     write_parquet(layers, Path(folder, "timm_layers.parquet"), metadata)
     write_parquet(tensors, Path(folder, "timm_tensors.parquet"), metadata)
+    write_parquet(maps, Path(folder, "timm_maps.parquet"), metadata)
     with whole(Path(zoos, "timm.yaml")) as partial:
         partial.write_text(zoo(tags, timm.__version__))
 

@@ -19,6 +19,7 @@ from kernelatlas.sources.shards import shards_of
 from kernelatlas.sources.registry import digest as registry_digest
 from kernelatlas.tables.named_layers import number_of
 from kernelatlas.training.histories import history_of, with_history
+from kernelatlas.training.maps import maps_digest
 from kernelatlas.training.recipes import read_recipe, recipe_files
 
 # Networks that were trained here, of which the history is known: last checkpoints of trainings,
@@ -98,6 +99,14 @@ def layers_of(wildcards):
     """Digest of the layers that timm says {model} has."""
     architecture = model_of(wildcards).architecture
     return registry_digest(architecture) if architecture else None
+
+
+def maps_of(wildcards):
+    """Digest of the maps that timm's registry has of {model}; None if its file has the recipe."""
+    if recipe_in_file(wildcards):
+        return None
+    model = model_of(wildcards)
+    return maps_digest(model.architecture, model.name)
 
 
 # Kernels by height and width of the networks of which they are known before they are read.
