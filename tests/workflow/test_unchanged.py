@@ -30,7 +30,7 @@ def test_another_device_rebuilds_nothing(finished):
         assert nothing_to_do(run), run.text
 
 
-def test_a_model_of_other_sizes_alone_leaves_a_corpus_as_it_is(finished):
+def test_a_model_of_other_sizes_alone_leaves_a_corpus_and_its_tables_as_they_are(finished):
     before = inodes(finished)
     planted(finished.path / "nets/c.safetensors", 3, sizes=(3,))
     zoo = yaml.safe_load((finished.path / "zoo.yaml").read_text())
@@ -39,6 +39,9 @@ def test_a_model_of_other_sizes_alone_leaves_a_corpus_as_it_is(finished):
     run = finished.snakemake("results/labels/a.parquet", "results/labels/c.parquet")
     assert trained(run) == [("3x3", "0")]
     assert {name: inodes(finished)[name] for name in before} == before
+    run = finished.snakemake("all", "--dry-run")
+    assert run.counts["tables_models"] == run.counts["tables_family"] == 1
+    assert run.counts["tables_weightsum"] == run.counts["tables_pca"] == 1  # of 3x3
 
 
 def test_a_corpus_of_equal_kernels_trains_nothing(described):

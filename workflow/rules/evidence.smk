@@ -74,7 +74,7 @@ use rule job as crossfit with:
 
 use rule short_job as nulls with:
     input:
-        kernels=expand("<results>/kernels/{model}.parquet", model=TRAINED),
+        kernels=of_size("<results>/kernels/{model}.parquet", trained=True),
         crossfit="<results>/crossfit/k{k}.safetensors",
         autoencoders=expand(
             "<results>/autoencoders/k{{k}}_seed{seed}.safetensors",
@@ -99,7 +99,7 @@ use rule short_job as masterkeys with:
     input:
         corpus="<results>/corpora/k{k}.parquet",
         autoencoder=f"<results>/autoencoders/k{{k}}_seed{FIRST_SEED}.safetensors",
-        kernels=expand("<results>/kernels/{model}.parquet", model=TRAINED),
+        kernels=of_size("<results>/kernels/{model}.parquet", trained=True),
     output:
         **tables(of="evidence", table="masterkeys_k{k}"),
         safetensors=result(

@@ -57,7 +57,7 @@ checkpoint sizes:
 
 use rule job as corpus with:
     input:
-        kernels_of_size,
+        of_size("<results>/kernels/{model}.parquet", trained=True),
     output:
         result("<results>/corpora/k{k}.parquet", of="all"),
     pathvars:

@@ -86,7 +86,7 @@ use rule short_job as tables_spectrum with:
 use rule short_job as tables_pca with:
     input:
         corpus="<results>/corpora/k{k}.parquet",
-        labels=expand("<results>/labels/{model}.parquet", model=TRAINED),
+        labels=of_size("<results>/labels/{model}.parquet", trained=True),
     output:
         **tables(of="all", scores="pca_k{k}", components="pca_components_k{k}"),
     pathvars:
@@ -102,8 +102,8 @@ use rule short_job as tables_pca with:
 
 use rule short_job as tables_weightsum with:
     input:
-        kernels=expand("<results>/kernels/{model}.parquet", model=TRAINED),
-        labels=expand("<results>/labels/{model}.parquet", model=TRAINED),
+        kernels=of_size("<results>/kernels/{model}.parquet", trained=True),
+        labels=of_size("<results>/labels/{model}.parquet", trained=True),
     output:
         **tables("weightsum_k{k}", of="all"),
     pathvars:
@@ -249,8 +249,8 @@ use rule short_job as tables_stability with:
 
 use rule short_job as tables_fits with:
     input:
-        labels=expand("<results>/labels/{model}.parquet", model=MODELS),
-        fits=expand("<results>/fits/{model}.parquet", model=MODELS),
+        labels=of_size("<results>/labels/{model}.parquet"),
+        fits=of_size("<results>/fits/{model}.parquet"),
         clusters="<results>/clusters/k{k}.parquet",
     output:
         **tables(
@@ -266,7 +266,7 @@ use rule short_job as tables_fits with:
         runtime=minutes(2, 0.05),
     params:
         **runs("tables/tables_fits"),
-        models=EXPERIMENT.describe(MODELS),
+        models=described_of_size,
         k=size_of,
         r2=config["evidence"]["r2"],
     message:
@@ -275,7 +275,7 @@ use rule short_job as tables_fits with:
 
 use rule short_job as tables_limits with:
     input:
-        fits=expand("<results>/fits/{model}.parquet", model=MODELS),
+        fits=of_size("<results>/fits/{model}.parquet"),
         nulls="<results>/nulls/k{k}.parquet",
     output:
         **tables(of="evidence", over={"k": fitted_sizes}, table="limits_k{k}"),
@@ -286,7 +286,7 @@ use rule short_job as tables_limits with:
         runtime=minutes(2, 0.05),
     params:
         **runs("tables/tables_limits"),
-        models=EXPERIMENT.describe(MODELS),
+        models=described_of_size,
         k=size_of,
         r2=config["evidence"]["r2"],
     message:
@@ -295,7 +295,7 @@ use rule short_job as tables_limits with:
 
 use rule short_job as tables_jet with:
     input:
-        fits=expand("<results>/fits/{model}.parquet", model=MODELS),
+        fits=of_size("<results>/fits/{model}.parquet"),
         nulls="<results>/nulls/k{k}.parquet",
     output:
         **tables(of="evidence", over={"k": fitted_sizes}, table="jet_k{k}"),
@@ -306,7 +306,7 @@ use rule short_job as tables_jet with:
         runtime=minutes(2, 0.05),
     params:
         **runs("tables/tables_jet"),
-        models=EXPERIMENT.describe(MODELS),
+        models=described_of_size,
         k=size_of,
     message:
         "Summarising the local jets of {wildcards.k}x{wildcards.k} kernels"
@@ -314,8 +314,8 @@ use rule short_job as tables_jet with:
 
 use rule short_job as tables_nulls with:
     input:
-        labels=expand("<results>/labels/{model}.parquet", model=MODELS),
-        fits=expand("<results>/fits/{model}.parquet", model=MODELS),
+        labels=of_size("<results>/labels/{model}.parquet"),
+        fits=of_size("<results>/fits/{model}.parquet"),
         crossfit="<results>/crossfit/k{k}.parquet",
         nulls="<results>/nulls/k{k}.parquet",
     output:
@@ -330,7 +330,7 @@ use rule short_job as tables_nulls with:
         runtime=minutes(5, 0.05),
     params:
         **runs("tables/tables_nulls"),
-        models=EXPERIMENT.describe(MODELS),
+        models=described_of_size,
         k=size_of,
         thresholds=config["thresholds"],
         r2=config["evidence"]["r2"],
@@ -341,7 +341,7 @@ use rule short_job as tables_nulls with:
 
 use rule short_job as tables_dissimilarities with:
     input:
-        labels=expand("<results>/labels/{model}.parquet", model=MODELS),
+        labels=of_size("<results>/labels/{model}.parquet"),
         crossfit="<results>/crossfit/k{k}.parquet",
         nulls="<results>/nulls/k{k}.parquet",
     output:
@@ -358,7 +358,7 @@ use rule short_job as tables_dissimilarities with:
         runtime=minutes(2, 0.05),
     params:
         **runs("tables/tables_dissimilarities"),
-        models=EXPERIMENT.describe(MODELS),
+        models=described_of_size,
         k=size_of,
         thresholds=config["thresholds"],
     message:
@@ -367,7 +367,7 @@ use rule short_job as tables_dissimilarities with:
 
 use rule short_job as tables_thresholds with:
     input:
-        kernels=expand("<results>/kernels/{model}.parquet", model=MODELS),
+        kernels=of_size("<results>/kernels/{model}.parquet"),
         crossfit="<results>/crossfit/k{k}.safetensors",
         autoencoders=expand(
             "<results>/autoencoders/k{{k}}_seed{seed}.safetensors",
@@ -382,7 +382,7 @@ use rule short_job as tables_thresholds with:
         runtime=minutes(5, 0.1),
     params:
         **runs("tables/tables_thresholds"),
-        models=EXPERIMENT.describe(MODELS),
+        models=described_of_size,
         k=size_of,
         thresholds=config["thresholds"],
         minimum_cosine=config["clusters"]["minimum_cosine"],
@@ -429,8 +429,8 @@ use rule short_job as tables_masterkeys with:
         safetensors="<results>/masterkeys/k{k}.safetensors",
         corpus="<results>/corpora/k{k}.parquet",
         clusters="<results>/clusters/k{k}.parquet",
-        trained=expand("<results>/kernels/{model}.parquet", model=TRAINED),
-        kernels=expand("<results>/kernels/{model}.parquet", model=MODELS),
+        trained=of_size("<results>/kernels/{model}.parquet", trained=True),
+        kernels=of_size("<results>/kernels/{model}.parquet"),
         published=published_filters,
     output:
         **tables(
@@ -446,7 +446,7 @@ use rule short_job as tables_masterkeys with:
         runtime=minutes(2, 0.02),
     params:
         **runs("tables/tables_masterkeys"),
-        models=EXPERIMENT.describe(MODELS),
+        models=described_of_size,
         sample=config["evidence"]["sample"],
     message:
         "Measuring what the master keys of {wildcards.k}x{wildcards.k} kernels explain"
@@ -525,7 +525,7 @@ use rule short_job as tables_accuracy_search with:
 use rule short_job as tables_distances with:
     input:
         corpus="<results>/corpora/k{k}.parquet",
-        kernels=expand("<results>/kernels/{model}.parquet", model=MODELS),
+        kernels=of_size("<results>/kernels/{model}.parquet"),
     output:
         **tables("distances_k{k}", of="evidence"),
     pathvars:
@@ -535,7 +535,7 @@ use rule short_job as tables_distances with:
         runtime=minutes(5, 0.05),
     params:
         **runs("tables/tables_distances"),
-        models=EXPERIMENT.describe(MODELS),
+        models=described_of_size,
     message:
         "Measuring the distances between sets of {wildcards.k}x{wildcards.k} kernels"
 

@@ -45,7 +45,8 @@ def pca_tables(
     )
     columns = {f"pc{number + 1}": scores[:, number] for number in range(scores.shape[1])}
     table = keys.assign(**columns).merge(known, how="left", on=KEY)
-    table["label"] = table["label"].astype(str)
+    for column in ("label", "reason"):  # not categories, which depend on the networks
+        table[column] = table[column].astype("str")
     components = pd.DataFrame(
         {
             "component": np.arange(1, n + 1),

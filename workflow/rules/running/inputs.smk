@@ -175,14 +175,29 @@ def tell_what_is_hidden():
     )
 
 
-def kernels_of_size(wildcards):
-    """The kernel tables of the trained models that have {k}x{k} kernels."""
-    k = size_of(wildcards)
+@functools.cache
+def models_of_size(k, trained):
+    """The zoo's models, or its trained ones, that have k×k kernels."""
+    models = TRAINED if trained else MODELS
     if STUDIED is not None:
-        models = [name for name in TRAINED if (k, k) in COUNTS[name]]
-    else:
-        models = models_with(table_of_sizes(), k, TRAINED)
-    return expand("<results>/kernels/{model}.parquet", model=models)
+        return [name for name in models if (k, k) in COUNTS[name]]
+    return models_with(table_of_sizes(), k, models)
+
+
+def of_size(pattern, trained=False):
+    """Input function: `pattern` for every model, or trained one, that has {k}x{k} kernels.
+
+    A network without such kernels thus changes no table of this size, and the fewer inputs there
+    are, the sooner Snakemake has planned.
+    """
+    return lambda wildcards: expand(
+        pattern, model=models_of_size(size_of(wildcards), trained)
+    )
+
+
+def described_of_size(wildcards):
+    """What tables say of the models with {k}x{k} kernels."""
+    return EXPERIMENT.describe(models_of_size(size_of(wildcards), False))
 
 
 def fitted_sizes(models=None):
