@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from kernelatlas.clustering.labels import SCHEMA, threshold
 from kernelatlas.clustering.reasons import COUNTS, with_reasons
+from kernelatlas.running.progress import tracked
 from kernelatlas.tables.grouped import grouped
 from kernelatlas.tables.layers import network_table
 
@@ -35,7 +36,7 @@ def each_network(
         Names of the entries of the models' rows, `model` among them.
     """
     known = pd.DataFrame(models, columns=list(of_models))
-    for path in paths:
+    for path in tracked(paths, "label tables", "networks"):
         labels = pd.read_parquet(path, columns=["model", *columns])
         for column in {"model", "layer", "label"} & set(labels):
             labels[column] = labels[column].astype(str)

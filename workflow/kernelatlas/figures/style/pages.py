@@ -16,6 +16,7 @@ from kernelatlas.errors import KernelAtlasError
 from kernelatlas.figures.style.theme import LARGE, LINE, NORMAL, SMALL
 from kernelatlas.figures.style.writing import text_width, wrap
 from kernelatlas.running.files import whole
+from kernelatlas.running.progress import tracked
 
 MARGIN = 0.15  # inches between the edge of the page and its content
 # Inches that A4 and Letter both have inside margins of a quarter of an inch, either way up.
@@ -137,7 +138,7 @@ def save(figures: Figure | Sequence[Figure], *paths: str | os.PathLike[str]) -> 
         If a path has another suffix.
     """
     pages = [figures] if isinstance(figures, Figure) else list(figures)
-    for page in pages:
+    for page in tracked(pages, "layout", "pages"):
         _lay_out(page)
     for path in map(Path, paths):
         if path.suffix not in (".pdf", ".png"):
@@ -151,7 +152,7 @@ def save(figures: Figure | Sequence[Figure], *paths: str | os.PathLike[str]) -> 
 def _write_pdf(pages: Sequence[Figure], path: Path) -> None:
     without = {"CreationDate": None, "Producer": None, "Creator": None}
     with PdfPages(path, metadata=without) as file:
-        for page in pages:
+        for page in tracked(pages, "PDF", "pages"):
             page.savefig(file, format="pdf", dpi=300)
 
 
