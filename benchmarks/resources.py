@@ -14,6 +14,7 @@ much any job exceeds them. MB are 2**20 bytes. Linux only.
 
 import argparse
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -107,7 +108,9 @@ def publish(hub: Hub, models: Sequence[Model], known: Pools) -> None:
 def run(path: Path, targets: Sequence[str], hub: Hub, cores: int) -> float:
     """Run Snakemake and return its seconds; SystemExit if it fails."""
     variables = hub.environment(path / "home")
-    variables |= {"PYTHONPATH": str(path / "customised"), "KERNELATLAS_JOBS": str(path / "jobs")}
+    # The copy's own library: the project may change while it runs.
+    variables |= {"PYTHONPATH": f"{path / 'workflow'}{os.pathsep}{path / 'customised'}"}
+    variables |= {"KERNELATLAS_JOBS": str(path / "jobs")}
     command = [sys.executable, "-m", "snakemake", "--cores", str(cores), "--nocolor"]
     command += ["--configfile", "own.yaml", "--", *targets]
     began = time.perf_counter()
@@ -180,7 +183,11 @@ def main() -> None:
     parser.add_argument("--targets", nargs="+", default=["all"])
     parser.add_argument("--cores", type=int, default=2)
     parser.add_argument("--results", type=Path, default=ROOT / "results", help="of the default zoo")
-    parser.add_argument("--folder", type=Path, help="to work in and keep; default: a temporary one")
+    parser.add_argument(
+        "--folder",
+        type=Path,
+        help="to work in, keep, and go on with after an interruption; default: a temporary one",
+    )
     arguments = parser.parse_args()
     parts, known = [], pools(arguments.results)
     with tempfile.TemporaryDirectory(prefix="kernelatlas-") as temporary:
@@ -188,7 +195,8 @@ def main() -> None:
         for fraction in arguments.fractions:
             path = folder / f"share{fraction:g}"
             models = thinned(arguments.zoo, arguments.tags == "all", fraction)
-            make_project(path, models)
+            if not path.exists():
+                make_project(path, models)
             with Hub(path / "hub") as hub:
                 publish(hub, models, known)
                 seconds = run(path, arguments.targets, hub, arguments.cores)

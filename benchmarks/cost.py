@@ -1,0 +1,104 @@
+"""What a run costs by rule and number of kernels: a table for docs/cluster.md, and a figure.
+
+`python benchmarks/cost.py FOLDER/jobs.csv` reads what `benchmarks/resources.py --folder FOLDER`
+wrote, replaces the table between the marks of this program in docs/cluster.md and draws
+docs/cluster/cost.png. Seconds are those on a core, of all jobs of a rule; memory is that of the
+largest job. Rules that took less than a hundredth of the largest run are one row.
+"""
+
+import argparse
+import re
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import pandas as pd
+
+matplotlib.use("agg")
+import matplotlib.pyplot as plt
+
+ROOT = Path(__file__).parents[1]
+MARK = "<!-- recorded: python benchmarks/resources.py and benchmarks/cost.py -->"
+OTHERS = "others"
+SHOWN = 8  # rules in the figure: as many colours as are told apart
+
+
+def by_rule(jobs: pd.DataFrame) -> pd.DataFrame:
+    """Return a row a rule and number of kernels: jobs, seconds, and the peak in MB."""
+    read = jobs[jobs["rule"] == "kernels"].groupby("share")["kernels"].sum()
+    jobs = jobs.assign(all=jobs["share"].map(read))
+    largest = jobs[jobs["all"] == jobs["all"].max()]
+    seconds = largest.groupby("rule")["CPU s"].sum()
+    few = set(jobs["rule"]) - set(seconds.index[seconds >= seconds.sum() / 100])
+    jobs["rule"] = jobs["rule"].mask(jobs["rule"].isin(few), OTHERS)
+    groups = jobs.groupby(["rule", "all"])
+    found = groups.agg(seconds=("CPU s", "sum"), peak=("peak MB", "max"))
+    return found.assign(jobs=groups.size()).reset_index()
+
+
+def growth(kernels: pd.Series, seconds: pd.Series) -> float:
+    """Return the exponent of the seconds between the two largest numbers of kernels."""
+    if len(kernels) < 2:
+        return float("nan")
+    return float(np.diff(np.log(seconds.iloc[-2:]))[0] / np.diff(np.log(kernels.iloc[-2:]))[0])
+
+
+def table(costs: pd.DataFrame) -> str:
+    numbers = sorted(costs["all"].unique())
+    head = [f"{number:,} kernels: s" for number in numbers]
+    lines = [
+        f"| rule | jobs | {' | '.join(head)} | grows as kernels to the power of | peak, GB |",
+        "|---|" + "---|" * (len(numbers) + 3),
+    ]
+    order = costs[costs["all"] == numbers[-1]].sort_values("seconds", ascending=False)["rule"]
+    whole = costs.groupby("all", as_index=False).agg(
+        seconds=("seconds", "sum"), jobs=("jobs", "sum"), peak=("peak", "max")
+    )
+    rows = [(f"`{rule}`", costs[costs["rule"] == rule]) for rule in order if rule != OTHERS]
+    rows += [(OTHERS, costs[costs["rule"] == OTHERS]), ("all", whole)]
+    for name, own in rows:
+        own = own.set_index("all")
+        seconds = [f"{own['seconds'].get(number, 0):,.0f}" for number in numbers]
+        last, power = own.iloc[-1], growth(own.index.to_series(), own["seconds"])
+        peak = f"{last['peak'] / 1024:.1f}"
+        lines.append(
+            f"| {name} | {last['jobs']:.0f} | {' | '.join(seconds)} | {power:.2f} | {peak} |"
+        )
+    return "\n".join(lines)
+
+
+def draw(costs: pd.DataFrame, path: Path) -> None:
+    figure, axes = plt.subplots(1, 2, figsize=(9, 4), sharex=True, layout="constrained")
+    last = costs[costs["all"] == costs["all"].max()].sort_values("seconds", ascending=False)
+    for rule in [name for name in last["rule"] if name != OTHERS][:SHOWN]:
+        own = costs[costs["rule"] == rule]
+        axes[0].plot(own["all"], own["seconds"], marker="o", markersize=3, label=rule)
+        axes[1].plot(own["all"], own["peak"] / 1024, marker="o", markersize=3, label=rule)
+    whole = costs.groupby("all")["seconds"].sum()
+    axes[0].plot(whole.index, whole, color="black", marker="o", markersize=3, label="all rules")
+    ends = np.array([whole.index.min(), whole.index.max()])
+    proportional = whole.iloc[-1] * ends / ends[-1]
+    axes[0].plot(ends, proportional, color="grey", linestyle=":", label="proportional")
+    axes[0].set(xscale="log", yscale="log", xlabel="kernels", ylabel="seconds on a core, all jobs")
+    axes[1].set(xlabel="kernels", ylabel="peak memory of the largest job (GB)", ylim=(0, None))
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right center", frameon=False)
+    figure.savefig(path, dpi=150, metadata={"Software": None})
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("jobs", type=Path)
+    costs = by_rule(pd.read_csv(parser.parse_args().jobs))
+    document = ROOT / "docs/cluster.md"
+    block = re.compile(rf"(?<={re.escape(MARK)}\n).*?(?=<!-- end -->)", re.S)
+    text, found = block.subn(lambda _: f"\n{table(costs)}\n\n", document.read_text())
+    if not found:
+        raise SystemExit(f"{document}: no {MARK}")
+    document.write_text(text)
+    picture = ROOT / "docs/cluster/cost.png"
+    picture.parent.mkdir(exist_ok=True)
+    draw(costs, picture)
+
+
+if __name__ == "__main__":
+    main()
