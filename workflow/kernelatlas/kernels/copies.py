@@ -1,11 +1,10 @@
 """How often each kernel occurs, without sorting the kernels."""
 
 import numpy as np
+import pandas as pd
 
 BLOCK = 4096  # rows
 PARTS = 16  # of the rows by hash, treated one after another for the sake of memory
-FACTOR = np.uint64(0x9E3779B97F4A7C15)  # 2⁶⁴ over the golden ratio, for multiplicative hashing
-HALF = np.uint64(32)
 
 
 def count_copies(rows: np.ndarray, hashes: np.ndarray) -> np.ndarray:
@@ -66,10 +65,6 @@ def hash_rows(rows: np.ndarray) -> np.ndarray:
     """Return 64-bit hashes of rows of float32, (n,) uint64."""
     found = np.zeros(len(rows), np.uint64)
     for begin in range(0, len(rows), BLOCK):
-        block = rows[begin : begin + BLOCK] + np.float32(0)  # −0 becomes 0
-        hashes = found[begin : begin + BLOCK]
-        for words in block.view(np.uint32).T:
-            hashes += words
-            hashes *= FACTOR
-            hashes ^= hashes >> HALF
+        block = pd.DataFrame(rows[begin : begin + BLOCK] + np.float32(0))  # −0 becomes 0
+        found[begin : begin + BLOCK] = pd.util.hash_pandas_object(block, index=False)
     return found
