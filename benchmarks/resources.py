@@ -69,7 +69,7 @@ def thinned(zoo: Path, every_tag: bool, fraction: float) -> list[Model]:
     return chosen + [m for m in models if not m.trained and m.family in families]
 
 
-def make_project(path: Path, models: Sequence[Model]) -> None:
+def make_project(path: Path, models: Sequence[Model], device: str) -> None:
     path.mkdir(parents=True)
     for name in SOURCES:
         if (ROOT / name).is_dir():
@@ -89,7 +89,7 @@ def make_project(path: Path, models: Sequence[Model]) -> None:
             entry |= {"architecture": model.architecture}
         families.setdefault(model.family, []).append(entry)
     (path / "zoo.yaml").write_text(yaml.safe_dump({"families": families}))
-    own = {"zoo": "zoo.yaml", "dynamics": None, "device": "cpu"}
+    own = {"zoo": "zoo.yaml", "dynamics": None, "device": device}
     (path / "own.yaml").write_text(yaml.safe_dump(own))
 
 
@@ -109,7 +109,8 @@ def run(path: Path, targets: Sequence[str], hub: Hub, cores: int) -> float:
     """Run Snakemake and return its seconds; SystemExit if it fails."""
     variables = hub.environment(path / "home")
     # The copy's own library: the project may change while it runs.
-    variables |= {"PYTHONPATH": f"{path / 'workflow'}{os.pathsep}{path / 'customised'}"}
+    found = [path / "workflow", path / "customised", os.environ.get("PYTHONPATH")]
+    variables |= {"PYTHONPATH": os.pathsep.join(str(folder) for folder in found if folder)}
     variables |= {"KERNELATLAS_JOBS": str(path / "jobs")}
     command = [sys.executable, "-m", "snakemake", "--cores", str(cores), "--nocolor"]
     command += ["--configfile", "own.yaml", "--", *targets]
@@ -182,6 +183,7 @@ def main() -> None:
     parser.add_argument("--fractions", type=float, nargs="+", default=[0.01, 0.03, 0.1, 0.3])
     parser.add_argument("--targets", nargs="+", default=["all"])
     parser.add_argument("--cores", type=int, default=2)
+    parser.add_argument("--device", default="cpu", help="as in config.yaml")
     parser.add_argument("--results", type=Path, default=ROOT / "results", help="of the default zoo")
     parser.add_argument(
         "--folder",
@@ -196,7 +198,7 @@ def main() -> None:
             path = folder / f"share{fraction:g}"
             models = thinned(arguments.zoo, arguments.tags == "all", fraction)
             if not path.exists():
-                make_project(path, models)
+                make_project(path, models, arguments.device)
             with Hub(path / "hub") as hub:
                 publish(hub, models, known)
                 seconds = run(path, arguments.targets, hub, arguments.cores)
