@@ -9,11 +9,13 @@ from matplotlib.text import Text
 
 from kernelatlas.clustering.labels import write_labels
 from kernelatlas.clustering.templates import bank, cross
+from kernelatlas.evidence.fits import render
 from kernelatlas.evidence.fitted import fit_model, prototype_table, write_fits
+from kernelatlas.evidence.jet import render_best, render_jet
 from kernelatlas.figures import fits as figure
 from kernelatlas.figures import style
 from kernelatlas.kernels.layer import Layer
-from kernelatlas.kernels.table import write_kernels
+from kernelatlas.kernels.table import read_square, write_kernels
 from kernelatlas.tables.fits import function_table
 from kernelatlas.tables.limits import limit_table
 
@@ -76,6 +78,25 @@ def test_a_row_a_kernel_in_the_order_of_the_labels(tables):
         assert frame.loc[frame["degenerate"], "r2"].isna().all()
         assert frame["degenerate"].sum() == 2
         assert fits.schema.field("function").type == fits.schema.field("model").type
+
+
+def test_what_is_stored_gives_the_kernels_back(tables):
+    """By NumPy's correlation with the kernels: rounding costs nothing of R²."""
+    path = tables[1][0]
+    fitted = pd.read_parquet(path)
+    for k in (3, 5):
+        rows, weights = read_square(path.with_name("net.parquet"), k)
+        valid = ~rows["degenerate"].to_numpy()
+        stored = fitted[fitted["k"] == k].reset_index(drop=True)[valid].reset_index(drop=True)
+        for rendered, r2 in (
+            (render(stored, k), stored["r2"]),
+            (render_jet(stored, k, 2), stored["jet_r2_2"]),
+            (render_best(stored, k, "ten"), stored["ten_r2"]),
+        ):
+            pairs = zip(weights[valid], rendered, strict=True)
+            found = [np.corrcoef(*pair)[0, 1] ** 2 for pair in pairs]
+            np.testing.assert_allclose(found, r2, atol=1e-5)
+            np.testing.assert_allclose(rendered.mean(1), weights[valid].mean(1), atol=1e-4)
 
 
 def test_functions_are_counted_by_label(tables):

@@ -14,6 +14,7 @@ use rule cacheable_job as autoencoder with:
         ),
     pathvars:
         name="autoencoders/k{k}_seed{seed}",
+    priority: 2
     resources:
         mem_mb=memory(1300, 2),
         runtime=minutes(10, 0.03),
@@ -38,6 +39,7 @@ use rule short_job as clusters with:
         result("<results>/clusters/k{k}.parquet", of=["all", "release"]),
     pathvars:
         name="clusters/k{k}",
+    priority: 2
     group:
         submitted_with("results", "clusters")
     resources:

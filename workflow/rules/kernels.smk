@@ -5,6 +5,8 @@ use rule cacheable_job as kernels with:
         result("<results>/kernels/{model}.parquet", of=["all", "dynamics"]),
     pathvars:
         name="kernels/{model}",
+    # Corpora and trainings, for which most else waits, begin when the last network is extracted.
+    priority: 2
     group:
         submitted_with("kernels" if NODES_EXTRACT else None)
     localrule: not NODES_EXTRACT
@@ -35,6 +37,7 @@ checkpoint sizes:
         "<results>/logs/tables/sizes.log",
     benchmark:
         "<results>/benchmarks/tables/sizes.tsv"
+    priority: 2
     group:
         submitted_with("kernels" if NODES_EXTRACT else None)
     localrule: not NODES_EXTRACT
@@ -62,6 +65,7 @@ use rule job as corpus with:
         result("<results>/corpora/k{k}.parquet", of="all"),
     pathvars:
         name="corpora/k{k}",
+    priority: 2
     resources:
         mem_mb=memory(500, 4),
         runtime=minutes(2, 0.01),
