@@ -70,7 +70,7 @@ def thinned(zoo: Path, every_tag: bool, fraction: float) -> list[Model]:
 
 
 def make_project(path: Path, models: Sequence[Model], device: str) -> None:
-    path.mkdir(parents=True)
+    path.mkdir(parents=True, exist_ok=True)
     for name in SOURCES:
         if (ROOT / name).is_dir():
             shutil.copytree(ROOT / name, path / name)

@@ -28,7 +28,7 @@ def test_four_trainings_share_a_gpu(finished):
 def test_fits_of_many_kernels_use_a_gpu(fresh):
     planted(fresh.path / "nets/a.safetensors", seed=1, n=160)
     fresh.edit(
-        "workflow/kernelatlas/running/resources.py", "FEWEST_ON_GPU = 40_000", "FEWEST_ON_GPU = 150"
+        "workflow/kernelatlas/running/resources.py", "FEWEST_ON_GPU = 30_000", "FEWEST_ON_GPU = 150"
     )
     fresh.update("zoo.yaml", families=TRAINED)
     fresh.update("config.yaml", device="auto")
