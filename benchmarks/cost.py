@@ -1,9 +1,13 @@
 """What a run costs by rule and number of kernels: a table for docs/cluster.md, and a figure.
 
-`python benchmarks/cost.py FOLDER/jobs.csv` reads what `benchmarks/resources.py --folder FOLDER`
-wrote, replaces the table between the marks of this program in docs/cluster.md and draws
-docs/cluster/cost.png. Seconds are those on a core, of all jobs of a rule; memory is that of the
-largest job. Rules that took less than a hundredth of the largest run are one row.
+`python benchmarks/cost.py FOLDER/jobs.csv …` reads what `benchmarks/resources.py --folder FOLDER`
+wrote, of one machine, replaces the table between the marks of this program in docs/cluster.md and
+draws docs/cluster/cost.png. Seconds are those on a core, of all jobs of a rule; memory is that of
+the largest job. Rules that took less than a hundredth of the largest run are one row. A rule that
+did not run for a number of kernels has no seconds there.
+
+With `--name NAME` the table is the one whose mark has this name, and nothing is drawn;
+`--without OTHER.csv` leaves out the rules of another run, such as those of `all`.
 """
 
 import argparse
@@ -18,18 +22,23 @@ matplotlib.use("agg")
 import matplotlib.pyplot as plt
 
 ROOT = Path(__file__).parents[1]
-MARK = "<!-- recorded: python benchmarks/resources.py and benchmarks/cost.py -->"
+MARK = "<!-- recorded: python benchmarks/resources.py and benchmarks/cost.py{} -->"
 OTHERS = "others"
 SHOWN = 8  # rules in the figure: as many colours as are told apart
 
 
+def read(path: Path) -> pd.DataFrame:
+    """Return jobs with the number of kernels of their run, `all`."""
+    jobs = pd.read_csv(path)
+    kernels = jobs[jobs["rule"] == "kernels"].groupby("share")["kernels"].sum()
+    return jobs.assign(all=jobs["share"].map(kernels))
+
+
 def by_rule(jobs: pd.DataFrame) -> pd.DataFrame:
-    """Return a row a rule and number of kernels: jobs, seconds, and the peak in MB."""
-    read = jobs[jobs["rule"] == "kernels"].groupby("share")["kernels"].sum()
-    jobs = jobs.assign(all=jobs["share"].map(read))
-    largest = jobs[jobs["all"] == jobs["all"].max()]
-    seconds = largest.groupby("rule")["CPU s"].sum()
-    few = set(jobs["rule"]) - set(seconds.index[seconds >= seconds.sum() / 100])
+    """Return a row a rule and number of kernels, `all`: jobs, seconds, and the peak in MB."""
+    seconds = jobs.groupby(["all", "rule"])["CPU s"].sum()
+    shares = (seconds / seconds.groupby("all").transform("sum")).groupby("rule").max()
+    few = set(shares.index[shares < 0.01])
     jobs["rule"] = jobs["rule"].mask(jobs["rule"].isin(few), OTHERS)
     groups = jobs.groupby(["rule", "all"])
     found = groups.agg(seconds=("CPU s", "sum"), peak=("peak MB", "max"))
@@ -50,7 +59,7 @@ def table(costs: pd.DataFrame) -> str:
         f"| rule | jobs | {' | '.join(head)} | grows as kernels to the power of | peak, GB |",
         "|---|" + "---|" * (len(numbers) + 3),
     ]
-    order = costs[costs["all"] == numbers[-1]].sort_values("seconds", ascending=False)["rule"]
+    order = costs.groupby("rule")["seconds"].max().sort_values(ascending=False).index
     whole = costs.groupby("all", as_index=False).agg(
         seconds=("seconds", "sum"), jobs=("jobs", "sum"), peak=("peak", "max")
     )
@@ -58,9 +67,10 @@ def table(costs: pd.DataFrame) -> str:
     rows += [(OTHERS, costs[costs["rule"] == OTHERS]), ("all", whole)]
     for name, own in rows:
         own = own.set_index("all")
-        seconds = [f"{own['seconds'].get(number, 0):,.0f}" for number in numbers]
+        known = own["seconds"]
+        seconds = [f"{known[number]:,.0f}" if number in known else "–" for number in numbers]
         last, power = own.iloc[-1], growth(own.index.to_series(), own["seconds"])
-        peak = f"{last['peak'] / 1024:.1f}"
+        peak = f"{own['peak'].max() / 1024:.1f}"
         lines.append(
             f"| {name} | {last['jobs']:.0f} | {' | '.join(seconds)} | {power:.2f} | {peak} |"
         )
@@ -87,14 +97,23 @@ def draw(costs: pd.DataFrame, path: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("jobs", type=Path)
-    costs = by_rule(pd.read_csv(parser.parse_args().jobs))
+    parser.add_argument("jobs", type=Path, nargs="+")
+    parser.add_argument("--name", default="", help="of the mark")
+    parser.add_argument("--without", type=Path, help="jobs whose rules are left out")
+    given = parser.parse_args()
+    jobs = pd.concat(map(read, given.jobs), ignore_index=True)
+    if given.without:
+        jobs = jobs[~jobs["rule"].isin(pd.read_csv(given.without)["rule"])]
+    costs = by_rule(jobs)
     document = ROOT / "docs/cluster.md"
-    block = re.compile(rf"(?<={re.escape(MARK)}\n).*?(?=<!-- end -->)", re.S)
+    mark = MARK.format(f", {given.name}" if given.name else "")
+    block = re.compile(rf"(?<={re.escape(mark)}\n).*?(?=<!-- end -->)", re.S)
     text, found = block.subn(lambda _: f"\n{table(costs)}\n\n", document.read_text())
     if not found:
-        raise SystemExit(f"{document}: no {MARK}")
+        raise SystemExit(f"{document}: no {mark}")
     document.write_text(text)
+    if given.name:
+        return
     picture = ROOT / "docs/cluster/cost.png"
     picture.parent.mkdir(exist_ok=True)
     draw(costs, picture)

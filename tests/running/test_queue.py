@@ -57,6 +57,9 @@ def test_errors_are_gathered_once_and_old_files_left_out(tmp_path):
         "slurm/7.log": "slurmstepd: error: *** JOB 7 ON n1 CANCELLED AT 12:00 DUE TO TIME LIMIT ***\n",  # noqa: E501
         "slurm/8.log": "slurmstepd-n1: error: StepId=8.0 exceeded memory limit\n"
         "slurmstepd-n1: error: Exceeded job memory limit\nERRORS are no errors\n",
+        "small/1.log": "ERROR x.parquet: no space left on the disk: free some and run again\n",
+        "small/2.log": "ERROR y.parquet: no space left on the disk: free some and run again\n",
+        "small/3.log": "ERROR z.parquet: no space left on the disk: free some and run again\n",
         "old.log": "ERROR three\n",
         "other.txt": "ERROR four\n",
     }
@@ -70,5 +73,7 @@ def test_errors_are_gathered_once_and_old_files_left_out(tmp_path):
         "ERROR two: mend it",
         f"ERROR {tmp_path}/slurm/7.log: JOB 7 ON n1 CANCELLED AT 12:00 DUE TO TIME LIMIT",
         f"ERROR {tmp_path}/slurm/8.log: StepId=8.0 exceeded memory limit",
+        "ERROR x.parquet: no space left on the disk: free some and run again; "
+        "2 more files could not be written",
     ]
     assert errors_in([tmp_path / "none"], since=0) == []

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 
 # Of the Snakemake processes that a cluster runs around a job.
 NESTED_MB = 500
-# Kernels of a network from which fitting them on a GPU is worth the start of CUDA, and does not keep
-# the others waiting for the GPU (`benchmarks/roofline.py`).
+# Kernels of a network from which fitting them on a GPU is worth the start of CUDA, and does not
+# keep the others waiting for the GPU (`benchmarks/roofline.py`).
 FEWEST_ON_GPU = 30_000
 
 

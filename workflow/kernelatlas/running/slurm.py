@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kernelatlas.errors import KernelAtlasError
+from kernelatlas.running.files import FULL_DISK
 
 log = logging.getLogger(__name__)
 
@@ -93,7 +94,8 @@ def errors_in(folders: Iterable[str | Path], since: float) -> list[str]:
     """Return the distinct error messages in log files, in the order of folders and names.
 
     These are the lines that `kernelatlas.running.job.logged` writes, and the lines in which Slurm
-    reports that it ended a job.
+    reports that it ended a job. Of files for which the disk was full the first is named, and the
+    others are counted.
 
     Parameters
     ----------
@@ -108,7 +110,11 @@ def errors_in(folders: Iterable[str | Path], since: float) -> list[str]:
             said = (re.fullmatch(r"slurmstepd\S*: error: \**\s*(.*?)\s*\**", x) for x in lines)
             if ended := next(filter(None, said), None):  # later lines are consequences
                 found[f"ERROR {path}: {ended[1]}"] = None
-    return list(found)
+    full = [line for line in found if FULL_DISK in line]
+    others = [line for line in found if line not in full[1:]]
+    if len(full) > 1:
+        others[others.index(full[0])] += f"; {len(full) - 1} more files could not be written"
+    return others
 
 
 def _jobs_of(folder: str | Path, required: bool) -> list[Job]:
