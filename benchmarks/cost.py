@@ -108,7 +108,7 @@ def main() -> None:
     document = ROOT / "docs/cluster.md"
     mark = MARK.format(f", {given.name}" if given.name else "")
     block = re.compile(rf"(?<={re.escape(mark)}\n).*?(?=<!-- end -->)", re.S)
-    text, found = block.subn(lambda _: f"\n{table(costs)}\n\n", document.read_text())
+    text, found = block.subn(lambda _: f"\n{table(costs)}\n\n", document.read_text(), count=1)
     if not found:
         raise SystemExit(f"{document}: no {mark}")
     document.write_text(text)
