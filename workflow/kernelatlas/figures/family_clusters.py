@@ -218,8 +218,9 @@ def _bars(
         for number, (share, kind, low, end) in enumerate(bars):
             drawn.append((start + (number + 0.5) * pitch, 0.84 * pitch, share, kind, low, end))
     table = pd.DataFrame(drawn, columns=["place", "wide", "share", "trained", "low", "high"])
-    for kind, own in table.groupby("trained"):
-        looks = _looks(bool(kind))
+    for _, kind in groups:
+        own = table[table["trained"] == kind]
+        looks = _looks(kind)
         style.bars(ax, own["place"], own["share"], wide=own["wide"], horizontal=True, **looks)
     known = table.dropna(subset=["low"])
     ax.hlines(known["place"], known["low"], known["high"], zorder=3, **WHISKER)

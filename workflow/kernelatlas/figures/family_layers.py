@@ -86,7 +86,8 @@ def draw(composition: pd.DataFrame, layers: pd.DataFrame, family: str) -> list[F
                 ax = style.axes_at(figure, left, top - HEAD - PANEL, wide, PANEL)
                 controls = layers[layers["model"].isin(beside.get(model, []))]
                 own = layers[layers["model"] == model]
-                _panel(ax, shares.loc[model], own, controls, names[model])
+                here = shares[shares.index.get_level_values("model") == model]
+                _panel(ax, here, own, controls, names[model])
                 name = model if model in trained else f"{model} (untrained control)"
                 ax.set_title(name, pad=14 if mixed else 5)
                 if column == 0:
@@ -103,7 +104,8 @@ def _by_model(layers: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
 
 def _height(names: list[str]) -> float:
     """Return how many inches a row of panels takes whose bars have these names."""
-    return HEAD + PANEL + max(style.text_width(name, style.SMALL) for name in names) + FOOT
+    lines = [line for name in names for line in name.split("\n")]
+    return HEAD + PANEL + max(style.text_width(line, style.SMALL) for line in lines) + FOOT
 
 
 def _caption(composition: pd.DataFrame, mixed: bool, controls: bool) -> str:
@@ -175,13 +177,10 @@ def _panel(
         ax.plot(places[seen], share[seen], clip_on=False, zorder=4, **CONTROL)
     # Texts, since ticks take several times as long.
     ax.set_xticks([])
-    low = -UNDER / PANEL
+    looks: dict[str, Any] = {"rotation": 90, "ha": "center", "va": "top", "size": style.SMALL}
     for place, name in zip(places.tolist(), names, strict=True):
         if name:
-            at = ax.get_xaxis_transform()
-            ax.text(
-                place, low, name, rotation=90, ha="center", va="top", size=style.SMALL, transform=at
-            )
+            ax.text(place, -UNDER / PANEL, name, transform=ax.get_xaxis_transform(), **looks)
     if (layers["k"] != layers["k"].iloc[0]).any():
         for place, k in zip(places.tolist(), layers["k"], strict=True):
             ax.text(place, 101, str(k), ha="center", va="bottom", size=style.SMALL)
