@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_rgba
 from matplotlib.lines import Line2D
-from test_figures import FIGURES, family_tables, models_figure, pages, texts
+from test_figures import (
+    FIGURES,
+    assert_texts_apart,
+    drawn_clusters,
+    family_tables,
+    models_figure,
+    pages,
+    texts,
+)
 
 from kernelatlas.figures import family_layers, models, style
 
@@ -49,8 +57,8 @@ def test_percentages_of_few_kernels_are_not_drawn() -> None:
     layers.loc[few, "kernels"] = 12
     (page,) = family_layers.draw(tables["composition"], layers, "convnextv2")
     assert texts(page).count("12 kernels") == 1
-    widths = [patch.get_x() for patch in page.axes[0].patches]
-    assert min(widths) > 0.5  # no bar at the first place
+    lefts = [patch.get_path().vertices[:, 0].min() for patch in page.axes[0].patches]
+    assert min(lefts) > 0.5  # no bar at the first place
 
 
 def test_untrained_controls_are_one_row_of_models_and_markers_of_layers() -> None:
@@ -82,8 +90,8 @@ def test_intervals_of_models_and_layers_are_those_of_the_tables() -> None:
     table.loc[table["trained"], ["share_identified", "low", "high"]] = [0.5, 0.321, 0.678]
     pages = models.draw(table, tables["composition"])
     assert "50.0 % (32–68)" in texts(pages)
-    spans = [line.get_xdata() for line in pages[0].axes[0].lines]
-    assert any(np.allclose(span, [32.1, 67.8]) for span in spans)
+    (lines,) = pages[0].axes[0].collections
+    assert any(np.allclose(line[:, 0], [32.1, 67.8]) for line in lines.get_segments())
 
 
 def test_names_stay_different_and_fit() -> None:
@@ -108,3 +116,25 @@ def test_layers_keep_what_tells_them_apart() -> None:
     same = ["a.dw.b.0", "b.dw.a.0"]
     assert len(set(short(same))) == 2
     assert short(["token_mixer.dwconv_hw"]) == ["token_mixer.dwconv_hw"]
+
+
+def test_long_names_of_many_layers_stay_beside_each_other() -> None:
+    tables = family_tables(layers=60)
+    block = "stages.0.blocks.{}.{}_convolution_over_the_whole_of_the_map.proj.conv"
+    for name in ("composition", "layers"):
+        number = tables[name]["layer_index"]
+        tables[name]["layer"] = [block.format(n // 2, ("small", "large")[n % 2]) for n in number]
+    drawn = family_layers.draw(tables["composition"], tables["layers"], "convnextv2")
+    assert sum("…" in text for text in texts(drawn)) == 60
+    assert_texts_apart(drawn)
+
+
+def test_numbers_of_large_families_leave_room_for_cosines() -> None:
+    tables = family_tables(clusters=None)
+    tables["clusters"].loc[::2, "template_cosine"] = 0.88
+    for name in ("shares", "models"):
+        tables[name][["kernels", "identified"]] *= 10_000
+    drawn = drawn_clusters(tables)
+    assert any("," in text and "identified," in text for text in texts(drawn))
+    assert "0.88–0.95" in texts(drawn)
+    assert_texts_apart(drawn)

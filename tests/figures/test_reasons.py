@@ -8,7 +8,6 @@ import pytest
 from matplotlib.collections import PathCollection
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
 
 from kernelatlas.clustering.reasons import COUNTS, composition
 from kernelatlas.figures import emergence, family_layers, models, pca, seeds, style
@@ -119,12 +118,12 @@ def test_bars_are_as_long_as_the_reasons_are_frequent(name: str, horizontal: boo
         bars = [
             bar
             for ax in page.axes
-            for bar in ax.patches
-            if isinstance(bar, Rectangle)
-            and to_hex(bar.get_facecolor()) == to_hex(look["facecolor"])
-            and bar.get_hatch() == look["hatch"]
+            for patch in ax.patches
+            if to_hex(patch.get_facecolor()) == to_hex(look["facecolor"])
+            and patch.get_hatch() == look["hatch"]
+            for bar in patch.get_path().to_polygons()
         ]
-        sizes = {round(bar.get_width() if horizontal else bar.get_height(), 6) for bar in bars}
+        sizes = {round(float(np.ptp(bar[:, 0 if horizontal else 1])), 6) for bar in bars}
         found[reason] = sizes
     assert found == {reason: {float(n)} for reason, n in WHY.items()}
 

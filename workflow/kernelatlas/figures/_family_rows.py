@@ -15,6 +15,7 @@ UNNAMED = 4  # maximal number of prototypes of kernels without a name
 
 # Inches from the left edge of the page.
 COLOUR, TEXT, COSINE, PROTOTYPES, MEMBER = style.MARGIN, 0.3, 1.98, 2.12, 4.56
+BETWEEN = 0.135  # from the name to the numbers under it
 SMALL_TILE, SMALL_STEP, TILE, STEP = 0.265, 0.295, 0.28, 0.302
 
 ROW, DIRECTED = 0.325, 0.42  # heights of rows, without and with directions
@@ -80,17 +81,16 @@ def describe(page: Axes, row: Row, upper: float, k: int, counts: pd.DataFrame, t
     if row.shape == OTHER and number == 1:
         noun = "kernel"
     share = 100 * number / max(total, 1)
-    for line, (text, size, weight) in enumerate(
-        (
-            (row.name, style.NORMAL, "bold"),
-            (f"{number:,} {noun}, {share:.1f} %", style.SMALL, "normal"),
-        )
-    ):
-        place = middle + (line - 0.5) * 0.135
-        page.text(TEXT, place, text, size=size, weight=weight, va="center_baseline")
+    upper_line, lower_line = middle - 0.5 * BETWEEN, middle + 0.5 * BETWEEN
+    page.text(TEXT, upper_line, row.name, size=style.NORMAL, weight="bold", va="center_baseline")
+    numbers = f"{number:,} {noun}, {share:.1f} %"
+    page.text(TEXT, lower_line, numbers, size=style.SMALL, va="center_baseline")
     cosines = row.clusters["template_cosine"]
-    texts = dict.fromkeys(f"{value:.2f}" for value in (cosines.min(), cosines.max()))
-    page.text(COSINE, middle, "–".join(texts), size=style.SMALL, ha="right", va="center_baseline")
+    text = "–".join(dict.fromkeys(f"{value:.2f}" for value in (cosines.min(), cosines.max())))
+    # Beside the name where the numbers are too long for both in one line.
+    taken = style.text_width(numbers, style.SMALL) + style.text_width(text, style.SMALL) + 0.1
+    place = middle if taken <= COSINE - TEXT else upper_line
+    page.text(COSINE, place, text, size=style.SMALL, ha="right", va="center_baseline")
     if row.directed:
         tile, step = SMALL_TILE, SMALL_STEP
         lefts = [PROTOTYPES + number * step for number in range(len(row.clusters))]

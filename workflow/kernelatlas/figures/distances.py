@@ -32,10 +32,10 @@ def draw(distances: pd.DataFrame, k: int) -> Figure:
     names = sets["set_a"].tolist()
     n, number = len(names), {name: place for place, name in enumerate(names)}
     matrix = np.zeros((n, n))
-    for row in style.rows_of(distances[["set_a", "set_b", "divergence", "floor"]]):
-        if row.set_a in number and row.set_b in number:
-            a, b = number[row.set_a], number[row.set_b]
-            matrix[a, b] = matrix[b, a] = row.floor if a == b else row.divergence
+    shown_pairs = distances[distances["set_a"].isin(names) & distances["set_b"].isin(names)]
+    for row in style.rows_of(shown_pairs[["set_a", "set_b", "divergence", "floor"]]):
+        a, b = number[row.set_a], number[row.set_b]
+        matrix[a, b] = matrix[b, a] = row.floor if a == b else row.divergence
 
     text = _caption(k, n < everything)
     shown = style.distinct(names, NAMES, style.SMALL)

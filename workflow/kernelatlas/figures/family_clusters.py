@@ -193,6 +193,7 @@ def _bars(
     ax.set(xlim=(0, longest), ylim=(edges[-1], edges[0]), yticks=[])
     ax.set_facecolor("none")
     groups = [(mask, kind) for mask, kind in ((trained, True), (~trained, False)) if mask.any()]
+    drawn = []
     for row, upper, value in zip(rows, edges[:-1], values, strict=True):
         bars: list[tuple[float, bool, float, float]] = []  # share, trained, low, high
         for mask, kind in groups:
@@ -215,10 +216,14 @@ def _bars(
         pitch = min((row.height - 0.07) / len(bars), 0.12)
         start = upper + (row.height - len(bars) * pitch) / 2
         for number, (share, kind, low, end) in enumerate(bars):
-            place = start + (number + 0.5) * pitch
-            ax.barh(place, share, height=0.84 * pitch, **_looks(kind))
-            if not np.isnan(low):
-                ax.hlines(place, low, end, zorder=3, **WHISKER)
+            drawn.append((start + (number + 0.5) * pitch, 0.84 * pitch, share, kind, low, end))
+    table = pd.DataFrame(drawn, columns=["place", "wide", "share", "trained", "low", "high"])
+    for _, kind in groups:
+        own = table[table["trained"] == kind]
+        looks = _looks(kind)
+        style.bars(ax, own["place"], own["share"], wide=own["wide"], horizontal=True, **looks)
+    known = table.dropna(subset=["low"])
+    ax.hlines(known["place"], known["low"], known["high"], zorder=3, **WHISKER)
     ax.tick_params(axis="x", pad=1.5, length=2)
     ax.xaxis.set_major_locator(MaxNLocator(3, steps=[1, 2, 5, 10]))
     ax.xaxis.set_major_formatter(lambda value, _: f"{value:g} %")

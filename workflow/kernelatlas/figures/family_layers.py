@@ -15,6 +15,7 @@ PANEL, HEAD, FOOT = 1.25, 0.42, 0.2  # inches: bars of a panel, over them, and u
 LEFT, BETWEEN = 0.55, 0.5  # inches left of panels, and between two beside each other
 LAYERS = 24  # of networks that stand two in a row, at most
 NAMES = 1.1  # inches of the names of layers, at most
+UNDER = 0.07  # inches between bars and names
 WHISKER: dict[str, Any] = {"color": style.INK, "linewidth": 0.9}
 CONTROL: dict[str, Any] = {
     "marker": "D",
@@ -58,9 +59,8 @@ def draw(composition: pd.DataFrame, layers: pd.DataFrame, family: str) -> list[F
     across = 2 if max(map(len, sets.values())) <= LAYERS and len(drawn) > 1 else 1
     wide = (style.LONG - LEFT - style.MARGIN - (across - 1) * BETWEEN) / across
     names = {model: _names(own, wide) for model, own in _by_model(layers)}
-    words = max(style.text_width(name, style.SMALL) for texts in names.values() for name in texts)
-    high = HEAD + PANEL + words + FOOT
-    parts = [part for part in style.PARTS if shares_by_shape(composition, ["family"])[part].any()]
+    shares = shares_by_shape(composition, ["model", "layer_index", *KEY]).sort_index()
+    parts = [part for part in style.PARTS if shares[part].any()]
     handles: list[Any] = [
         *style.part_handles(parts),
         Line2D([], [], label="95 % interval", **WHISKER),
@@ -71,24 +71,28 @@ def draw(composition: pd.DataFrame, layers: pd.DataFrame, family: str) -> list[F
     key = style.TITLE + style.legend_height(handles, style.LONG)
     room = style.SHORT - key - style.caption_height(text, style.LONG)
     rows = [drawn[start : start + across] for start in range(0, len(drawn), across)]
-    pages = style.split([high] * len(rows), room)
+    heights = [_height([text for model in row for text in names[model]]) for row in rows]
+    pages = style.split(heights, room)
     figures = []
     for number, page in enumerate(pages):
         heading = style.numbered(title, number, len(pages))
-        figure = style.new_figure(style.LONG, key + high * len(page), heading, fixed=True)
-        top = style.caption(figure, text) + high * len(page)
+        high = sum(heights[row] for row in page)
+        figure = style.new_figure(style.LONG, key + high, heading, fixed=True)
+        top = style.caption(figure, text) + high
         style.legend_above(figure, handles)
-        for line, row in enumerate(page):
+        for row in page:
             for column, model in enumerate(rows[row]):
                 left = LEFT + column * (wide + BETWEEN)
-                ax = style.axes_at(figure, left, top - line * high - HEAD - PANEL, wide, PANEL)
-                here = composition[composition["model"] == model]
+                ax = style.axes_at(figure, left, top - HEAD - PANEL, wide, PANEL)
                 controls = layers[layers["model"].isin(beside.get(model, []))]
-                _panel(ax, here, layers[layers["model"] == model], controls, names[model])
+                own = layers[layers["model"] == model]
+                here = shares[shares.index.get_level_values("model") == model]
+                _panel(ax, here, own, controls, names[model])
                 name = model if model in trained else f"{model} (untrained control)"
                 ax.set_title(name, pad=14 if mixed else 5)
                 if column == 0:
                     ax.set_ylabel("kernels of the layer, %")
+            top -= heights[row]
         figures.append(figure)
     return figures
 
@@ -96,6 +100,12 @@ def draw(composition: pd.DataFrame, layers: pd.DataFrame, family: str) -> list[F
 def _by_model(layers: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
     groups = layers.sort_values("layer_index", kind="stable").groupby("model", sort=False)
     return [(str(model), own) for model, own in sorted(groups, key=lambda group: str(group[0]))]
+
+
+def _height(names: list[str]) -> float:
+    """Return how many inches a row of panels takes whose bars have these names."""
+    lines = [line for name in names for line in name.split("\n")]
+    return HEAD + PANEL + max(style.text_width(line, style.SMALL) for line in lines) + FOOT
 
 
 def _caption(composition: pd.DataFrame, mixed: bool, controls: bool) -> str:
@@ -122,8 +132,10 @@ def _caption(composition: pd.DataFrame, mixed: bool, controls: bool) -> str:
 def _names(layers: pd.DataFrame, wide: float) -> list[str]:
     """Return the texts under the bars of a network; of many layers only some have one."""
     short = style.distinct(short_names(layers["layer"].tolist()), NAMES, style.SMALL)
+    room = wide / max(len(short), 10)
+    if room < 2 * style.LINE * style.SMALL / 72:  # for two lines; the numbers tell bars apart
+        short = [style.shorten(name.replace("\n", ""), NAMES, style.SMALL) for name in short]
     texts = [f"{n} · {name}" if name else f"{n}" for n, name in enumerate(short, 1)]
-    room = wide / max(len(texts), 10)
     every = int(np.ceil(1.25 * style.SMALL / 72 / room))
     return [text if number % every == 0 else "" for number, text in enumerate(texts)]
 
@@ -142,13 +154,12 @@ def short_names(layers: list[str]) -> list[str]:
 
 def _panel(
     ax: Axes,
-    composition: pd.DataFrame,
+    shares: pd.DataFrame,
     layers: pd.DataFrame,
     controls: pd.DataFrame,
     names: list[str],
 ) -> None:
     layers = layers.sort_values("layer_index", kind="stable").reset_index(drop=True)
-    shares = shares_by_shape(composition, ["layer_index", "layer", "k"]).sort_index()
     places = np.arange(len(shares))
     enough = (layers["kernels"] >= style.FEW).to_numpy()
     style.stacked_bars(ax, places[enough].tolist(), shares[enough])
@@ -164,11 +175,15 @@ def _panel(
         share = 100 * (found["identified"] / found["kernels"]).to_numpy()
         seen = (found["kernels"] >= style.FEW).to_numpy()
         ax.plot(places[seen], share[seen], clip_on=False, zorder=4, **CONTROL)
-    ax.set_xticks(places, names, rotation=90)
+    # Texts, since ticks take several times as long.
+    ax.set_xticks([])
+    looks: dict[str, Any] = {"rotation": 90, "ha": "center", "va": "top", "size": style.SMALL}
+    for place, name in zip(places.tolist(), names, strict=True):
+        if name:
+            ax.text(place, -UNDER / PANEL, name, transform=ax.get_xaxis_transform(), **looks)
     if (layers["k"] != layers["k"].iloc[0]).any():
         for place, k in zip(places.tolist(), layers["k"], strict=True):
             ax.text(place, 101, str(k), ha="center", va="bottom", size=style.SMALL)
     # At least ten places, so that the bars of few layers are not too wide.
     ax.set(ylim=(0, 100), xlim=(-0.6, max(len(shares), 10) - 0.4))
-    ax.tick_params(axis="x", length=0, pad=5)
     style.despine(ax)

@@ -142,8 +142,7 @@ def _block(figure: Figure, top: float, k: int, rows: pd.DataFrame, shares: pd.Da
     bars = style.axes_at(figure, left, low, BARS, high)
     shapes = style.axes_at(figure, left + BARS + NUMBERS, low, SHAPES, high)
     enough = (rows["kernels"] >= style.FEW).to_numpy()
-    for row in style.rows_of(rows):
-        _bar(bars, row)
+    _identified(bars, rows)
     keys = pd.MultiIndex.from_frame(rows[["k", "family", "model"]])
     here = shares.reindex(keys, fill_value=0.0)
     places = rows["place"].to_numpy()[enough].tolist()
@@ -172,21 +171,26 @@ def _block(figure: Figure, top: float, k: int, rows: pd.DataFrame, shares: pd.Da
     return HEAD + high + FOOT
 
 
-def _bar(ax: Axes, row: Any) -> None:
-    text = style.percent(row.share_identified, row.kernels)
-    if row.kernels >= style.FEW:
-        looks: dict[str, Any] = {"facecolor": style.INK} if row.trained else style.control_style()
-        ax.barh(row.place, 100 * row.share_identified, height=0.75, **looks)
-        if not np.isnan(row.low):
-            ends = [100 * row.low, 100 * row.high]
-            ax.plot(ends, [row.place] * 2, zorder=3, clip_on=False, **WHISKER)
-        text += style.interval(row.low, row.high)
-    # Beside the axis, for all bars in one column.
-    ax.text(
-        1.06,
-        row.place,
-        text,
-        size=style.SMALL,
-        va="center_baseline",
-        transform=ax.get_yaxis_transform(),
-    )
+def _identified(ax: Axes, rows: pd.DataFrame) -> None:
+    enough = rows[rows["kernels"] >= style.FEW]
+    for trained, looks in ((True, {"facecolor": style.INK}), (False, style.control_style())):
+        own = enough[enough["trained"] == trained]
+        style.bars(
+            ax, own["place"], 100 * own["share_identified"], wide=0.75, horizontal=True, **looks
+        )
+    known = enough.dropna(subset=["low"])
+    ends = 100 * known["low"], 100 * known["high"]
+    ax.hlines(known["place"], *ends, zorder=3, clip_on=False, **WHISKER)
+    for row in style.rows_of(rows):
+        text = style.percent(row.share_identified, row.kernels)
+        if row.kernels >= style.FEW:
+            text += style.interval(row.low, row.high)
+        # Beside the axis, for all bars in one column.
+        ax.text(
+            1.06,
+            row.place,
+            text,
+            size=style.SMALL,
+            va="center_baseline",
+            transform=ax.get_yaxis_transform(),
+        )

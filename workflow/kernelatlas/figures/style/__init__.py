@@ -3,6 +3,7 @@
 from kernelatlas.clustering.shares import PARTS, UNIDENTIFIED
 from kernelatlas.figures.style.looks import (
     WHY,
+    bars,
     control_style,
     despine,
     legend,
@@ -92,6 +93,7 @@ __all__ = [
     "UNIDENTIFIED",
     "WHY",
     "axes_at",
+    "bars",
     "caption",
     "caption_height",
     "control_style",

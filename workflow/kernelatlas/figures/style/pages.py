@@ -1,7 +1,9 @@
 """Pages: their size, captions and layout, and how they are written."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,7 @@ MARGIN = 0.15  # inches between the edge of the page and its content
 LONG, SHORT = 10.5, 7.7
 TITLE, KEY_LINE = 0.42, 0.14  # inches of a page's title, and of a line of the legend under it
 DPI, HIGHEST = 150, 15_000  # pixels an inch of images, and of a column of pages in one, about
+_Write = Callable[[Figure], None]
 
 
 def new_figure(width: float, height: float, title: str, fixed: bool = False) -> Figure:
@@ -138,48 +141,53 @@ def save(figures: Figure | Sequence[Figure], *paths: str | os.PathLike[str]) -> 
         If a path has another suffix.
     """
     pages = [figures] if isinstance(figures, Figure) else list(figures)
-    for page in tracked(pages, "layout", "pages"):
-        _lay_out(page)
-    for path in map(Path, paths):
-        if path.suffix not in (".pdf", ".png"):
-            raise KernelAtlasError(f"{path}: figures are written as .pdf or .png: change the name")
-        with whole(path) as partial:
-            (_write_pdf if path.suffix == ".pdf" else _write_png)(pages, partial)
-    for page in pages:
-        page.clear()
+    with ExitStack() as files:
+        writers = [files.enter_context(_writer(path, pages)) for path in map(Path, paths)]
+        for page in tracked(pages, "drawing", "pages"):
+            _lay_out(page)
+            for write in writers:
+                write(page)
+            page.clear()  # texts keep the pixels of what they were drawn on
 
 
-def _write_pdf(pages: Sequence[Figure], path: Path) -> None:
+def _writer(path: Path, pages: Sequence[Figure]) -> AbstractContextManager[_Write]:
+    if path.suffix not in (".pdf", ".png"):
+        raise KernelAtlasError(f"{path}: figures are written as .pdf or .png: change the name")
+    return _pdf(path) if path.suffix == ".pdf" else _png(path, pages)
+
+
+@contextmanager
+def _pdf(path: Path) -> Iterator[_Write]:
     without = {"CreationDate": None, "Producer": None, "Creator": None}
-    with PdfPages(path, metadata=without) as file:
-        for page in tracked(pages, "PDF", "pages"):
-            page.savefig(file, format="pdf", dpi=300)
+    with whole(path) as partial, PdfPages(partial, metadata=without) as file:
+        yield lambda page: page.savefig(file, format="pdf", dpi=300)
 
 
-def _write_png(pages: Sequence[Figure], path: Path) -> None:
-    images = []
-    for page in pages:
+@contextmanager
+def _png(path: Path, pages: Sequence[Figure]) -> Iterator[_Write]:
+    """Give what puts a page in its place of one image, which is written at the end."""
+    sizes = [tuple(int(DPI * side) for side in page.get_size_inches()) for page in pages]
+    columns = -(-sum(high for _, high in sizes) // HIGHEST)
+    per = -(-len(sizes) // columns)
+    places, left, lowest = [], 0, 0
+    for start in range(0, len(sizes), per):
+        stack = sizes[start : start + per]
+        tops = [0, *accumulate(high for _, high in stack)]
+        places += [(left, top) for top in tops[:-1]]
+        left += max(wide for wide, _ in stack)
+        lowest = max(lowest, tops[-1])
+    image = Image.new("RGB", (left, lowest), "white")
+    following = iter(places)
+
+    def write(page: Figure) -> None:
         page.set_dpi(DPI)
         canvas = FigureCanvasAgg(page)
         canvas.draw()
-        images.append(np.array(canvas.buffer_rgba())[..., :3])
-    columns = -(-sum(map(len, images)) // HIGHEST)
-    per = -(-len(images) // columns)
-    stacks = [_above(images[start : start + per]) for start in range(0, len(images), per)]
-    high = max(map(len, stacks))
-    parts = [np.pad(s, ((0, high - len(s)), (0, 0), (0, 0)), constant_values=255) for s in stacks]
-    Image.fromarray(np.hstack(parts)).save(path, format="png", dpi=(DPI, DPI))
+        image.paste(Image.fromarray(np.asarray(canvas.buffer_rgba())), next(following))
 
-
-def _above(images: Sequence[np.ndarray]) -> np.ndarray:
-    """Put images above one another, on white."""
-    wide = max(image.shape[1] for image in images)
-    return np.vstack(
-        [
-            np.pad(image, ((0, 0), (0, wide - image.shape[1]), (0, 0)), constant_values=255)
-            for image in images
-        ]
-    )
+    with whole(path) as partial:
+        yield write
+        image.save(partial, format="png", dpi=(DPI, DPI))
 
 
 def numbered(title: str, number: int, pages: int) -> str:

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from kernelatlas.figures.style.theme import FONT
 FEW = 30  # percentages of fewer kernels are not drawn
 
 
+@lru_cache(maxsize=1 << 16)
 def text_width(text: str, size: float, weight: str = "normal") -> float:
     """Return the width of one line of text in inches."""
     font = FontProperties(family=FONT, weight=weight, size=size)
