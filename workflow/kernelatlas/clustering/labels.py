@@ -133,19 +133,23 @@ def vote(kernels: np.ndarray, curves: Sequence[Curve], minimum_cosine: float) ->
         mean = np.sum([d.mean for d in drawn], axis=0)
         mean /= np.maximum(np.linalg.norm(mean, axis=1, keepdims=True), 1e-12)
         found = templates.name(mean, minimum_cosine)
-        alone = [templates.name(d.mean, minimum_cosine) for d in drawn]
-        agree = [templates.shapes[a.template] == templates.shapes[found.template] for a in alone]
+        nearest, cosines = (
+            np.stack(of_seeds, axis=1)
+            for of_seeds in zip(*[templates.nearest(d.mean) for d in drawn], strict=True)
+        )
+        shapes = templates.shapes[nearest]
+        agree = shapes == templates.shapes[found.template][:, None]
         parts.append(
             Votes(
                 names=found,
-                agreement=np.stack(agree).mean(axis=0, dtype=np.float32),
+                agreement=agree.mean(axis=1, dtype=np.float32),
                 dissimilarities=np.stack([d.dissimilarity for d in drawn], axis=1),
                 codes=np.stack(
                     [curve.codes[d.point] for curve, d in zip(curves, drawn, strict=True)], axis=1
                 ),
                 one_seed_named=first[drawn[0].point],
-                seed_shapes=np.stack([a.shape for a in alone], axis=1),
-                seed_cosines=np.stack([a.cosine for a in alone], axis=1),
+                seed_shapes=np.where(cosines >= minimum_cosine, shapes, other),
+                seed_cosines=cosines,
             )
         )
     return parts[0] if len(parts) == 1 else _joined(parts)
