@@ -61,9 +61,9 @@ class Names:
     ----------
     label : ndarray of str
         As in `kernelatlas.names.LABELS`; "other" where the cosine is below the minimum.
-    shape : ndarray of int
+    shape : ndarray of int8
         Index into `kernelatlas.names.SHAPES`, of which "other" is the last.
-    template : ndarray of int
+    template : ndarray of int32
         Index of the most similar template, also of "other".
     cosine : ndarray of float32
         To that template.
@@ -103,8 +103,9 @@ class Bank:
 
     @functools.cached_property
     def shapes(self) -> np.ndarray:
-        """Index of each template's shape in `kernelatlas.names.SHAPES`, (n,)."""
-        return np.array([names.SHAPES.index(names.shape_of(label)) for label in self.labels])
+        """Index of each template's shape in `kernelatlas.names.SHAPES`, (n,) int8."""
+        shapes = [names.SHAPES.index(names.shape_of(label)) for label in self.labels]
+        return np.array(shapes, np.int8)
 
     @functools.cached_property
     def signs(self) -> np.ndarray:
@@ -162,10 +163,10 @@ class Bank:
 
         Returns
         -------
-        template : ndarray of shape (m,), int
+        template : ndarray of shape (m,), int32
         cosine : ndarray of shape (m,), float32
         """
-        template, best = np.empty(len(kernels), np.int64), np.empty(len(kernels), np.float32)
+        template, best = np.empty(len(kernels), np.int32), np.empty(len(kernels), np.float32)
         for begin in range(0, len(kernels), BLOCK):
             rows = slice(begin, begin + BLOCK)
             cosines = np.asarray(kernels[rows], np.float32) @ self.weights.T

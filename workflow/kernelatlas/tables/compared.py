@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 from kernelatlas.clustering.labels import named_by_most, seed_values
 from kernelatlas.evidence.crossfit import ANY
 from kernelatlas.names import NULLS, TRAINED, UNTRAINED
+from kernelatlas.running.progress import tracked
 from kernelatlas.tables.fits import beside_fits
 
 SETS = (TRAINED, UNTRAINED, *NULLS)
@@ -56,7 +57,8 @@ def gather(
     families = list(dict.fromkeys(family for family, _ in known.values()))
     unseen = _Unseen(crossfit)
     parts = []
-    for label_path, fit_path in zip(labels, fits, strict=True):
+    paths = list(zip(labels, fits, strict=True))
+    for label_path, fit_path in tracked(paths, f"labels of {k}x{k} kernels", "networks"):
         rows = beside_fits(label_path, fit_path, [*VOTED, "live"], ["r2"], k)
         if rows.empty:
             continue
