@@ -15,7 +15,6 @@ from kernelatlas.evidence.crossfit import ANY
 from kernelatlas.names import shape_of
 from kernelatlas.running.progress import tracked
 
-FOUND = [label for label in names.LABELS if label != names.DEGENERATE]
 COLUMNS = {
     "kind": "str",
     "seed": "Int64",
@@ -99,8 +98,9 @@ def stability_table(
     held_out = crossfit["fold"].to_numpy() != ANY
     again = named_by_most(crossfit["label"], crossfit["agreement"].to_numpy())
     again &= crossfit["dissimilarity"].to_numpy() < threshold
-    of_label = [names.SHAPES.index(shape_of(label)) for label in FOUND]
-    label = pd.Categorical(crossfit["label"], categories=FOUND)
+    label = pd.Categorical(crossfit["label"], categories=names.LABELS)
+    # No shape of degenerate kernels, nor without a label, of which the code is -1.
+    of_label = [[*names.SHAPES, names.DEGENERATE].index(shape_of(name)) for name in names.LABELS]
     same = np.array([*of_label, -1], np.int8)[label.codes] == votes.names.shape
     of_model = pd.Series(models, dtype="category")
     found = sorted(of_model.groupby(of_model, observed=True).indices.items())

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from kernelatlas.evidence.jet import BEST, ENERGIES, ORDERS, R2, SUMMARY
+from kernelatlas.evidence.jet import AT_LIMIT, BEST, ENERGIES, ORDERS, R2, SUMMARY
 from kernelatlas.names import ALL_FAMILIES, TRAINED, UNTRAINED
 from kernelatlas.tables.compared import SETS, beside_nulls
 
@@ -30,7 +30,8 @@ def jet_table(
         A row for each set, family (and all together) and network (empty: all of the family);
         columns as in results/README.md. Degenerate kernels are left out.
     """
-    every = beside_nulls(fits, nulls, models, k, ["model", *SUMMARY])
+    columns = ["model", *(name for name in SUMMARY if name not in AT_LIMIT)]
+    every = beside_nulls(fits, nulls, models, k, columns)
     every = every[every[R2[0]].notna()]
     parts = [(ALL_FAMILIES, "", every)]
     parts += [(str(family), "", part) for family, part in every.groupby("family")]

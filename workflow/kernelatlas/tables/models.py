@@ -134,5 +134,5 @@ def _counted(
         yield with_reasons(labels)
 
 
-def _same(text: str, n: int) -> pd.Categorical:
-    return pd.Categorical.from_codes(np.zeros(n, np.int8), categories=pd.Index([text]))
+def _same(text: str, n: int) -> pd.Series:
+    return pd.Series(pd.Categorical.from_codes(np.zeros(n, np.int8), categories=pd.Index([text])))
