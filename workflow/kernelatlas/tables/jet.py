@@ -48,8 +48,8 @@ def _parts(every: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
     for family, part in every.groupby("family"):
         yield str(family), "", part
     networks = every[every["set"].isin([TRAINED, UNTRAINED])]
-    for (family, model), part in networks.groupby(["family", "model"]):
-        yield str(family), str(model), part
+    for (of_family, model), part in networks.groupby(["family", "model"]):
+        yield str(of_family), str(model), part
 
 
 def _summary(kernels: pd.DataFrame) -> dict[str, float]:
