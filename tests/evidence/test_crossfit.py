@@ -106,7 +106,7 @@ def test_a_fold_is_labelled_by_the_training_without_it(tmp_path):
         assert rows["label"].tolist() == expected.names.label.tolist()
         np.testing.assert_array_equal(rows["agreement"], expected.agreement)
         np.testing.assert_array_equal(rows["dissimilarity"], expected.dissimilarity)
-        by_seed = np.array(rows["by_seed"].tolist(), float)
+        by_seed = np.stack(rows["by_seed"])
         named = expected.seed_shapes != SHAPES.index(OTHER)
         assert 0 < named.mean() < 1
         np.testing.assert_array_equal(np.isnan(by_seed), ~named)

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 
 from kernelatlas.clustering.autoencoder import Settings, fit
 from kernelatlas.clustering.curve import Curve
@@ -233,13 +232,6 @@ def labelled(
             "label": pd.Categorical(label, categories=LABELS),
             "agreement": agreement,
             "dissimilarity": dissimilarity,
-            "by_seed": _lists(by_seed),
+            "by_seed": list(by_seed),
         }
     )
-
-
-def _lists(values: np.ndarray) -> pd.Series:
-    """Return a column of lists, of the rows of (n, m) values; an array each takes 120 bytes."""
-    ends = pa.array(np.arange(len(values) + 1, dtype=np.int32) * values.shape[1])
-    flat = pa.array(values.ravel(), from_pandas=True)
-    return pd.Series(pd.arrays.ArrowExtensionArray(pa.ListArray.from_arrays(ends, flat)))
