@@ -21,8 +21,9 @@ def noise(n, k=3, seed=0):
     return normalise(np.random.default_rng(seed).normal(size=(n, k * k)))
 
 
-def test_what_is_drawn_is_what_the_definition_says():
-    curve, kernels = at_random(5, concentration=13.0), noise(60, 5)
+@pytest.mark.parametrize("concentration", [13.0, 106.0])  # without and with subnormal weights
+def test_what_is_drawn_is_what_the_definition_says(concentration):
+    curve, kernels = at_random(5, concentration=concentration), noise(60, 5)
     drawn = curve.draw(kernels)
     for i, kernel in enumerate(kernels.astype(float)):
         cosines = [float(kernel @ point) for point in curve.points.astype(float)]
@@ -30,8 +31,10 @@ def test_what_is_drawn_is_what_the_definition_says():
         assert drawn.dissimilarity[i] == pytest.approx(1 - max(cosines), abs=1e-6)
         mean = np.zeros(25)
         for cosine, point in zip(cosines, curve.points.astype(float), strict=True):
-            mean += np.exp(13.0 * cosine) * point
-        np.testing.assert_allclose(drawn.mean[i], mean / np.linalg.norm(mean), atol=1e-6)
+            mean += np.exp(concentration * cosine) * point
+        np.testing.assert_allclose(
+            drawn.mean[i], mean / np.linalg.norm(mean), atol=3e-7 * concentration
+        )
     assert (drawn.dissimilarity.dtype, drawn.mean.dtype) == (np.float32, np.float32)
 
 

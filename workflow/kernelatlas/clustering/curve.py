@@ -15,6 +15,9 @@ import numpy as np
 from kernelatlas.running.tensors import read_tensors
 
 BLOCK = 1024  # kernels per matrix product, so that a block of cosines stays in the cache
+# Logarithm of weights, at least: smaller ones add nothing in single precision, and subnormal
+# numbers take ten times as long.
+LEAST = np.float32(-75)
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,8 @@ class Curve:
             dissimilarity[rows] = 1 - best[:, 0]
             cosines -= best
             cosines *= np.float32(self.concentration)
+            if 2 * self.concentration > -LEAST:
+                np.maximum(cosines, LEAST, out=cosines)
             mean[rows] = np.exp(cosines, out=cosines) @ self.points
         mean /= np.maximum(np.linalg.norm(mean, axis=1, keepdims=True), 1e-12)
         return Drawn(point, dissimilarity, mean)

@@ -65,7 +65,7 @@ class Votes:
         Of these points.
     one_seed_named : ndarray of shape (n,), bool
         Whether the first seed's point has a name other than "other".
-    seed_shapes : ndarray of shape (n, seeds), int
+    seed_shapes : ndarray of shape (n, seeds), int8
         Index into `kernelatlas.names.SHAPES` of each seed's own name.
     seed_cosines : ndarray of shape (n, seeds), float32
         Of each seed's reconstruction and the template that is most similar to it.
@@ -122,9 +122,9 @@ def vote(kernels: np.ndarray, curves: Sequence[Curve], minimum_cosine: float) ->
         Reconstructions with a lower cosine to every template are "other".
     """
     templates = bank(curves[0].k)
-    other = names.SHAPES.index(names.OTHER)
+    other = np.int8(names.SHAPES.index(names.OTHER))
     first = templates.name(curves[0].points, minimum_cosine).shape != other
-    parts = []
+    found: dict[str, np.ndarray] = {}
     rows, k = at_once(kernels.shape[1], BLOCK), curves[0].k
     begins = range(0, max(len(kernels), 1), rows)
     for begin in tracked(begins, f"labels of {k}x{k} kernels", "blocks"):
@@ -132,36 +132,30 @@ def vote(kernels: np.ndarray, curves: Sequence[Curve], minimum_cosine: float) ->
         drawn = [curve.draw(block) for curve in curves]
         mean = np.sum([d.mean for d in drawn], axis=0)
         mean /= np.maximum(np.linalg.norm(mean, axis=1, keepdims=True), 1e-12)
-        found = templates.name(mean, minimum_cosine)
-        alone = [templates.name(d.mean, minimum_cosine) for d in drawn]
-        agree = [templates.shapes[a.template] == templates.shapes[found.template] for a in alone]
-        parts.append(
-            Votes(
-                names=found,
-                agreement=np.stack(agree).mean(axis=0, dtype=np.float32),
-                dissimilarities=np.stack([d.dissimilarity for d in drawn], axis=1),
-                codes=np.stack(
-                    [curve.codes[d.point] for curve, d in zip(curves, drawn, strict=True)], axis=1
-                ),
-                one_seed_named=first[drawn[0].point],
-                seed_shapes=np.stack([a.shape for a in alone], axis=1),
-                seed_cosines=np.stack([a.cosine for a in alone], axis=1),
-            )
+        named = templates.name(mean, minimum_cosine)
+        nearest, cosines = (
+            np.stack(of_seeds, axis=1)
+            for of_seeds in zip(*[templates.nearest(d.mean) for d in drawn], strict=True)
         )
-    return parts[0] if len(parts) == 1 else _joined(parts)
-
-
-def _joined(parts: Sequence[Votes]) -> Votes:
-    fields = {
-        name: np.concatenate([getattr(part, name) for part in parts])
-        for name in Votes.__dataclass_fields__
-        if name != "names"
-    }
-    of_names = {
-        name: np.concatenate([getattr(part.names, name) for part in parts])
-        for name in Names.__dataclass_fields__
-    }
-    return Votes(names=Names(**of_names), **fields)
+        shapes = templates.shapes[nearest]
+        agree = shapes == templates.shapes[named.template][:, None]
+        codes = [curve.codes[d.point] for curve, d in zip(curves, drawn, strict=True)]
+        values = {
+            **vars(named),
+            "agreement": agree.mean(axis=1, dtype=np.float32),
+            "dissimilarities": np.stack([d.dissimilarity for d in drawn], axis=1),
+            "codes": np.stack(codes, axis=1),
+            "one_seed_named": first[drawn[0].point],
+            "seed_shapes": np.where(cosines >= minimum_cosine, shapes, other),
+            "seed_cosines": cosines,
+        }
+        for name, part in values.items():
+            # In place: parts that are joined afterwards would be in memory twice.
+            if not begin:
+                found[name] = np.empty((len(kernels), *part.shape[1:]), part.dtype)
+            found[name][begin : begin + rows] = part
+    of_mean = {name: found.pop(name) for name in Names.__dataclass_fields__}
+    return Votes(names=Names(**of_mean), **found)
 
 
 def threshold(k: int, thresholds: Mapping[str, float]) -> float:

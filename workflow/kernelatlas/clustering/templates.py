@@ -26,7 +26,7 @@ arms resemble the flanks of a centre, above `CROSS_APART`. Each remaining templa
 """
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -61,14 +61,12 @@ class Names:
     ----------
     label : ndarray of str
         As in `kernelatlas.names.LABELS`; "other" where the cosine is below the minimum.
-    shape : ndarray of int
+    shape : ndarray of int8
         Index into `kernelatlas.names.SHAPES`, of which "other" is the last.
-    template : ndarray of int
+    template : ndarray of int32
         Index of the most similar template, also of "other".
     cosine : ndarray of float32
         To that template.
-    margin : ndarray of float32
-        That cosine less the cosine to the most similar template of any other shape.
     direction : ndarray of float32
         Degrees anticlockwise from +x, not rounded: in which a first derivative increases, in
         [0, 360), or along which a second is taken, in [0, 180). NaN for other shapes.
@@ -78,7 +76,6 @@ class Names:
     shape: np.ndarray
     template: np.ndarray
     cosine: np.ndarray
-    margin: np.ndarray
     direction: np.ndarray
 
 
@@ -106,8 +103,9 @@ class Bank:
 
     @functools.cached_property
     def shapes(self) -> np.ndarray:
-        """Index of each template's shape in `kernelatlas.names.SHAPES`, (n,)."""
-        return np.array([names.SHAPES.index(names.shape_of(label)) for label in self.labels])
+        """Index of each template's shape in `kernelatlas.names.SHAPES`, (n,) int8."""
+        shapes = [names.SHAPES.index(names.shape_of(label)) for label in self.labels]
+        return np.array(shapes, np.int8)
 
     @functools.cached_property
     def signs(self) -> np.ndarray:
@@ -115,8 +113,18 @@ class Bank:
         return np.array([{"+": 1, "-": -1}.get(label[-1], 0) for label in self.labels])
 
     @functools.cached_property
-    def _begins(self) -> np.ndarray:
-        return np.flatnonzero(np.diff(self.shapes, prepend=-1))
+    def _bases(self) -> dict[tuple[float, str], tuple[np.ndarray, np.ndarray]]:
+        """Derivatives along x and y, (k * k,) each, by σ and shape."""
+        x, y = grid(side(self.weights))
+        # ∂θ g = cos θ ∂x g + sin θ ∂y g. ∂θ² g has cos 2θ (x² − y²)/2 + sin 2θ xy, times
+        # g/σ⁴, and an isotropic term. These bases are orthogonal on the pixels.
+        forms = {names.FIRST: (x, y), names.SECOND: ((x**2 - y**2) / 2, x * y)}
+        return {
+            (sigma, shape): ((one * bell).ravel(), (other * bell).ravel())
+            for sigma in np.unique(self.sigmas).tolist()
+            for bell in [gaussian(x, y, sigma)]
+            for shape, (one, other) in forms.items()
+        }
 
     def name(self, kernels: np.ndarray, minimum_cosine: float) -> Names:
         """Name kernels after their most similar templates.
@@ -128,46 +136,48 @@ class Bank:
         minimum_cosine
             A kernel with a lower cosine to every template is "other".
         """
-        found = [
-            self._name(np.asarray(kernels[begin : begin + BLOCK], np.float32))
-            for begin in range(0, max(len(kernels), 1), BLOCK)
-        ]
-        template, cosine, margin = (np.concatenate(parts) for parts in zip(*found, strict=True))
+        template, cosine = self.nearest(kernels)
         direction = self._measure(kernels, template)
         named = cosine >= minimum_cosine
         label = np.array(self.labels, dtype=object)[template]
         first = self.shapes[template] == names.SHAPES.index(names.FIRST)
-        label[first] = _binned(direction[first], names.first_derivative)
-        for sign in (1, -1):
+        label[first] = _binned(direction[first], FIRST_LABELS)
+        for sign, labels in SECOND_LABELS.items():
             mine = self.signs[template] == sign
-            label[mine] = _binned(
-                direction[mine], functools.partial(names.second_derivative, sign=sign)
-            )
+            label[mine] = _binned(direction[mine], labels)
         return Names(
             np.where(named, label, names.OTHER),
             np.where(named, self.shapes[template], names.SHAPES.index(names.OTHER)),
             template,
             cosine,
-            margin,
             np.where(named, direction, np.nan).astype(np.float32),
         )
 
-    def _name(self, kernels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        cosines = kernels @ self.weights.T
-        rows = np.arange(len(kernels))
-        template = cosines.argmax(axis=1)
-        by_shape = np.maximum.reduceat(cosines, self._begins, axis=1)
-        present = self.shapes[self._begins]
-        by_shape[rows, np.searchsorted(present, self.shapes[template])] = -1
-        best = cosines[rows, template]
-        return template, best, best - by_shape.max(axis=1)
+    def nearest(self, kernels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the most similar template of each kernel, and the cosine to it.
+
+        Parameters
+        ----------
+        kernels : ndarray of shape (m, k * k)
+            Normalised.
+
+        Returns
+        -------
+        template : ndarray of shape (m,), int32
+        cosine : ndarray of shape (m,), float32
+        """
+        template, best = np.empty(len(kernels), np.int32), np.empty(len(kernels), np.float32)
+        for begin in range(0, len(kernels), BLOCK):
+            rows = slice(begin, begin + BLOCK)
+            cosines = np.asarray(kernels[rows], np.float32) @ self.weights.T
+            template[rows] = cosines.argmax(axis=1)
+            best[rows] = cosines[np.arange(len(cosines)), template[rows]]
+        return template, best
 
     def _measure(self, kernels: np.ndarray, template: np.ndarray) -> np.ndarray:
         """Measure directions by derivatives at the scale of each kernel's template."""
         direction = np.full(len(kernels), np.nan)
-        k = side(self.weights)
-        x, y = grid(k)
-        for sigma in np.unique(self.sigmas[template]):
+        for sigma in np.unique(self.sigmas[template]).tolist():
             for shape, turns in ((names.FIRST, 360.0), (names.SECOND, 180.0)):
                 mine = (self.sigmas[template] == sigma) & (
                     self.shapes[template] == names.SHAPES.index(shape)
@@ -175,12 +185,8 @@ class Bank:
                 if not mine.any():
                     continue
                 here = np.asarray(kernels[mine], np.float64)
-                # ∂θ g = cos θ ∂x g + sin θ ∂y g. ∂θ² g has cos 2θ (x² − y²)/2 + sin 2θ xy, times
-                # g/σ⁴, and an isotropic term. These bases are orthogonal on the pixels.
-                bases = (x, y) if shape == names.FIRST else ((x**2 - y**2) / 2, x * y)
                 cosine, sine = (
-                    here @ basis / max(basis @ basis, TINY)
-                    for basis in ((form * gaussian(x, y, sigma)).ravel() for form in bases)
+                    here @ basis / max(basis @ basis, TINY) for basis in self._bases[sigma, shape]
                 )
                 if shape == names.FIRST:
                     angle = np.arctan2(sine, cosine)
@@ -191,9 +197,16 @@ class Bank:
         return direction
 
 
-def _binned(directions: np.ndarray, name: Callable[[float], str]) -> np.ndarray:
-    bins = np.round(directions / 45).astype(int)
-    return np.array([name(45 * i) for i in range(9)], dtype=object)[bins]
+def _binned(directions: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    return labels[np.round(directions / 45).astype(int)]
+
+
+# Labels of derivatives along multiples of 45°.
+FIRST_LABELS = np.array([names.first_derivative(45 * i) for i in range(9)], dtype=object)
+SECOND_LABELS = {
+    sign: np.array([names.second_derivative(45 * i, sign) for i in range(9)], dtype=object)
+    for sign in (1, -1)
+}
 
 
 def grid(k: int) -> tuple[np.ndarray, np.ndarray]:

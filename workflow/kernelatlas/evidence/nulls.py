@@ -104,7 +104,8 @@ def drawn(
     chosen = sample_of(np.arange(sum(sizes)), sample, SEED)
     keys: list[pd.DataFrame] = []
     parts: dict[str, list[np.ndarray]] = {name: [] for name in NULLS}
-    for path, begin, n in zip(kernels, np.cumsum([0, *sizes]), sizes, strict=False):
+    places = list(zip(kernels, np.cumsum([0, *sizes]), sizes, strict=False))
+    for path, begin, n in tracked(places, f"nulls of {k}x{k} kernels", "networks"):
         mine = chosen[(chosen >= begin) & (chosen < begin + n)] - begin
         if not len(mine):
             continue
@@ -150,7 +151,7 @@ def null_table(
     fold = crossfit.fold_of(key)
     by_fold = {ANY: tuple(curves), **dict(enumerate(crossfit.curves))}
     parts = []
-    what = f"nulls of {curves[0].k}x{curves[0].k} kernels"
+    what = f"labels and fits of {curves[0].k}x{curves[0].k} nulls"
     for name, noise in tracked(list(nulls.items()), what, "nulls"):
         labels = labelled(normalise(noise), fold, by_fold, minimum_cosine)
         fitted = [fits.fit(noise)[list(FITTED)], jet.fit(noise)[list(jet.SUMMARY)]]

@@ -22,6 +22,7 @@ from kernelatlas.kernels.blocks import at_once
 from kernelatlas.kernels.normalise import normalise
 from kernelatlas.kernels.table import read_square
 from kernelatlas.names import ALL_FAMILIES, NULLS, TRAINED, UNTRAINED
+from kernelatlas.running.progress import tracked
 
 THRESHOLDS = tuple(np.arange(0.02, 0.601, 0.02).round(2).tolist())
 COSINES = tuple(np.arange(0.5, 0.951, 0.05).round(2).tolist())
@@ -138,7 +139,9 @@ def sensitivity_table(
     by_fold = {ANY: tuple(curves), **dict(enumerate(crossfit.curves))}
     sets = {name: Counts([], [], [], []) for name in (TRAINED, UNTRAINED, *NULLS)}
     trained = []
-    for path, (_, _, is_trained, _) in zip(kernels, models, strict=True):
+    of_models = list(zip(kernels, models, strict=True))
+    what = f"thresholds of {k}x{k} kernels"
+    for path, (_, _, is_trained, _) in tracked(of_models, what, "networks"):
         rows, raw = read_square(path, k)
         valid = ~rows["degenerate"].to_numpy()
         key = rows[LAYER].astype({"model": "str"})

@@ -13,6 +13,7 @@ from kernelatlas.clustering.curve import Curve
 from kernelatlas.clustering.labels import named_by_most, vote
 from kernelatlas.evidence.crossfit import ANY
 from kernelatlas.names import shape_of
+from kernelatlas.running.progress import tracked
 
 COLUMNS = {
     "kind": "str",
@@ -60,6 +61,7 @@ def stability_table(
         Rows of the kinds pair, seed, vote and network; see results/README.md.
     """
     votes = vote(kernels, curves, minimum_cosine)
+    mean = votes.dissimilarity
     named = votes.seed_shapes != names.SHAPES.index(names.OTHER)
     alone = named & (votes.dissimilarities < threshold)
     rows: list[dict[str, Any]] = []
@@ -90,32 +92,35 @@ def stability_table(
             "kind": "vote",
             "share_identified": share(identified),
             "agreement": votes.agreement.mean(dtype=float),
-            "mean_dissimilarity": votes.dissimilarity.mean(dtype=float),
+            "mean_dissimilarity": mean.mean(dtype=float),
         }
     )
     held_out = crossfit["fold"].to_numpy() != ANY
     again = named_by_most(crossfit["label"], crossfit["agreement"].to_numpy())
     again &= crossfit["dissimilarity"].to_numpy() < threshold
-    shapes = np.array(names.SHAPES)[votes.names.shape]
-    same = crossfit["label"].astype(object).map(shape_of, na_action="ignore") == shapes
+    label = pd.Categorical(crossfit["label"], categories=names.LABELS)
+    # No shape of degenerate kernels, nor without a label, of which the code is -1.
+    of_label = [[*names.SHAPES, names.DEGENERATE].index(shape_of(name)) for name in names.LABELS]
+    same = np.array([*of_label, -1], np.int8)[label.codes] == votes.names.shape
     of_model = pd.Series(models, dtype="category")
-    for model in sorted(of_model.unique()):
-        mine = (of_model == model).to_numpy()
+    found = sorted(of_model.groupby(of_model, observed=True).indices.items())
+    for model, mine in tracked(found, "stability of networks", "networks"):
+        own = mean[mine]
         row = {
             "kind": "network",
             "model": model,
-            "kernels": int(mine.sum()),
+            "kernels": len(mine),
             "share_identified": share(identified[mine]),
-            "mean_dissimilarity": votes.dissimilarity[mine].mean(dtype=float),
-            "median_dissimilarity": float(np.median(votes.dissimilarity[mine])),
+            "mean_dissimilarity": own.mean(dtype=float),
+            "median_dissimilarity": float(np.median(own)),
         }
         if held_out[mine].all():
-            both = mine & identified & again
+            both = mine[identified[mine] & again[mine]]
             row |= {
                 "share_identified_crossfit": share(again[mine]),
                 "agreement": share(same[both]),
-                "mean_dissimilarity_crossfit": crossfit["dissimilarity"][mine].mean(),
-                "median_dissimilarity_crossfit": crossfit["dissimilarity"][mine].median(),
+                "mean_dissimilarity_crossfit": crossfit["dissimilarity"].iloc[mine].mean(),
+                "median_dissimilarity_crossfit": crossfit["dissimilarity"].iloc[mine].median(),
             }
         rows.append(row)
     table = pd.DataFrame(rows).reindex(columns=list(COLUMNS))

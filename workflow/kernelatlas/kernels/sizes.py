@@ -11,6 +11,7 @@ import pandas as pd
 
 from kernelatlas.errors import KernelAtlasError
 from kernelatlas.kernels.table import count_sizes
+from kernelatlas.running.progress import tracked
 
 log = logging.getLogger(__name__)
 
@@ -97,10 +98,11 @@ def surely_studied(
 
 
 def _count(paths: Sequence[str | Path], models: Sequence[Sequence]) -> pd.DataFrame:
+    of_models = list(zip(paths, models, strict=True))
     return pd.concat(
         [
             count_sizes(path).assign(family=family, trained=trained)
-            for path, (_, family, trained, *_) in zip(paths, models, strict=True)
+            for path, (_, family, trained, *_) in tracked(of_models, "kernel sizes", "networks")
         ],
         ignore_index=True,
     )

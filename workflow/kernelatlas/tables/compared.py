@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 from kernelatlas.clustering.labels import named_by_most, seed_values
 from kernelatlas.evidence.crossfit import ANY
 from kernelatlas.names import NULLS, TRAINED, UNTRAINED
+from kernelatlas.running.progress import tracked
 from kernelatlas.tables.fits import beside_fits
 
 SETS = (TRAINED, UNTRAINED, *NULLS)
@@ -56,7 +57,8 @@ def gather(
     families = list(dict.fromkeys(family for family, _ in known.values()))
     unseen = _Unseen(crossfit)
     parts = []
-    for label_path, fit_path in zip(labels, fits, strict=True):
+    paths = list(zip(labels, fits, strict=True))
+    for label_path, fit_path in tracked(paths, f"labels of {k}x{k} kernels", "networks"):
         rows = beside_fits(label_path, fit_path, [*VOTED, "live"], ["r2"], k)
         if rows.empty:
             continue
@@ -161,7 +163,7 @@ def beside_nulls(
     Returns
     -------
     DataFrame
-        The columns, set and family; models, sets and families are categories, sorted.
+        The columns, set and family; texts are categories, sorted.
     """
     families = {name: family for name, family, *_ in models}
     kinds = {
@@ -170,9 +172,18 @@ def beside_nulls(
     }
     sets = {name: trained if is_trained else UNTRAINED for name, _, is_trained, _ in models}
     size = [("k", "==", k)]
-    parts = [pd.read_parquet(path, columns=columns, filters=size) for path in paths]
-    parts = [part.assign(set=part["model"].map(sets)).astype(kinds) for part in parts]
+    parts = []
+    for path in tracked(paths, f"tables of {k}x{k} kernels", "networks"):
+        part = pd.read_parquet(path, columns=columns, filters=size)
+        parts.append(part.assign(set=part["model"].map(sets)).astype(kinds))
     chance = pd.read_parquet(nulls, columns=["null", *columns]).rename(columns={"null": "set"})
-    every = pd.concat([*parts, chance.astype(kinds)], ignore_index=True)
+    parts.append(chance.astype(kinds))
+    for name in parts[0].select_dtypes("category").columns.difference(list(kinds)):
+        # Of the same categories, or joined columns would be of objects, eight bytes each.
+        texts = [part[name].astype("category").cat for part in parts]
+        kind = pd.CategoricalDtype(sorted(set().union(*[text.categories for text in texts])))
+        for part in parts:
+            part[name] = part[name].astype(kind)
+    every = pd.concat(parts, ignore_index=True)
     family = pd.CategoricalDtype(sorted(set(families.values())))
     return every.assign(family=every["model"].map(families).astype(family))

@@ -20,7 +20,7 @@ from kernelatlas.evidence.distances import (
 )
 from kernelatlas.kernels.corpus import corpus_kernels
 from kernelatlas.kernels.normalise import normalise
-from kernelatlas.kernels.table import count_sizes, read_square
+from kernelatlas.kernels.table import read_square, square_sides
 from kernelatlas.running.progress import tracked
 
 SEED = 0
@@ -58,7 +58,8 @@ def distance_table(
     coordinates = Coordinates(corpus_kernels(corpus))
     sets: list[tuple[str, str, bool, np.ndarray]] = []
     known = sorted(zip(models, kernels, strict=True), key=lambda m: (m[0][1], not m[0][2], m[0][0]))
-    for family, members in itertools.groupby(known, key=lambda member: str(member[0][1])):
+    read = tracked(known, f"histograms of {k}x{k} kernels", "networks")
+    for family, members in itertools.groupby(read, key=lambda member: str(member[0][1])):
         parts = []
         for (name, _, is_trained, *_), path in members:
             values = _normalised(path, k)
@@ -71,23 +72,24 @@ def distance_table(
         sets += parts
     rows: list[dict[str, Any]] = []
     rng = np.random.default_rng(SEED)
-    pairs = tracked(sets, f"distances of {k}x{k} kernels", "networks")
-    for number, (a, family_a, trained_a, first) in enumerate(pairs):
-        for b, family_b, trained_b, second in sets[number:]:
-            rows.append(
-                {
-                    "set_a": a,
-                    "family_a": family_a,
-                    "trained_a": trained_a,
-                    "n_a": int(first[0].sum()),
-                    "set_b": b,
-                    "family_b": family_b,
-                    "trained_b": trained_b,
-                    "n_b": int(second[0].sum()),
-                    "divergence": float(divergence(first, second, coordinates.weights)),
-                    "floor": noise_floor(first, second, coordinates.weights, rng),
-                }
-            )
+    pairs = list(itertools.combinations_with_replacement(sets, 2))
+    for one, other in tracked(pairs, f"distances of {k}x{k} kernels", "pairs"):
+        a, family_a, trained_a, first = one
+        b, family_b, trained_b, second = other
+        rows.append(
+            {
+                "set_a": a,
+                "family_a": family_a,
+                "trained_a": trained_a,
+                "n_a": int(first[0].sum()),
+                "set_b": b,
+                "family_b": family_b,
+                "trained_b": trained_b,
+                "n_b": int(second[0].sum()),
+                "divergence": float(divergence(first, second, coordinates.weights)),
+                "floor": noise_floor(first, second, coordinates.weights, rng),
+            }
+        )
     return pd.DataFrame(rows)
 
 
@@ -112,15 +114,15 @@ def layer_table(kernels: Sequence[str | Path], models: Sequence[Sequence]) -> pd
     rows: list[dict[str, Any]] = []
     of_models = list(zip(models, kernels, strict=True))
     for (name, family, trained, *_), path in tracked(of_models, "statistics of layers", "networks"):
-        counts = count_sizes(path)
-        for k in counts.loc[counts["kh"] == counts["kw"], "kh"]:
-            frame, weights = read_square(path, int(k))
+        for k in square_sides(path):
+            frame, weights = read_square(path, k)
             finite = np.isfinite(weights).all(axis=1)
             groups = frame[finite].groupby(["layer_index", "layer"], observed=True, sort=True)
+            weights = weights[finite]
             for (index, layer), rows_of_layer in groups.indices.items():
-                known = {"family": family, "model": name, "trained": trained, "k": int(k)}
+                known = {"family": family, "model": name, "trained": trained, "k": k}
                 of_layer = {"layer_index": int(index), "layer": str(layer)}
-                measures = _describe(weights[finite][rows_of_layer])
+                measures = _describe(weights[rows_of_layer])
                 rows.append({**known, **of_layer, **measures})
     table = pd.DataFrame(rows, columns=list(LAYER_COLUMNS))
     return table.sort_values(["family", "model", "layer_index"], kind="stable", ignore_index=True)

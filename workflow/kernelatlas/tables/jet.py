@@ -1,11 +1,11 @@
 """Local jets: how well each order describes kernels, trained ones beside the nulls."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pandas as pd
 
-from kernelatlas.evidence.jet import BEST, ENERGIES, ORDERS, R2, SUMMARY
+from kernelatlas.evidence.jet import AT_LIMIT, BEST, ENERGIES, ORDERS, R2, SUMMARY
 from kernelatlas.names import ALL_FAMILIES, TRAINED, UNTRAINED
 from kernelatlas.tables.compared import SETS, beside_nulls
 
@@ -30,22 +30,26 @@ def jet_table(
         A row for each set, family (and all together) and network (empty: all of the family);
         columns as in results/README.md. Degenerate kernels are left out.
     """
-    every = beside_nulls(fits, nulls, models, k, ["model", *SUMMARY])
+    columns = ["model", *(name for name in SUMMARY if name not in AT_LIMIT)]
+    every = beside_nulls(fits, nulls, models, k, columns)
     every = every[every[R2[0]].notna()]
-    parts = [(ALL_FAMILIES, "", every)]
-    parts += [(str(family), "", part) for family, part in every.groupby("family")]
-    networks = every[every["set"].isin([TRAINED, UNTRAINED])]
-    parts += [
-        (str(family), str(model), part)
-        for (family, model), part in networks.groupby(["family", "model"])
-    ]
     rows = [
         {"family": family, "model": model, "set": name, "k": k} | _summary(own)
-        for family, model, part in parts
+        for family, model, part in _parts(every)
         for name in SETS
         if len(own := part[part["set"] == name])
     ]
     return pd.DataFrame(rows)
+
+
+def _parts(every: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
+    """Yield family, network and kernels of all, of families, and of networks."""
+    yield ALL_FAMILIES, "", every
+    for family, part in every.groupby("family"):
+        yield str(family), "", part
+    networks = every[every["set"].isin([TRAINED, UNTRAINED])]
+    for (of_family, model), part in networks.groupby(["family", "model"]):
+        yield str(of_family), str(model), part
 
 
 def _summary(kernels: pd.DataFrame) -> dict[str, float]:

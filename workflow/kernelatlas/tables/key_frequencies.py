@@ -11,6 +11,7 @@ from kernelatlas.evidence.intervals import share
 from kernelatlas.evidence.masterkeys import best_filter, random_filters
 from kernelatlas.kernels.normalise import normalise
 from kernelatlas.kernels.table import read_square
+from kernelatlas.running.progress import tracked
 from kernelatlas.tables.masterkeys import PROTOTYPES, RANDOM
 
 NOISE, SEED = 20_000, 0  # kernels of white noise
@@ -56,7 +57,8 @@ def frequency_table(
         if name not in (PROTOTYPES, RANDOM)
     }
     rows: list[dict[str, Any]] = []
-    for path, (model, family, trained, _) in zip(paths, models, strict=True):
+    of_models = list(zip(paths, models, strict=True))
+    for path, (model, family, trained, _) in tracked(of_models, "nearest filters", "networks"):
         table, weights = read_square(path, k)
         live = ~table["degenerate"].to_numpy()
         if not live.any():

@@ -6,11 +6,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from kernelatlas.clustering.labels import seed_values, threshold
 from kernelatlas.evidence.intervals import independent, share
-from kernelatlas.names import DEGENERATE, SHAPES, shape_of
+from kernelatlas.names import SHAPES, shape_of
+from kernelatlas.running.progress import tracked
 
 NETWORK = ["family", "model", "trained", "k"]
 LAYER = ["layer_index", "layer"]
@@ -36,10 +38,10 @@ def network_table(
         model, k, low and high; empty for a network of one layer of the size.
     """
     rows = []
-    for known, labels, by_seed in _by_size(paths, models):
-        layer, sizes = _layers(labels)
-        found = share(np.bincount(layer, labels["identified"], minlength=len(sizes)), sizes)
-        alone = _alone(by_seed, threshold(known["k"], thresholds))
+    for known, labels in _by_size(paths, models, ["layer_index", "identified", "by_seed"]):
+        layer, sizes = _layers(labels["layer_index"].to_numpy())
+        found = share(np.bincount(layer, labels["identified"].to_numpy()), sizes)
+        alone = _alone(seed_values(labels["by_seed"]), threshold(known["k"], thresholds))
         found = found.over_seeds(alone).within(0, 1)
         same = {"model": known["model"], "k": known["k"]}
         rows.append({**same, "low": float(found.low), "high": float(found.high)})
@@ -58,20 +60,21 @@ def layer_table(
         The interval is Wilson's of independent kernels and of the seeds
         (`kernelatlas.evidence.intervals`).
     """
-    rows = []
-    for known, labels, by_seed in _by_size(paths, models):
-        limit = threshold(known["k"], thresholds)
-        for (index, layer), part in labels.groupby(LAYER, observed=True, sort=True):
-            hits, n = int(part["identified"].sum()), len(part)
-            alone = _alone(by_seed[part.index], limit)
-            found = independent(np.array(hits), np.array(n)).over_seeds(alone)
-            found = found.within(0, 1)
-            place = {"layer_index": int(str(index)), "layer": str(layer)}
-            numbers = {"kernels": n, "identified": hits, "share_identified": float(found.value)}
-            limits = {"low": float(found.low), "high": float(found.high)}
-            rows.append({**known, **place, **numbers, **limits})
+    parts = []
+    for known, labels in _by_size(paths, models, [*LAYER, "identified", "by_seed"]):
+        index, first, layer, sizes = np.unique(
+            labels["layer_index"], return_index=True, return_inverse=True, return_counts=True
+        )
+        hits = np.bincount(layer, labels["identified"].to_numpy()).astype(np.int64)
+        below = seed_values(labels["by_seed"]) < threshold(known["k"], thresholds)
+        alone = np.stack([np.bincount(layer, of_seed) for of_seed in below.T], axis=-1)
+        found = independent(hits, sizes).over_seeds(alone / sizes[:, None]).within(0, 1)
+        numbers = {"kernels": sizes, "identified": hits, "share_identified": found.value}
+        names = labels["layer"].take(first).to_pylist()
+        place = pd.DataFrame({"layer_index": index.astype(np.int64), "layer": names})
+        parts.append(place.assign(**known, **numbers, low=found.low, high=found.high))
     columns = [*NETWORK, *LAYER, "kernels", "identified", "share_identified", "low", "high"]
-    table = pd.DataFrame(rows, columns=columns)
+    table = pd.concat(parts)[columns]
     return table.sort_values([*NETWORK, "layer_index"], ignore_index=True)
 
 
@@ -85,11 +88,15 @@ def shape_table(paths: Sequence[str | Path], models: Sequence[Sequence]) -> pd.D
         low and high: an interval over the layers, empty for a network of one layer.
     """
     rows = []
-    for known, labels, _ in _by_size(paths, models):
-        shapes = labels["label"].astype(str).map(shape_of).where(labels["identified"], DEGENERATE)
-        layer, sizes = _layers(labels)
+    for known, labels in _by_size(paths, models, ["layer_index", "label", "identified"]):
+        # By category: there are few labels, and as many kernels as rows.
+        label = labels["label"].combine_chunks()
+        names, codes = label.dictionary.to_pylist(), label.indices.to_numpy()
+        named = labels["identified"].to_numpy()
+        layer, sizes = _layers(labels["layer_index"].to_numpy())
         for shape in SHAPES:
-            here = (shapes == shape).to_numpy()
+            mine = np.array([shape_of(name) == shape for name in names], bool)
+            here = mine[codes] & named
             if not here.any():
                 continue
             found = share(np.bincount(layer, here, minlength=len(sizes)), sizes)
@@ -102,28 +109,23 @@ def shape_table(paths: Sequence[str | Path], models: Sequence[Sequence]) -> pd.D
 
 
 def _by_size(
-    paths: Sequence[str | Path], models: Sequence[Sequence]
-) -> Iterator[tuple[dict[str, Any], pd.DataFrame, np.ndarray]]:
-    """Yield what is known of a network and size, its labels, and dissimilarities by single seeds.
-
-    Those are of shape (kernels, seeds), NaN where a seed alone gives no name.
-    """
+    paths: Sequence[str | Path], models: Sequence[Sequence], columns: Sequence[str]
+) -> Iterator[tuple[dict[str, Any], pa.Table]]:
+    """Yield what is known of a network and size, and columns of its labels."""
     known = {name: (family, trained) for name, family, trained, _ in models}
-    for path in paths:
-        table = pq.read_table(
-            path, columns=["model", *LAYER, "k", "label", "identified", "by_seed"]
-        )
-        by_seed = seed_values(table["by_seed"])
-        labels = table.drop_columns("by_seed").to_pandas()
-        for (model, k), part in labels.groupby(["model", "k"], observed=True, sort=True):
-            family, trained = known[str(model)]
-            same = {"family": family, "model": str(model), "trained": trained, "k": int(k)}
-            yield same, part.reset_index(drop=True), by_seed[part.index]
+    for path in tracked(paths, "layers of label tables", "networks"):
+        table = pq.read_table(path, columns=["model", "k", *columns])
+        k = table["k"].to_numpy()
+        for size in np.unique(k).tolist():
+            own = table.filter(k == size) if (k != size).any() else table
+            model = str(own["model"][0])
+            family, trained = known[model]
+            yield {"family": family, "model": model, "trained": trained, "k": size}, own
 
 
-def _layers(labels: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-    """Return the number of each kernel's layer, and how many kernels each has."""
-    layer = labels.groupby(LAYER, observed=True, sort=False).ngroup().to_numpy()
+def _layers(layer_index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the number of each kernel's layer, in their order, and how many kernels each has."""
+    layer = np.unique(layer_index, return_inverse=True)[1]
     return layer, np.bincount(layer)
 
 

@@ -59,10 +59,7 @@ def limit_table(
     columns = [*LAYER, "function", *dict.fromkeys(sum(FITTED.values(), ()))]
     kernels = beside_nulls(fits, nulls, models, k, columns)
     kernels = kernels[kernels["r2"].notna()]
-    kernels = kernels.assign(
-        function=kernels["function"].astype(str),
-        layer=kernels.groupby(LAYER, sort=False).ngroup(),
-    )
+    kernels["layer"] = kernels.groupby(LAYER, sort=False, observed=True).ngroup().astype("int32")
     rows = []
     for family, model, group in groups(kernels):
         for name in SETS:
@@ -83,8 +80,10 @@ def limit_table(
 def _by_limit(kernels: pd.DataFrame, k: int) -> list[dict[str, Any]]:
     """Return a row for each limit of each function at which fits ended."""
     rows = []
-    code, texts = pd.factorize(kernels["at_limit"].astype(object).fillna("").astype(str))
-    named = [text.split(", ") for text in texts]
+    limits = kernels["at_limit"].cat
+    # The last one is for fits without: their code is -1.
+    named = [*(str(text).split(", ") for text in limits.categories), []]
+    code = limits.codes.to_numpy()
     for name, function in functions(k).items():
         of_function = (kernels["function"] == name).to_numpy()
         for parameter, ends in zip(function.parameters, function.limits, strict=True):

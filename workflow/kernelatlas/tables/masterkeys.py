@@ -51,7 +51,7 @@ def corpus_energies(paths: Sequence[str | Path], k: int) -> np.ndarray:
         The kernel tables that the corpus was built from.
     """
     parts = []
-    for path in paths:
+    for path in tracked(paths, f"energies of {k}x{k} kernels", "networks"):
         rows, weights = read_square(path, k)
         parts.append(energies(weights[usable(rows)]))
     return np.concatenate(parts)

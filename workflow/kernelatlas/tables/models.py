@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 
@@ -111,7 +112,27 @@ def composition_table(paths: Sequence[str | Path], models: Sequence[Sequence]) -
 def _counted(
     paths: Sequence[str | Path], models: Sequence[Sequence], columns: Sequence[str]
 ) -> Iterator[pd.DataFrame]:
-    """Yield each network's k, what tables count, and these columns."""
-    for labels in each_network(paths, models, ["k", "identified", "live", "reason", *columns]):
-        live = labels.assign(identified_live=labels["identified"] & labels["live"])
-        yield with_reasons(live)
+    """Yield each network's k, what tables count, these columns, and the properties of the model.
+
+    Texts are categories.
+    """
+    known = {
+        str(name): (family, trained, trained_on) for name, family, trained, trained_on in models
+    }
+    counted = ["model", "k", "identified", "live", "reason", *columns]
+    for path in tracked(paths, "label tables", "networks"):
+        labels = pd.read_parquet(path, columns=counted)
+        if labels.empty:  # a network that was left out
+            continue
+        family, trained, trained_on = known[str(labels["model"].iloc[0])]
+        labels = labels.assign(
+            identified_live=labels["identified"] & labels["live"],
+            family=_same(family, len(labels)),
+            trained=trained,
+            trained_on=_same(trained_on, len(labels)),
+        )
+        yield with_reasons(labels)
+
+
+def _same(text: str, n: int) -> pd.Series:
+    return pd.Series(pd.Categorical.from_codes(np.zeros(n, np.int8), categories=pd.Index([text])))
