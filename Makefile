@@ -50,8 +50,10 @@ $(VENV)/ready: envs/requirements.txt pyproject.toml | plain
 test-library test-workflow test-slurm test-browser: export OMP_NUM_THREADS := 1
 
 # At once; the output of each is printed when it ends. The first two take about the same time; ALSO
-# names further targets: test-slurm, which mostly waits, and test-browser.
+# names further targets: test-slurm, which mostly waits, and test-browser. They share the project in
+# which everything has run (tests/conftest.py).
 test: setup
+	shared=$$(mktemp -d) && trap 'rm -rf "$$shared"' EXIT && SHARED_PROJECTS="$$shared" \
 	$(MAKE) --no-print-directory -j4 -Otarget test-library test-workflow $(ALSO)
 
 test-library: setup

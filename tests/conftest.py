@@ -1,5 +1,6 @@
 """Projects that tests may run and damage."""
 
+import fcntl
 import os
 from pathlib import Path
 
@@ -15,12 +16,19 @@ def fresh(tmp_path: Path) -> Project:
     return new_project(tmp_path / "fresh")
 
 
+# Made once for all sessions that `make test` starts at once: the others wait for the first.
 @pytest.fixture(scope="session")
 def _finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    project = new_project(tmp_path_factory.mktemp("finished") / "project")
-    run = project.snakemake("all")
-    assert run.code == 0, run.text
-    return project
+    folder = Path(os.getenv("SHARED_PROJECTS") or tmp_path_factory.mktemp("finished"))
+    path = folder / "project"
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not path.exists():
+            project = new_project(tmp_path_factory.mktemp("unfinished") / "project")
+            run = project.snakemake("all")
+            assert run.code == 0, run.text
+            project.path.rename(path)
+    return Project(path)
 
 
 @pytest.fixture(scope="session")

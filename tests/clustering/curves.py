@@ -16,9 +16,12 @@ def at_random(k: int = 3, seed: int = 0, m: int = 40, concentration: float = 20.
     return Curve(k, seed, points, concentration)
 
 
-def trained(kernels: np.ndarray, settings: Settings = QUICK, seeds=(0,)) -> list[Curve]:
+def trained(
+    kernels: np.ndarray, settings: Settings = QUICK, seeds=(0,), encoder: bool = False
+) -> list[Curve]:
+    """Curves of trainings; they are the same with the encoder (tests/evidence/test_crossfit.py)."""
     found = []
     for seed in seeds:
-        model, _ = fit(kernels, settings, seed, "cpu")
+        model, _ = fit(kernels, settings, seed, "cpu", encoder)
         found.append(Curve(model.k, seed, model.curve().numpy(), model.concentration))
     return found

@@ -94,7 +94,7 @@ def test_a_fold_is_labelled_by_the_training_without_it(tmp_path):
     for model in "abc":
         mine = (key["model"] == model).to_numpy()
         # The whole training, of the encoder too.
-        curves = trained(kernels[~mine], TINY, (3, 5))
+        curves = trained(kernels[~mine], TINY, (3, 5), encoder=True)
         for curve, own in zip(curves, found.curves["abc".index(model)], strict=True):
             assert own.seed == curve.seed
             assert own.concentration == curves[0].concentration  # of the fold

@@ -1,7 +1,6 @@
 """Jobs of one machine take its GPUs in turn."""
 
-import subprocess
-import sys
+import multiprocessing
 
 import pytest
 import torch
@@ -10,13 +9,14 @@ from gpu import GPU, needs_gpu
 from kernelatlas.errors import KernelAtlasError
 from kernelatlas.running import device
 
-CLAIM = """
-import sys, tempfile
-tempfile.tempdir = sys.argv[1]
-from kernelatlas.running.device import claim
-print(claim(["a", "b"]), flush=True)
-input()
-"""
+# Nine processes that start from nothing would each import torch.
+FORK = multiprocessing.get_context("fork")
+
+
+def claim_and_wait(told, folder):
+    device.tempfile.tempdir = str(folder)
+    told.send(device.claim(["a", "b"]))
+    told.recv()
 
 
 @pytest.fixture
@@ -24,21 +24,16 @@ def claimant(tmp_path):
     running = []
 
     def start():
-        process = subprocess.Popen(
-            [sys.executable, "-c", CLAIM, tmp_path],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        running.append(process)
-        return process, int(process.stdout.readline())
+        pipe, told = FORK.Pipe()
+        process = FORK.Process(target=claim_and_wait, args=(told, tmp_path), daemon=True)
+        process.start()
+        running.append((process, pipe))
+        return process, pipe.recv()
 
     yield start
-    for process in running:
+    for process, _ in running:
         process.kill()
-        process.wait()
-        process.stdin.close()
-        process.stdout.close()
+        process.join()
 
 
 def test_claims_differ_and_end_with_their_process(claimant):
@@ -46,7 +41,7 @@ def test_claims_differ_and_end_with_their_process(claimant):
     assert index == 0
     assert [claimant()[1] for _ in range(7)] == [1, 0, 1, 0, 1, 0, 1]
     first.kill()
-    first.wait()
+    first.join()
     assert claimant()[1] == 0
 
 

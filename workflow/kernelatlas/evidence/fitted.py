@@ -13,7 +13,6 @@ from kernelatlas.evidence import jet
 from kernelatlas.evidence.fits import SCHEMA, fit, render
 from kernelatlas.kernels.normalise import degenerate, normalise
 from kernelatlas.kernels.table import KEY, PLACE, read_square
-from kernelatlas.names import OTHER, SHAPES, shape_of
 from kernelatlas.running.files import write_parquet
 
 DICTIONARIES = (
@@ -21,7 +20,6 @@ DICTIONARIES = (
     *jet.AT_LIMIT, *jet.SUMS, *jet.LIMITS,
 )  # fmt: skip
 BITS = 16  # of the 24 of a number's significand: searches end long before they are used up
-SHAPED = tuple(shape for shape in SHAPES if shape != OTHER)
 
 
 def fit_labels(fits: pd.DataFrame, k: int) -> np.ndarray:
@@ -39,27 +37,6 @@ def fit_labels(fits: pd.DataFrame, k: int) -> np.ndarray:
     valid = ~degenerate(kernels)
     found[valid] = bank(k).name(normalise(kernels[valid]), -1).label
     return found
-
-
-def agrees(labels: pd.Series, fit_label: pd.Series) -> pd.Series:
-    """Tell where a kernel's label and its fitted function have the same shape.
-
-    Parameters
-    ----------
-    labels, fit_label
-        Of the same kernels.
-
-    Returns
-    -------
-    Series of nullable bool
-        Empty where either has no shape: other, degenerate or not fitted.
-    """
-    shapes = (
-        values.astype(object).map(shape_of, na_action="ignore") for values in (labels, fit_label)
-    )
-    one, other = shapes
-    known = one.isin(SHAPED) & other.isin(SHAPED)
-    return (one == other).astype("boolean").mask(~known)
 
 
 def fit_model(

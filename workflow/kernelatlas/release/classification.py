@@ -195,7 +195,8 @@ def _device(name: str) -> Any:
 def _fitted(weights: np.ndarray, labels: pd.Series, k: int, device: Any) -> pd.DataFrame:
     # Imported here: labels do without PyTorch.
     from kernelatlas.evidence import fits
-    from kernelatlas.evidence.fitted import agrees, fit_labels
+    from kernelatlas.evidence.described import agrees
+    from kernelatlas.evidence.fitted import fit_labels
 
     with one_thread():
         fitted = fits.fit(weights, device).drop(columns="degenerate")

@@ -9,7 +9,6 @@ import pandas as pd
 import pyarrow.parquet as pq
 
 from kernelatlas.clustering.labels import named_by_most, seed_values
-from kernelatlas.evidence.crossfit import ANY
 from kernelatlas.names import NULLS, TRAINED, UNTRAINED
 from kernelatlas.running.progress import tracked
 from kernelatlas.tables.fits import beside_fits
@@ -130,7 +129,8 @@ class _Unseen:
             return
         rows = self.rows.iloc[own]
         found = _compact(rows.assign(live=True, r2=0.0), self.by_seed[own])
-        found.loc[rows["fold"].to_numpy() == ANY, "dissimilarity"] = np.nan
+        in_none = rows["fold"].to_numpy() < 0  # `kernelatlas.evidence.crossfit.ANY` needs torch
+        found.loc[in_none, "dissimilarity"] = np.nan
         here = part.set_index(["layer_index", "channel"]).index
         at = here.get_indexer(found.set_index(["layer_index", "channel"]).index)
         for name in ["dissimilarity", *seeds(found)]:

@@ -6,8 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from kernelatlas.errors import KernelAtlasError
-from kernelatlas.evidence.described import described
-from kernelatlas.evidence.fitted import agrees
+from kernelatlas.evidence.described import agrees, described
 from kernelatlas.kernels.table import PLACE
 from kernelatlas.names import DEGENERATE
 from kernelatlas.tables.grouped import grouped
