@@ -47,18 +47,14 @@ def by_rule(jobs: pd.DataFrame) -> pd.DataFrame:
 
 def growth(kernels: pd.Series, seconds: pd.Series) -> float:
     """Return the exponent of the seconds between the two largest numbers of kernels."""
-    if len(kernels) < 2:
-        return float("nan")
     return float(np.diff(np.log(seconds.iloc[-2:]))[0] / np.diff(np.log(kernels.iloc[-2:]))[0])
 
 
 def table(costs: pd.DataFrame) -> str:
     numbers = sorted(costs["all"].unique())
-    head = [f"{number:,} kernels: s" for number in numbers]
-    lines = [
-        f"| rule | jobs | {' | '.join(head)} | grows as kernels to the power of | peak, GB |",
-        "|---|" + "---|" * (len(numbers) + 3),
-    ]
+    head = ["rule", "jobs", *(f"{number:,} kernels: s" for number in numbers)]
+    head += ["grows as kernels to the power of"] * (len(numbers) > 1) + ["peak, GB"]
+    lines = [head, ["---"] * len(head)]
     order = costs.groupby("rule")["seconds"].max().sort_values(ascending=False).index
     whole = costs.groupby("all", as_index=False).agg(
         seconds=("seconds", "sum"), jobs=("jobs", "sum"), peak=("peak", "max")
@@ -66,15 +62,13 @@ def table(costs: pd.DataFrame) -> str:
     rows = [(f"`{rule}`", costs[costs["rule"] == rule]) for rule in order if rule != OTHERS]
     rows += [(OTHERS, costs[costs["rule"] == OTHERS]), ("all", whole)]
     for name, own in rows:
-        own = own.set_index("all")
-        known = own["seconds"]
-        seconds = [f"{known[number]:,.0f}" if number in known else "–" for number in numbers]
-        last, power = own.iloc[-1], growth(own.index.to_series(), own["seconds"])
-        peak = f"{own['peak'].max() / 1024:.1f}"
-        lines.append(
-            f"| {name} | {last['jobs']:.0f} | {' | '.join(seconds)} | {power:.2f} | {peak} |"
-        )
-    return "\n".join(lines)
+        known = own.set_index("all")["seconds"]
+        line = [name, f"{own['jobs'].iloc[-1]:.0f}"]
+        line += [f"{known[number]:,.0f}" if number in known else "–" for number in numbers]
+        if len(numbers) > 1:
+            line.append(f"{growth(known.index.to_series(), known):.2f}")
+        lines.append([*line, f"{own['peak'].max() / 1024:.1f}"])
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def draw(costs: pd.DataFrame, path: Path) -> None:
