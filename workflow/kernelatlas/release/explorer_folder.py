@@ -23,7 +23,7 @@ from kernelatlas.release.explorer_rows import Agreements
 from kernelatlas.release.explorer_shares import Shares
 from kernelatlas.release.explorer_size import COUNTED, Kernels, Study
 from kernelatlas.release.explorer_tables import MAKE, Network, Size, read
-from kernelatlas.running.files import FULL_DISK, SCHEMA_VERSION, whole
+from kernelatlas.running.files import SCHEMA_VERSION, whole
 from kernelatlas.running.progress import tracked
 
 SHARES = ["model", "k", "kernels", "degenerate", "share_identified", "low", "high"]
@@ -119,7 +119,7 @@ def _told(folder: Path) -> Iterator[None]:
     except OSError as error:
         told = f"{folder}: cannot be written ({error.strerror or error}): check disk and folder"
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            told = f"{folder}: {FULL_DISK}"
+            told = f"{folder}: no space left on the disk: free some and run again"
         raise KernelAtlasError(told) from error
 
 

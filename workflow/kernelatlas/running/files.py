@@ -22,7 +22,6 @@ from kernelatlas.errors import KernelAtlasError
 if TYPE_CHECKING:  # extraction does without pandas: half a second and 40 MiB a process
     import pandas as pd
 
-FULL_DISK = "no space left on the disk: free some and run again"
 SCHEMA_VERSION = 3  # of tables; results/README.md describes the columns
 LABELS_VERSION = 4  # of label tables, of tables that count labels, and of releases
 FIRST_VERSION = 1  # of those that have not changed since: corpora, the registry, some tables
@@ -52,7 +51,10 @@ def whole(path: str | os.PathLike[str]) -> Iterator[Path]:
         os.replace(partial, target)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise KernelAtlasError(f"{target}: {FULL_DISK}; finished files are kept") from error
+            raise KernelAtlasError(
+                f"{target}: no space left on the disk: free some and run again; "
+                "finished files are kept"
+            ) from error
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             raise KernelAtlasError(
                 f"{target}: cannot be written ({error.strerror}): check the folder's permissions"

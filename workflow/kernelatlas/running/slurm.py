@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kernelatlas.errors import KernelAtlasError
-from kernelatlas.running.files import FULL_DISK
 
 log = logging.getLogger(__name__)
 
+FULL_DISK = "no space left on the disk"  # of what `kernelatlas.running.files.whole` says
 COMPLETING = "COMPLETING"
 
 

@@ -74,7 +74,7 @@ def layer_table(
         place = pd.DataFrame({"layer_index": index.astype(np.int64), "layer": names})
         parts.append(place.assign(**known, **numbers, low=found.low, high=found.high))
     columns = [*NETWORK, *LAYER, "kernels", "identified", "share_identified", "low", "high"]
-    table = pd.concat(parts)[columns]
+    table = pd.concat(parts or [pd.DataFrame(columns=columns)])[columns]
     return table.sort_values([*NETWORK, "layer_index"], ignore_index=True)
 
 

@@ -120,11 +120,16 @@ def _counted(
         str(name): (family, trained, trained_on) for name, family, trained, trained_on in models
     }
     counted = ["model", "k", "identified", "live", "reason", *columns]
-    for path in tracked(paths, "label tables", "networks"):
+    left_out = True  # all networks so far
+    for n, path in enumerate(tracked(paths, "label tables", "networks"), start=1):
         labels = pd.read_parquet(path, columns=counted)
-        if labels.empty:  # a network that was left out
+        # A table without rows is of a network that was left out; one is counted if all were.
+        if labels.empty and not (left_out and n == len(paths)):
             continue
-        family, trained, trained_on = known[str(labels["model"].iloc[0])]
+        left_out = False
+        family, trained, trained_on = ("", False, "")
+        if len(labels):
+            family, trained, trained_on = known[str(labels["model"].iloc[0])]
         labels = labels.assign(
             identified_live=labels["identified"] & labels["live"],
             family=_same(family, len(labels)),
