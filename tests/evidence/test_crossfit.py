@@ -11,7 +11,6 @@ from kernelatlas.clustering.autoencoder import Settings
 from kernelatlas.clustering.labels import vote
 from kernelatlas.clustering.templates import bank
 from kernelatlas.evidence.crossfit import (
-    ANY,
     FEWEST,
     CrossFit,
     cross_fit,
@@ -19,7 +18,7 @@ from kernelatlas.evidence.crossfit import (
     divide,
 )
 from kernelatlas.kernels.normalise import normalise
-from kernelatlas.names import OTHER, SHAPES
+from kernelatlas.names import NO_FOLD, OTHER, SHAPES
 from kernelatlas.running.files import write_frame
 
 TINY = Settings(
@@ -79,7 +78,7 @@ def test_where_nothing_can_be_held_out_there_are_no_folds(sizes, tmp_path):
     write_frame(crossfit_table(key, kernels, found, MINIMUM), tmp_path / "none.parquet")
     table = pd.read_parquet(tmp_path / "none.parquet")
     assert len(table) == len(key)
-    assert (table["fold"] == ANY).all()
+    assert (table["fold"] == NO_FOLD).all()
     assert table[["label", "agreement", "dissimilarity"]].isna().all(axis=None)
 
 
@@ -117,9 +116,9 @@ def test_layers_that_are_in_no_fold_are_labelled_by_any_curve():
     folds = pd.DataFrame({"model": ["a", "b"], "layer_index": [0, 1], "fold": [0, 1]})
     found = CrossFit(3, folds, ((at_random(),), (at_random(seed=1),)))
     key = pd.DataFrame({"model": ["b", "a", "b", "c"], "layer_index": [1, 0, 0, 0]})
-    assert found.fold_of(key).tolist() == [1, 0, ANY, ANY]
+    assert found.fold_of(key).tolist() == [1, 0, NO_FOLD, NO_FOLD]
     as_stored = key.astype({"model": "category", "layer_index": "int16"})
-    assert found.fold_of(as_stored).tolist() == [1, 0, ANY, ANY]
+    assert found.fold_of(as_stored).tolist() == [1, 0, NO_FOLD, NO_FOLD]
 
 
 def test_a_network_with_a_shape_of_its_own_is_not_described_by_the_others():

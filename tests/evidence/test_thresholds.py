@@ -8,13 +8,14 @@ from kernelatlas.clustering.curve import Curve
 from kernelatlas.clustering.labels import named_by_most, vote
 from kernelatlas.clustering.templates import bank
 from kernelatlas.evidence import nulls
-from kernelatlas.evidence.crossfit import ANY, CrossFit, divide, labelled
+from kernelatlas.evidence.crossfit import CrossFit, divide, labelled
 from kernelatlas.evidence.sensitivity import Grid, sensitivity_table
 from kernelatlas.figures import style
 from kernelatlas.figures import thresholds as figure
 from kernelatlas.kernels.layer import Layer
 from kernelatlas.kernels.normalise import degenerate, normalise
 from kernelatlas.kernels.table import write_kernels
+from kernelatlas.names import NO_FOLD
 
 K = 5
 IN_USE = (0.33, 0.71)  # no values of the grid
@@ -91,7 +92,7 @@ def test_shares_are_those_of_labels_given_with_these_thresholds(zoo, pair) -> No
         assert found["kernels"] == len(raw)
         assert found["low"] <= share <= found["high"]
     key, drawn = nulls.drawn(paths[:2], K, SAMPLE)
-    by_fold = {ANY: everyone, **dict(enumerate(crossfit.curves))}
+    by_fold = {NO_FOLD: everyone, **dict(enumerate(crossfit.curves))}
     for name, noise in drawn.items():
         labels = labelled(normalise(noise), crossfit.fold_of(key), by_fold, minimum)
         named = named_by_most(labels["label"], labels["agreement"].to_numpy())

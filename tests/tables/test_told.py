@@ -63,11 +63,8 @@ def zoo(tmp_path_factory):
         )
     made.crossfit = cross_fit(made.key, made.values, SETTINGS, [0, 1], "cpu")
     made.unseen = crossfit_table(made.key, made.values, made.crossfit, COSINE)
-    made.nulls = folder / "nulls"
-    known = made.trained, made.crossfit, made.curves, COSINE, 40
-    write_frame(null_table(*known), made.nulls.with_suffix(".parquet"))
-    made.nulls = made.nulls.with_suffix(".parquet")
-    made.energy = masterkeys.corpus_energies(made.trained, K)
+    made.nulls = folder / "nulls.parquet"
+    write_frame(null_table(made.trained, made.crossfit, made.curves, COSINE, 40), made.nulls)
     made.sets = {masterkeys.KEYS: [weights[:4]]}
     made.filters = pd.DataFrame(
         {"filters": masterkeys.KEYS, "number": range(1, 5), "name": "", "label": ""}
@@ -123,7 +120,10 @@ JOBS = {
     ),
     "tables_thresholds": (
         lambda z: sensitivity_table(z.kernels, z.crossfit, z.curves, MODELS, (LIMIT, COSINE), 20),
-        ["thresholds of 3x3 kernels: 1 of 3 networks"],
+        [
+            "thresholds of 3x3 kernels: 1 of 3 networks",
+            "shares of 3x3 kernels: 1 of 2 families",
+        ],
     ),
     "tables_distances": (
         lambda z: distances.distance_table(z.corpus, z.kernels, MODELS, K),

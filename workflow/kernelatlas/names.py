@@ -32,6 +32,7 @@ SMALLEST_FIT = 3  # smallest k with fits: smaller kernels have too few pixels
 # Sets of kernels that tables compare (`kernelatlas.evidence.nulls`), and all of them together.
 NULLS = ("shuffled", "white", "covariance")
 TRAINED, UNTRAINED = "trained", "untrained"
+NO_FOLD = -1  # the fold of kernels that no curve has seen
 IN_SAMPLE = "trained, in sample"  # labelled by curves that have seen them
 ALL_FAMILIES, ALL_NETWORKS = "all families", "all networks"
 

@@ -19,7 +19,7 @@ from kernelatlas.clustering.curve import Curve
 from kernelatlas.clustering.labels import vote
 from kernelatlas.kernels.layer import side
 from kernelatlas.kernels.table import KEY
-from kernelatlas.names import LABELS
+from kernelatlas.names import LABELS, NO_FOLD
 from kernelatlas.running.progress import Progress
 from kernelatlas.running.tensors import read_tensors, write_tensors
 
@@ -27,7 +27,6 @@ log = logging.getLogger(__name__)
 
 FOLDS = 3  # at most
 FEWEST = 50  # kernels that a curve is fitted to, at least
-ANY = -1  # the fold of kernels that no curve has seen
 
 
 @dataclass(frozen=True)
@@ -49,7 +48,7 @@ class CrossFit:
     curves: tuple[tuple[Curve, ...], ...]
 
     def fold_of(self, key: pd.DataFrame) -> np.ndarray:
-        """Return the fold of each kernel, (n,) int; `ANY` if its layer is in none.
+        """Return the fold of each kernel, (n,) int; `NO_FOLD` if its layer is in none.
 
         Parameters
         ----------
@@ -58,7 +57,7 @@ class CrossFit:
         """
         known = self.folds.set_index(["model", "layer_index"])["fold"]
         layers = pd.MultiIndex.from_frame(key[["model", "layer_index"]])
-        return known.reindex(layers).fillna(ANY).to_numpy(np.int64)
+        return known.reindex(layers).fillna(NO_FOLD).to_numpy(np.int64)
 
     def save(self, path: str | Path) -> None:
         """Write the curves as safetensors, everything else as JSON text in the metadata."""

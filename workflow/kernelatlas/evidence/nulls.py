@@ -19,12 +19,12 @@ import pandas as pd
 
 from kernelatlas.clustering.curve import Curve
 from kernelatlas.evidence import fits, jet
-from kernelatlas.evidence.crossfit import ANY, CrossFit, labelled
+from kernelatlas.evidence.crossfit import CrossFit, labelled
 from kernelatlas.evidence.noise import matched
 from kernelatlas.kernels.normalise import live, normalise
 from kernelatlas.kernels.sampling import sample_of
 from kernelatlas.kernels.table import KEY, read_square
-from kernelatlas.names import NULLS
+from kernelatlas.names import NO_FOLD, NULLS
 from kernelatlas.running.progress import tracked
 
 LAYER = KEY[:3]
@@ -149,7 +149,7 @@ def null_table(
     """
     key, nulls = drawn(kernels, curves[0].k, sample)
     fold = crossfit.fold_of(key)
-    by_fold = {ANY: tuple(curves), **dict(enumerate(crossfit.curves))}
+    by_fold = {NO_FOLD: tuple(curves), **dict(enumerate(crossfit.curves))}
     parts = []
     what = f"labels and fits of {curves[0].k}x{curves[0].k} nulls"
     for name, noise in tracked(list(nulls.items()), what, "nulls"):

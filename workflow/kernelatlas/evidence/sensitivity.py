@@ -15,13 +15,13 @@ import pandas as pd
 
 from kernelatlas.clustering.curve import Curve
 from kernelatlas.clustering.labels import Votes, vote
-from kernelatlas.evidence.crossfit import ANY, CrossFit
+from kernelatlas.evidence.crossfit import CrossFit
 from kernelatlas.evidence.intervals import Estimate, share
 from kernelatlas.evidence.nulls import LAYER, drawn
 from kernelatlas.kernels.blocks import at_once
 from kernelatlas.kernels.normalise import normalise
 from kernelatlas.kernels.table import read_square
-from kernelatlas.names import ALL_FAMILIES, NULLS, TRAINED, UNTRAINED
+from kernelatlas.names import ALL_FAMILIES, NO_FOLD, NULLS, TRAINED, UNTRAINED
 from kernelatlas.running.progress import tracked
 
 THRESHOLDS = tuple(np.arange(0.02, 0.601, 0.02).round(2).tolist())
@@ -136,7 +136,7 @@ def sensitivity_table(
         them.
     """
     grid, k = Grid.about(*in_use), curves[0].k
-    by_fold = {ANY: tuple(curves), **dict(enumerate(crossfit.curves))}
+    by_fold = {NO_FOLD: tuple(curves), **dict(enumerate(crossfit.curves))}
     sets = {name: Counts([], [], [], []) for name in (TRAINED, UNTRAINED, *NULLS)}
     trained = []
     of_models = list(zip(kernels, models, strict=True))
@@ -148,7 +148,7 @@ def sensitivity_table(
         if is_trained:
             trained.append(path)
         if len(key) and not (is_trained and crossfit.folds.empty):
-            fold = crossfit.fold_of(key) if is_trained else np.full(len(key), ANY)
+            fold = crossfit.fold_of(key) if is_trained else np.full(len(key), NO_FOLD)
             counts = sets[TRAINED if is_trained else UNTRAINED]
             _add(counts, key, raw, valid, fold, by_fold, grid)
     key, nulls = drawn(trained, k, sample)
@@ -161,7 +161,7 @@ def sensitivity_table(
     groups = {ALL_FAMILIES: [name for name, *_ in models], **families}
     parts = [
         part.assign(family=family, k=k)
-        for family, names in groups.items()
+        for family, names in tracked(list(groups.items()), f"shares of {k}x{k} kernels", "families")
         for part in _rows(sets, names, grid)
     ]
     table = pd.concat(parts, ignore_index=True).reindex(columns=list(COLUMNS))
@@ -183,7 +183,7 @@ def _add(
     for layer in range(layers.max() + 1):
         rows = np.flatnonzero(layers == layer)
         hits = np.zeros((len(grid.thresholds), len(grid.cosines)))
-        alone = np.zeros((len(curves[ANY]), *hits.shape))
+        alone = np.zeros((len(curves[NO_FOLD]), *hits.shape))
         for votes in _votes(raw[rows[valid[rows]]], fold[rows[0]], curves):
             agreed = votes.agreement > 0.5
             hits += grid.count(votes.dissimilarity[agreed], votes.names.cosine[agreed])

@@ -11,8 +11,7 @@ from sklearn.metrics import adjusted_rand_score
 from kernelatlas import names
 from kernelatlas.clustering.curve import Curve
 from kernelatlas.clustering.labels import named_by_most, vote
-from kernelatlas.evidence.crossfit import ANY
-from kernelatlas.names import shape_of
+from kernelatlas.names import NO_FOLD, shape_of
 from kernelatlas.running.progress import tracked
 
 COLUMNS = {
@@ -95,13 +94,12 @@ def stability_table(
             "mean_dissimilarity": mean.mean(dtype=float),
         }
     )
-    held_out = crossfit["fold"].to_numpy() != ANY
+    held_out = crossfit["fold"].to_numpy() != NO_FOLD
     again = named_by_most(crossfit["label"], crossfit["agreement"].to_numpy())
     again &= crossfit["dissimilarity"].to_numpy() < threshold
-    label = pd.Categorical(crossfit["label"], categories=names.LABELS)
-    # No shape of degenerate kernels, nor without a label, of which the code is -1.
-    of_label = [[*names.SHAPES, names.DEGENERATE].index(shape_of(name)) for name in names.LABELS]
-    same = np.array([*of_label, -1], np.int8)[label.codes] == votes.names.shape
+    shaped = [name for name in names.LABELS if name != names.DEGENERATE]
+    of_label = {name: names.SHAPES.index(shape_of(name)) for name in shaped}
+    same = crossfit["label"].map(of_label).to_numpy(float) == votes.names.shape
     of_model = pd.Series(models, dtype="category")
     found = sorted(of_model.groupby(of_model, observed=True).indices.items())
     for model, mine in tracked(found, "stability of networks", "networks"):

@@ -138,7 +138,7 @@ def read_square(path: str | PathLike[str], k: int) -> "tuple[pd.DataFrame, np.nd
     KernelAtlasError
         If the file is missing or no kernel table.
     """
-    table = _read(path, SCHEMA.names, k)
+    table = _read(path, SCHEMA.names, filters=[("kh", "==", k), ("kw", "==", k)])
     values = [chunk.flatten().to_numpy() for chunk in table["weights"].chunks]
     values = values or [np.empty(0, np.float32)]  # a network that was left out
     weights = values[0] if len(values) == 1 else np.concatenate(values, dtype=np.float32)
@@ -169,32 +169,9 @@ def count_sizes(path: str | PathLike[str]) -> "pd.DataFrame":
     return counts.reset_index().astype({"model": "str"})
 
 
-def square_sides(path: str | PathLike[str]) -> list[int]:
-    """Return the sides of the square kernels of a kernel table, ascending.
-
-    Raises
-    ------
-    KernelAtlasError
-        If the file is missing or no kernel table.
-    """
-    table = _read(path, ["kh", "kw"])
-    height, width = (table[name].to_numpy() for name in ("kh", "kw"))
-    sides: list[int] = np.unique(height[height == width]).tolist()
-    return sides
-
-
-def _read(path: str | PathLike[str], columns: list[str], k: int | None = None) -> pa.Table:
-    """Read columns of a kernel table, of all kernels or of those of k×k."""
-    try:
-        with pq.ParquetFile(path) as file:
-            if missing := set(columns) - set(file.schema_arrow.names):
-                raise pa.ArrowKeyError(f"without columns {', '.join(sorted(missing))}")
-            if k is None:
-                return file.read(columns)
-            # A row group is of one layer. A filter of PyArrow takes twice as long to find them.
-            table = file.read_row_groups(_groups_with(file.metadata, k), columns)
-        square = (table["kh"].to_numpy() == k) & (table["kw"].to_numpy() == k)
-        return table if square.all() else table.filter(square)
+def _read(path: str | PathLike[str], columns: list[str], filters: Any = None) -> pa.Table:
+    try:  # without partitioning, or a folder called a=b would become a column
+        return pq.read_table(path, columns=columns, filters=filters, partitioning=None)
     except FileNotFoundError as error:
         raise KernelAtlasError(f"{path}: no such kernel table: run the rule `kernels`") from error
     except (pa.ArrowException, OSError) as error:
@@ -202,16 +179,3 @@ def _read(path: str | PathLike[str], columns: list[str], k: int | None = None) -
         raise KernelAtlasError(
             f"{path}: not a kernel table ({found}): delete the file and run again"
         ) from error
-
-
-def _groups_with(metadata: pq.FileMetaData, k: int) -> list[int]:
-    """Return the row groups that may have k×k kernels, by statistics if there are any."""
-    names = [metadata.schema.column(at).path for at in range(metadata.num_columns)]
-    sides = [names.index("kh"), names.index("kw")]
-
-    def may_have(group: int) -> bool:
-        of_group = metadata.row_group(group)
-        known = [of_group.column(at).statistics for at in sides]
-        return all(s is None or not s.has_min_max or s.min <= k <= s.max for s in known)
-
-    return [group for group in range(metadata.num_row_groups) if may_have(group)]

@@ -110,11 +110,9 @@ def errors_in(folders: Iterable[str | Path], since: float) -> list[str]:
             said = (re.fullmatch(r"slurmstepd\S*: error: \**\s*(.*?)\s*\**", x) for x in lines)
             if ended := next(filter(None, said), None):  # later lines are consequences
                 found[f"ERROR {path}: {ended[1]}"] = None
-    full = [line for line in found if FULL_DISK in line]
-    others = [line for line in found if line not in full[1:]]
-    if len(full) > 1:
-        others[others.index(full[0])] += f"; {len(full) - 1} more files could not be written"
-    return others
+    first, *more = [line for line in found if FULL_DISK in line] or [""]
+    counted = f"{first}; {len(more)} more files could not be written" if more else first
+    return [counted if line == first else line for line in found if line not in more]
 
 
 def _jobs_of(folder: str | Path, required: bool) -> list[Job]:

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
+from pandas.api.types import union_categoricals
 
 from kernelatlas.clustering.labels import named_by_most, seed_values
-from kernelatlas.names import NULLS, TRAINED, UNTRAINED
+from kernelatlas.names import NO_FOLD, NULLS, TRAINED, UNTRAINED
 from kernelatlas.running.progress import tracked
 from kernelatlas.tables.fits import beside_fits
 
@@ -129,8 +130,7 @@ class _Unseen:
             return
         rows = self.rows.iloc[own]
         found = _compact(rows.assign(live=True, r2=0.0), self.by_seed[own])
-        in_none = rows["fold"].to_numpy() < 0  # `kernelatlas.evidence.crossfit.ANY` needs torch
-        found.loc[in_none, "dissimilarity"] = np.nan
+        found.loc[rows["fold"].to_numpy() == NO_FOLD, "dissimilarity"] = np.nan
         here = part.set_index(["layer_index", "channel"]).index
         at = here.get_indexer(found.set_index(["layer_index", "channel"]).index)
         for name in ["dissimilarity", *seeds(found)]:
@@ -178,12 +178,13 @@ def beside_nulls(
         parts.append(part.assign(set=part["model"].map(sets)).astype(kinds))
     chance = pd.read_parquet(nulls, columns=["null", *columns]).rename(columns={"null": "set"})
     parts.append(chance.astype(kinds))
-    for name in parts[0].select_dtypes("category").columns.difference(list(kinds)):
-        # Of the same categories, or joined columns would be of objects, eight bytes each.
-        texts = [part[name].astype("category").cat for part in parts]
-        kind = pd.CategoricalDtype(sorted(set().union(*[text.categories for text in texts])))
-        for part in parts:
-            part[name] = part[name].astype(kind)
-    every = pd.concat(parts, ignore_index=True)
+    # Columns of other categories would become objects, of eight bytes each.
+    texts = {
+        name: union_categoricals(
+            [part.pop(name).astype("category") for part in parts], sort_categories=True
+        )
+        for name in parts[0].select_dtypes("category").columns.difference(list(kinds))
+    }
+    every = pd.concat(parts, ignore_index=True).assign(**texts)
     family = pd.CategoricalDtype(sorted(set(families.values())))
     return every.assign(family=every["model"].map(families).astype(family))

@@ -20,7 +20,7 @@ from kernelatlas.evidence.distances import (
 )
 from kernelatlas.kernels.corpus import corpus_kernels
 from kernelatlas.kernels.normalise import normalise
-from kernelatlas.kernels.table import read_square, square_sides
+from kernelatlas.kernels.table import count_sizes, read_square
 from kernelatlas.running.progress import tracked
 
 SEED = 0
@@ -114,7 +114,8 @@ def layer_table(kernels: Sequence[str | Path], models: Sequence[Sequence]) -> pd
     rows: list[dict[str, Any]] = []
     of_models = list(zip(models, kernels, strict=True))
     for (name, family, trained, *_), path in tracked(of_models, "statistics of layers", "networks"):
-        for k in square_sides(path):
+        counts = count_sizes(path)
+        for k in counts.loc[counts["kh"] == counts["kw"], "kh"].tolist():
             frame, weights = read_square(path, k)
             finite = np.isfinite(weights).all(axis=1)
             groups = frame[finite].groupby(["layer_index", "layer"], observed=True, sort=True)

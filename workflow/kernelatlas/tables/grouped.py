@@ -13,8 +13,7 @@ def grouped(
     Parameters
     ----------
     networks
-        The kernels of each network; no group is of two networks. Keys that are categories become
-        texts.
+        The kernels of each network; no group is of two networks.
     by
         Keys of the groups.
     columns
@@ -29,20 +28,9 @@ def grouped(
     floats = {name: of for name, (of, how) in columns.items() if how in ("mean", "median")}
     # Without masks, pandas sums sorted groups in another precision than others.
     masked = dict.fromkeys(floats.values(), "Float32")
-    sources: dict[str, list[str]] = {}
-    for of, how in columns.values():
-        sources.setdefault(how, []).append(of)
-    parts = []
-    for kernels in networks:
-        groups = kernels.astype(masked).groupby(by, sort=True, observed=True)
-        # Each at once of all columns: a call for each column takes longer than what it sums.
-        found = {how: getattr(groups[names], how)() for how, names in sources.items()}
-        values = {
-            name: found[how] if how == "size" else found[how][of]
-            for name, (of, how) in columns.items()
-        }
-        part = pd.DataFrame(values).reset_index()
-        names = [name for name in by if isinstance(part[name].dtype, pd.CategoricalDtype)]
-        parts.append(part.astype(dict.fromkeys(names, "str")))
+    parts = [
+        kernels.astype(masked).groupby(by, sort=True).agg(**columns).reset_index()
+        for kernels in networks
+    ]
     table = pd.concat(parts).sort_values(by, ignore_index=True)
     return table.astype(dict.fromkeys(floats, "float32"))

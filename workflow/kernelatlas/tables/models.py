@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 
@@ -112,32 +111,7 @@ def composition_table(paths: Sequence[str | Path], models: Sequence[Sequence]) -
 def _counted(
     paths: Sequence[str | Path], models: Sequence[Sequence], columns: Sequence[str]
 ) -> Iterator[pd.DataFrame]:
-    """Yield each network's k, what tables count, these columns, and the properties of the model.
-
-    Texts are categories.
-    """
-    known = {
-        str(name): (family, trained, trained_on) for name, family, trained, trained_on in models
-    }
-    counted = ["model", "k", "identified", "live", "reason", *columns]
-    left_out = True  # all networks so far
-    for n, path in enumerate(tracked(paths, "label tables", "networks"), start=1):
-        labels = pd.read_parquet(path, columns=counted)
-        # A table without rows is of a network that was left out; one is counted if all were.
-        if labels.empty and not (left_out and n == len(paths)):
-            continue
-        left_out = False
-        family, trained, trained_on = ("", False, "")
-        if len(labels):
-            family, trained, trained_on = known[str(labels["model"].iloc[0])]
-        labels = labels.assign(
-            identified_live=labels["identified"] & labels["live"],
-            family=_same(family, len(labels)),
-            trained=trained,
-            trained_on=_same(trained_on, len(labels)),
-        )
-        yield with_reasons(labels)
-
-
-def _same(text: str, n: int) -> pd.Series:
-    return pd.Series(pd.Categorical.from_codes(np.zeros(n, np.int8), categories=pd.Index([text])))
+    """Yield each network's k, what tables count, and these columns."""
+    for labels in each_network(paths, models, ["k", "identified", "live", "reason", *columns]):
+        live = labels.assign(identified_live=labels["identified"] & labels["live"])
+        yield with_reasons(live)

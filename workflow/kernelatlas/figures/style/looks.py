@@ -110,14 +110,12 @@ def bars(
     shown = size != 0
     middle, size, start, half = middle[shown], size[shown], start[shown], half[shown]
     low, high = middle - half, middle + half
-    corners = [(low, start), (high, start), (high, start + size), (low, start + size), (low, start)]
+    corners = [(low, start), (high, start), (high, start + size), (low, start + size)]
     vertices = np.array(corners, dtype=float).transpose(2, 0, 1)  # bar, corner, x and y
     if horizontal:
         vertices = vertices[:, :, ::-1]
-    codes = np.tile([Path.MOVETO, *[Path.LINETO] * 3, Path.CLOSEPOLY], len(vertices))
-    if len(codes):
-        outlines = Path(vertices.reshape(-1, 2), codes)
-        ax.add_patch(PathPatch(outlines, snap=True, **looks))
+    if len(vertices):
+        ax.add_patch(PathPatch(Path.make_compound_path_from_polys(vertices), snap=True, **looks))
 
 
 def stacked_bars(
