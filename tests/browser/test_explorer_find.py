@@ -94,6 +94,22 @@ def test_a_kernel_painted_by_keys_finds_its_like(page, live):
     is_nearest(page, live)
 
 
+def test_what_is_shown_is_marked_as_long_as_it_is_of_another_kernel(page):
+    page.show("find", size=SIZE, kernel=",".join(["1", "-1", *["0"] * 47]))
+    assert len(page.rows(".found")) == 60
+    page.js("""const replace = history.replaceState.bind(history);
+        history.replaceState = (...given) => {
+          replace(...given);
+          queueMicrotask(() => {
+            window.busy = document.querySelector('.found [data-part=mosaic]').ariaBusy;
+          });
+        };""")
+    page.js("document.querySelector('[role=gridcell][tabindex=\"0\"]').focus()")
+    page.press("0")
+    page.until(lambda: page.js("return window.busy"), "nothing was searched")
+    assert page.js("return window.busy") == "true"
+
+
 def test_the_opposite_sign_is_as_near_if_it_is_chosen(page, live):
     kernel = np.where(np.add.outer(range(7), range(7)) % 3 == 0, 1.0, 0.0)
     text = ",".join(str(int(value)) for value in kernel.ravel())

@@ -1,7 +1,7 @@
 /** The nearest kernels of one that was painted. */
 
 import { h } from './dom.js';
-import { mosaic } from './mosaic.js';
+import { begin, mosaic } from './mosaic.js';
 import { searchSample, showRows } from './near.js';
 import { search } from './search.js';
 import { bytes, count, whole } from './words.js';
@@ -68,6 +68,7 @@ export class ResultsSection {
       this.#told('Paint a kernel of at least two values, or begin with a prototype.');
       return;
     }
+    begin(this.box); // what it shows now is of another kernel
     try {
       await (all ? this.#searchAll(kernel, either, signal) : this.#sample(kernel, either, signal));
     } catch (error) {
