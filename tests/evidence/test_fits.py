@@ -385,6 +385,7 @@ def test_steps_are_those_of_newton_where_a_maximum_is_near() -> None:
         torch.from_numpy(curvature).permute(1, 2, 0),
         torch.from_numpy(gradient.T.copy()),
         torch.full((50,), 1e-12, dtype=torch.float64),
+        torch.ones(3, 50, dtype=torch.bool),
     )
     certain = np.linalg.cond(curvature) < 1e8
     assert certain.mean() > 0.5
@@ -398,8 +399,26 @@ def test_steps_lead_upwards_from_saddles(damping: float) -> None:
     matrices = rng.standard_normal((200, 4, 4))
     matrices = torch.from_numpy(matrices + matrices.transpose(0, 2, 1)).permute(1, 2, 0)
     gradient = torch.from_numpy(rng.standard_normal((4, 200)))
-    step = newton._solve(matrices, gradient, torch.full((200,), damping, dtype=torch.float64))
+    damped = torch.full((200,), damping, dtype=torch.float64)
+    step = newton._solve(matrices, gradient, damped, torch.ones(4, 200, dtype=torch.bool))
     assert ((step * gradient).sum(0) > 0).all()
+
+
+def test_parameters_at_a_limit_are_left_out_of_steps() -> None:
+    rng = np.random.default_rng(10)
+    roots = rng.standard_normal((30, 3, 3))
+    curvature, gradient = roots.transpose(0, 2, 1) @ roots + np.eye(3), rng.standard_normal((30, 3))
+    free = torch.ones(3, 30, dtype=torch.bool)
+    free[1] = False
+    step = newton._solve(
+        torch.from_numpy(curvature).permute(1, 2, 0),
+        torch.from_numpy(gradient.T.copy()),
+        torch.full((30,), 1e-12, dtype=torch.float64),
+        free,
+    ).numpy()
+    assert not step[1].any()
+    rest = np.linalg.solve(curvature[:, ::2, ::2], gradient[:, ::2, None])[:, :, 0]
+    np.testing.assert_allclose(step[::2].T, rest, rtol=1e-6)
 
 
 def test_ellipses_are_described_along_their_longer_axis() -> None:

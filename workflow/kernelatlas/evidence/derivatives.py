@@ -73,10 +73,16 @@ def _maps(order: int, device: torch.device) -> dict[str, Tensor]:
     return {name: maps[letter].to(device) for name, letter in by_parameter.items()}
 
 
+def _profiles(grid: Grid, centre: Tensor, sigma: Tensor, order: int) -> Tensor:
+    """Return a Gaussian and its derivatives about a centre, (2, n), as (2, n, order + 1, k)."""
+    one = torch.zeros(1, dtype=torch.int64, device=grid.device)
+    return grid.moved(centre[None], sigma[None], order, one)[:, :, 0].permute(2, 3, 0, 1)
+
+
 def images(function: Sum, grid: Grid, parameters: Tensor) -> Tensor:
     """Return the parts of a sum at parameters, (p, n), on the grid, from above, (n, q, k·k)."""
     centre = torch.stack([parameters[-1], parameters[-2]])
-    y, x = grid.moved(centre, parameters[0], function.order).permute(2, 3, 0, 1)
+    y, x = _profiles(grid, centre, parameters[0], function.order)
     down, across = _places(function.order, grid.device)
     every = (y[:, down, :, None] * x[:, across, None]).flip(2).flatten(2)
     return function.polynomials(parameters) @ every
@@ -112,7 +118,7 @@ def _expand(
     polynomials = function.polynomials(natural)
     few, more = count(function.order), count(function.order + 2)
     centre = torch.stack([natural[-1], natural[-2]])
-    y, x = grid.moved(centre, natural[0], function.order + 4).permute(2, 3, 0, 1).contiguous()
+    y, x = _profiles(grid, centre, natural[0], function.order + 4).contiguous()
     down, across = _places(function.order + 4, grid.device)
     every = (y[:, down[:more], :, None] * x[:, across[:more], None]).flatten(2)
     parts = _centred(polynomials @ every[:, :few])

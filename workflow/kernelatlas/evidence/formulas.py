@@ -4,9 +4,10 @@ What they are, and where their parameters are searched, is in `kernelatlas.evide
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -24,24 +25,82 @@ TOUCHING = (
     1e-3  # distance from a limit, in pixels or logarithms: more than rounding, less than known
 )
 
-# Factors along y and along x, each (d, k, n), of the products that separable functions consist of.
-Factors = tuple[Tensor, Tensor]
-Mix = Callable[..., Tensor]  # from parameters, (n,) each, to weights of products, (q, r, n)
+Mix = Callable[..., Tensor]  # from parameters, (m, n) each, to weights of products, (q, r, m, n)
 
 
-def gaussian(grid: Grid, sigma: Tensor) -> Factors:
-    profile = grid.gaussian(sigma)
-    return profile, profile
+class Points(NamedTuple):
+    """A parameter at several points of the search of each of n kernels.
+
+    Attributes
+    ----------
+    values : Tensor of shape (r, n)
+        Distinct ones.
+    of : Tensor of shape (m,)
+        Which of them each point has.
+    """
+
+    values: Tensor
+    of: Tensor
+
+    @property
+    def each(self) -> Tensor:
+        """At each point, (m, n)."""
+        return self.values[self.of]
 
 
-def dog(grid: Grid, sigma: Tensor, ratio: Tensor) -> Factors:
-    both = torch.cat([grid.gaussian(sigma), grid.gaussian(ratio * sigma)])
-    return both, both
+# Factors of products: (d, k, m, n) if they are the same along y and x, else (d, k, m, 2, n), along
+# y first; a place is that along y and that along x, (m, 2, n). What depends on fewer parameters
+# than the rest is made of their distinct values.
 
 
-def elongated(grid: Grid, sigma: Tensor, aspect: Tensor, angle: Tensor) -> Tensor:
-    matrix = covariance(grid, sigma, aspect, angle)
-    return grid.ellipse(matrix, matrix.new_zeros(1, 3))[:, :, 0]
+def gaussian(grid: Grid, sigma: Points) -> Tensor:
+    return derivatives(grid, sigma, 0)
+
+
+def dog(grid: Grid, sigma: Points, ratio: Points) -> Tensor:
+    return torch.cat([gaussian(grid, sigma), grid.gaussian(ratio.each * sigma.each)])
+
+
+def derivatives(grid: Grid, sigma: Points, order: int) -> Tensor:
+    return grid.gaussian(sigma.values, order).index_select(2, sigma.of)
+
+
+def moved(grid: Grid, sigma: Points, place: Points, order: int = 0) -> Tensor:
+    return grid.moved(place.each, sigma.values, order, sigma.of)
+
+
+def moved_dog(grid: Grid, sigma: Points, place: Points) -> Tensor:
+    wide = sigma._replace(values=RATIO * sigma.values)
+    return torch.cat([moved(grid, scale, place) for scale in (sigma, wide)])
+
+
+def gabor(grid: Grid, sigma: Points, frequency: Points, angle: Points) -> Tensor:
+    """The cosine and the sine of a wave along each axis."""
+    across = torch.stack([angle.each.sin(), angle.each.cos()], 1)
+    phase = grid.axis[:, None, None, None] * (frequency.each[:, None] * across)
+    return gaussian(grid, sigma)[..., None, :] * torch.stack([phase.cos(), phase.sin()])
+
+
+def square(grid: Grid, sigma: Points, width: Points, place: Points) -> Tensor:
+    # Finite differences at a limit must not evaluate values beyond it.
+    width = width._replace(values=width.values.clamp(1, grid.k - 1))
+    return grid.box(place.each, width.each[:, None], sigma.values, sigma.of)[None]
+
+
+# Functions that are no products, on half of the pixels, (r, half, m, n).
+
+
+def elongated(grid: Grid, sigma: Points, aspect: Points, angle: Points) -> Tensor:
+    matrix = covariance(grid, sigma.each, aspect.each, angle.each)
+    values = grid.ellipse(matrix.flatten(1), matrix.new_zeros(1, 3))[:, :, 0]
+    return values.unflatten(2, matrix.shape[1:])
+
+
+def cross(grid: Grid, sigma: Points, ratio: Points) -> Tensor:
+    # The greater of g(x; σ)·g(y; ρσ) and g(x; ρσ)·g(y; σ): the narrow bar's axis is the nearer.
+    narrow, wide = dog(grid, sigma, ratio)
+    near, far = grid.nearer_and_farther
+    return (narrow[near] * wide[far])[None]
 
 
 def covariance(grid: Grid, sigma: Tensor, aspect: Tensor, angle: Tensor) -> Tensor:
@@ -52,17 +111,6 @@ def covariance(grid: Grid, sigma: Tensor, aspect: Tensor, angle: Tensor) -> Tens
     mean, half = (along + across) / 2, (along - across) / 2
     cos, sin = torch.cos(2 * angle), torch.sin(2 * angle)
     return torch.stack([mean + half * cos, half * sin, mean - half * cos])
-
-
-def derivatives(grid: Grid, sigma: Tensor, *angle: Tensor, order: int) -> Factors:
-    profiles = grid.gaussian(sigma, order)
-    return profiles, profiles
-
-
-def moved(grid: Grid, sigma: Tensor, *angle_and_place: Tensor, order: int) -> Factors:
-    x, y = angle_and_place[-2:]
-    along_y, along_x = grid.moved(torch.stack([y, x]), sigma, order).unbind(2)
-    return along_y, along_x
 
 
 def along(angle: Tensor, order: int) -> Tensor:
@@ -80,7 +128,7 @@ def products(*orders: int) -> tuple[tuple[int, int], ...]:
 
 def first(sigma: Tensor, *place: Tensor) -> Tensor:
     """Weights of both first derivatives in those that increase to the right and upwards."""
-    return -torch.eye(2).to(sigma)[:, :, None].expand(-1, -1, len(sigma))
+    return -torch.eye(2).to(sigma)[:, :, None, None]
 
 
 def second(sigma: Tensor, angle: Tensor, *place: Tensor) -> Tensor:
@@ -90,41 +138,7 @@ def second(sigma: Tensor, angle: Tensor, *place: Tensor) -> Tensor:
 def waves(sigma: Tensor, *wave: Tensor) -> Tensor:
     """Weights of the cosine and the sine of the sum of two phases."""
     rows = sigma.new_tensor([[1, -1, 0, 0], [0, 0, 1, 1]])
-    return rows[:, :, None].expand(-1, -1, len(sigma))
-
-
-def gabor(grid: Grid, sigma: Tensor, frequency: Tensor, angle: Tensor) -> Factors:
-    profile = grid.gaussian(sigma)
-    phases = [
-        grid.axis[:, None] * (frequency * part) for part in (torch.sin(angle), torch.cos(angle))
-    ]
-    along_y, along_x = (profile * torch.stack([phase.cos(), phase.sin()]) for phase in phases)
-    return along_y, along_x
-
-
-def cross(grid: Grid, sigma: Tensor, ratio: Tensor) -> Tensor:
-    # The greater of g(x; σ)·g(y; ρσ) and g(x; ρσ)·g(y; σ): the narrow bar's axis is the nearer.
-    narrow, wide = grid.gaussian(sigma)[0], grid.gaussian(ratio * sigma)[0]
-    near, far = grid.nearer_and_farther
-    return (narrow[near] * wide[far])[None]
-
-
-def square(grid: Grid, sigma: Tensor, width: Tensor, x: Tensor, y: Tensor) -> Factors:
-    # Finite differences at a limit must not evaluate values beyond it.
-    width = width.clamp(1, grid.k - 1)
-    along_y, along_x = grid.box(torch.stack([y, x]), width, sigma).unbind(1)
-    return along_y[None], along_x[None]
-
-
-def shifted(grid: Grid, sigma: Tensor, x: Tensor, y: Tensor) -> Factors:
-    along_y, along_x = grid.moved(torch.stack([y, x]), sigma).unbind(2)
-    return along_y, along_x
-
-
-def shifted_dog(grid: Grid, sigma: Tensor, x: Tensor, y: Tensor) -> Factors:
-    both = [shifted(grid, scale * sigma, x, y) for scale in (1, RATIO)]
-    along_y, along_x = (torch.cat(parts) for parts in zip(*both, strict=True))
-    return along_y, along_x
+    return rows[:, :, None, None]
 
 
 @dataclass(frozen=True)
@@ -239,24 +253,38 @@ class Function(Search):
     Attributes
     ----------
     evaluate
-        Takes the grid and the searched parameters.
+        Takes the grid and parameters, as `Points`, and returns factors of products, or, without
+        `terms`, components on half of the pixels, (q, half, m, n).
+    of
+        The parameters that factors along y depend on. Those along x depend on x instead of y.
     terms
-        The products, as places of their factors along y and along x; else one of each pair.
+        The products, as places of their factors along y and along x.
     mix
         Weights of the products in each component of the function; else they are summed, or, of
         a function with a surround, are components themselves.
     """
 
-    evaluate: Callable[..., Factors | Tensor]
+    evaluate: Callable[..., Tensor]
+    of: tuple[str, ...]
     terms: tuple[tuple[int, int], ...] = ()
     mix: Mix | None = None
 
-    def products(self, y: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the factors of each product from the distinct ones."""
-        if not self.terms:
-            return y, x
-        along_y, along_x = map(list, zip(*self.terms, strict=True))
-        return y[along_y], x[along_x]
+    @cached_property
+    def axes(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Indices of the parameters of factors along y and along x, among those searched."""
+        searched = [self.parameters[i] for i in self.shape]
+        along_y = tuple(searched.index(name) for name in self.of)
+        along_x = tuple(searched.index("x" if name == "y" else name) for name in self.of)
+        return along_y, along_x
+
+    def at(self, grid: Grid, values: Tensor, of: Sequence[Tensor]) -> Tensor:
+        """Evaluate factors, or components, at values of the searched parameters, (p, r, n).
+
+        `of` tells which of r values of each parameter in `self.of` each point has, (m,).
+        """
+        both = zip(*self.axes, strict=True)
+        given = [values[i] if i == j else values[[i, j]].transpose(0, 1) for i, j in both]
+        return self.evaluate(grid, *map(Points, given, of))
 
 
 def grid_of(k: int, name: str, form: str, device: torch.device) -> Grid:
@@ -275,15 +303,17 @@ def unit(values: Tensor) -> Tensor:
 
 def components(function: Function, grid: Grid, parameters: Tensor) -> Tensor:
     """Return the components of a function of parameters, (n, p), on the grid, (n, q, k·k)."""
-    shape = parameters.T[function.shape]
-    values = function.evaluate(grid, *shape)
-    if isinstance(values, Tensor):
-        parts = torch.cat([values, values[:, : grid.k**2 // 2].flip(1)], 1)
+    shape = parameters.T[function.shape, None]
+    here = torch.zeros(1, dtype=torch.int64, device=parameters.device)
+    values = function.at(grid, shape, [here] * len(function.of))[:, :, 0]
+    if function.terms:
+        y, x = values.unbind(2) if values.ndim == 4 else (values, values)
+        rows, columns = map(list, zip(*function.terms, strict=True))
+        parts = (y[rows][:, :, None] * x[columns][:, None]).flatten(1, 2)
     else:
-        along_y, along_x = function.products(*values)
-        parts = (along_y[:, :, None] * along_x[:, None]).flatten(1, 2)
+        parts = torch.cat([values, values[:, : grid.k**2 // 2].flip(1)], 1)
     if function.mix:
-        parts = (function.mix(*shape)[:, :, None] * parts).sum(1)
+        parts = (function.mix(*shape) * parts).sum(1)
     elif function.closed != "surround":
         parts = parts.sum(0, keepdim=True)
     return parts.permute(2, 0, 1).unflatten(2, (grid.k, grid.k)).flip(2).flatten(2)

@@ -40,6 +40,7 @@ from kernelatlas.evidence.formulas import SURROUND, Function, products
 from kernelatlas.names import SMALLEST_FIT
 
 FREE = 3  # degrees of freedom that a fit must leave, at least
+SINGLE, DOUBLE = ((0, 0),), ((0, 0), (1, 1))  # products of a function
 NARROW = ("sigma", 0.0, 0.5)  # their place tells how much of them pixels see
 
 
@@ -81,7 +82,12 @@ def functions(k: int) -> dict[str, Function]:
     coarse, places = (tuple(np.linspace(-1.5, 1.5, n).tolist()) for n in (9, 7))
     every = {
         "gaussian": Function(
-            ("sigma",), (sigma,), (_geometric(0.2, widest, 100),), evaluate=formulas.gaussian
+            ("sigma",),
+            (sigma,),
+            (_geometric(0.2, widest, 100),),
+            of=("sigma",),
+            terms=SINGLE,
+            evaluate=formulas.gaussian,
         ),
         "dog": Function(
             ("sigma", "ratio", "surround"),
@@ -90,6 +96,8 @@ def functions(k: int) -> dict[str, Function]:
             (0.4, math.inf),
             (("sigma", 0.6), ("ratio", 1.2)),
             closed="surround",
+            of=("sigma", "ratio"),
+            terms=DOUBLE,
             evaluate=formulas.dog,
         ),
         "elongated": Function(
@@ -102,6 +110,7 @@ def functions(k: int) -> dict[str, Function]:
                 _turns(12, math.pi),
             ),
             closed="surround",
+            of=("sigma", "aspect", "angle"),
             evaluate=formulas.elongated,
         ),
         "first": Function(
@@ -111,6 +120,7 @@ def functions(k: int) -> dict[str, Function]:
             terms=products(1),
             closed="angle",
             mix=formulas.first,
+            of=("sigma",),
             evaluate=partial(formulas.derivatives, order=1),
         ),
         "second": Function(
@@ -119,12 +129,14 @@ def functions(k: int) -> dict[str, Function]:
             (fine, _turns(32, math.pi)),
             terms=products(2),
             mix=formulas.second,
+            of=("sigma",),
             evaluate=partial(formulas.derivatives, order=2),
         ),
         "cross": Function(
             ("sigma", "ratio"),
             (sigma, (1.2, 8.0)),
             (fine, _geometric(1.2, 8.0, 12)),
+            of=("sigma", "ratio"),
             evaluate=formulas.cross,
         ),
         "square": Function(
@@ -133,13 +145,17 @@ def functions(k: int) -> dict[str, Function]:
             ((0.1, 0.5, 1.0), widths, coarse, coarse),
             (0.35, 0.6),
             (("sigma", 0.5),),
+            of=("sigma", "width", "y"),
+            terms=SINGLE,
             evaluate=formulas.square,
         ),
         "shifted": Function(
             ("sigma", "x", "y"),
             (moved, shift, shift),
             (broad, shifts, shifts),
-            evaluate=formulas.shifted,
+            of=("sigma", "y"),
+            terms=SINGLE,
+            evaluate=formulas.moved,
         ),
     }
     if k > SMALLEST_FIT:  # on nine pixels they describe four of five kernels of white noise
@@ -150,7 +166,9 @@ def functions(k: int) -> dict[str, Function]:
                 (_geometric(0.35, widest / 2, 7), (0.4, 0.8, 1.1, 1.5), coarse, coarse),
                 closed="surround",
                 delicate=NARROW,
-                evaluate=formulas.shifted_dog,
+                of=("sigma", "y"),
+                terms=DOUBLE,
+                evaluate=formulas.moved_dog,
             ),
             "shifted first": Function(
                 ("sigma", "angle", "x", "y"),
@@ -160,6 +178,7 @@ def functions(k: int) -> dict[str, Function]:
                 closed="angle",
                 mix=formulas.first,
                 delicate=NARROW,
+                of=("sigma", "y"),
                 evaluate=partial(formulas.moved, order=1),
             ),
             "shifted second": Function(
@@ -169,6 +188,7 @@ def functions(k: int) -> dict[str, Function]:
                 terms=products(2),
                 mix=formulas.second,
                 delicate=NARROW,
+                of=("sigma", "y"),
                 evaluate=partial(formulas.moved, order=2),
             ),
             "gabor": Function(
@@ -179,6 +199,7 @@ def functions(k: int) -> dict[str, Function]:
                 closed="phase",
                 mix=formulas.waves,
                 delicate=("frequency", 2.5, math.pi),  # near one wave in two pixels
+                of=("sigma", "frequency", "angle"),
                 evaluate=formulas.gabor,
             ),
         }

@@ -63,21 +63,29 @@ class Grid:
         return gaussians.discrete_transform(self._frequencies, sigma)
 
     def gaussian(self, sigma: Tensor, order: int = 0) -> Tensor:
-        """A Gaussian and its first derivatives, or central differences, (order + 1, k, n)."""
-        if self.discrete:
-            series = self._differences[: (order + 1) * self.k]
-            return (series @ self._transform(sigma)).unflatten(0, (order + 1, self.k))
-        return torch.stack(gaussians.profiles(self.axis[:, None], sigma, order))
+        """Gaussians and their first derivatives, or central differences, (order + 1, k, ...).
 
-    def box(self, centre: Tensor, width: Tensor, sigma: Tensor) -> Tensor:
-        """A box of height 1 smoothed by a Gaussian; `centre` may be of any shape (..., n)."""
-        low, high = centre - width / 2, centre + width / 2
-        axis = self.axis.view(-1, *[1] * centre.ndim)
+        `sigma` may be of any shape.
+        """
         if not self.discrete:
-            return gaussians.box(axis, low, high, sigma)
+            axis = self.axis.view(-1, *[1] * sigma.ndim)
+            return torch.stack(gaussians.profiles(axis, sigma, order))
+        series = self._differences[: (order + 1) * self.k] @ self._transform(sigma.flatten())
+        return series.view(order + 1, self.k, *sigma.shape)
+
+    def box(self, centre: Tensor, width: Tensor, sigma: Tensor, of: Tensor) -> Tensor:
+        """Boxes of height 1 smoothed by Gaussians, (k, m, 2, n), of centres (m, 2, n).
+
+        `width` is (m, 1, n); `sigma`, (r, n), is that of each of m by `of`, (m,).
+        """
+        low, high = centre - width / 2, centre + width / 2
+        axis = self.axis[:, None, None, None]
+        if not self.discrete:
+            return gaussians.box(axis, low, high, sigma[of, None])
         covered = torch.minimum(high, axis + 0.5) - torch.maximum(low, axis - 0.5)
         covered = covered.clamp_min(0)
-        impulse = self._impulse @ self._transform(sigma)
+        impulse = (self._impulse @ self._transform(sigma.flatten())).view(-1, *sigma.shape)
+        impulse = impulse[:, of, None]
         smooth = impulse[0] * covered
         for lag in range(1, self.k):
             smooth[lag:].addcmul_(impulse[lag], covered[:-lag])
@@ -90,23 +98,25 @@ class Grid:
         lags = torch.arange(-2 * self.k, 2 * self.k + 1, device=self.device, dtype=self.dtype)
         return torch.stack(gaussians.discrete_series(lags, self._frequencies, self._weights))
 
-    def moved(self, centre: Tensor, sigma: Tensor, order: int = 0) -> Tensor:
-        """A Gaussian about `centre`, (..., n), and its derivatives, (order + 1, k, ..., n).
+    def moved(self, centre: Tensor, sigma: Tensor, order: int, of: Tensor) -> Tensor:
+        """Gaussians about centres, (m, 2, n), and derivatives, (order + 1, k, m, 2, n).
 
-        Discrete ones are interpolated linearly between pixels.
+        `sigma`, (r, n), is that of each of m by `of`, (m,). Discrete ones are interpolated
+        linearly between pixels.
         """
-        away = self.axis.view(-1, *[1] * centre.ndim) - centre
         if not self.discrete:
-            return torch.stack(gaussians.profiles(away, sigma, order))
-        series = self._lags[: order + 1] @ self._transform(sigma)
+            away = self.axis[:, None, None, None] - centre
+            return torch.stack(gaussians.profiles(away, sigma[of, None], order))
+        series = self._lags[: order + 1] @ self._transform(sigma.flatten())
+        series = series.unflatten(2, sigma.shape).index_select(2, of)
+        series = series[:, :, :, None].expand(-1, -1, -1, 2, -1)
+        away = self.axis[0] - centre
         below = away.floor()
-        share = away - below
-        place = (below.long() + 2 * self.k).flatten(0, -2).clamp(0, 4 * self.k - 1)
-        low, high = (
-            series.gather(1, index.expand(order + 1, -1, -1)).unflatten(1, away.shape[:-1])
-            for index in (place, place + 1)
-        )
-        return low + share * (high - low)
+        first = (below.long() + 2 * self.k).clamp(0, 3 * self.k)
+        pixels = torch.arange(self.k + 1, device=self.device)
+        places = first + pixels[:, None, None, None]
+        values = series.gather(1, places.expand(order + 1, -1, -1, -1, -1))
+        return torch.lerp(values[:, :-1], values[:, 1:], away - below)
 
     @cached_property
     def nearer_and_farther(self) -> tuple[Tensor, Tensor]:
@@ -145,21 +155,27 @@ class Grid:
         if self.discrete and self.k > DENSE:
             return self._large_ellipse(matrix, moves)
         linear, waves = self._plane
-        scale = RATIO**2 if self.discrete else RATIO**-2
+        if not self.discrete:
+            inner, moved = self.ellipse_factors(matrix, moves)
+            return inner[:, :, None] * moved[..., None]
+        scale = RATIO**2
         exponent, moved = (-linear @ matrix).clamp_min(LEAST), -linear @ moves.T
         inner, outer = exponent.exp(), (scale * exponent).clamp_min(LEAST).exp()
-        if self.discrete:
-            series = [waves[:, None] * factor.exp().T for factor in (moved, scale * moved)]
-            both = [
+        series = [waves[:, None] * factor.exp().T for factor in (moved, scale * moved)]
+        return torch.stack(
+            [
                 (one.flatten(0, 1) @ values).unflatten(0, one.shape[:2])
                 for one, values in zip(series, (inner, outer), strict=True)
             ]
-        else:
-            both = [
-                inner[:, None] * moved.exp()[:, :, None],
-                outer[:, None] * (scale * moved).exp()[:, :, None] * scale,
-            ]
-        return torch.stack(both)
+        )
+
+    def ellipse_factors(self, matrix: Tensor, moves: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the factors of `ellipse` if it is continuous: (2, half, n) and (2, half, m)."""
+        linear, _ = self._plane
+        exponent, moved = (-linear @ matrix).clamp_min(LEAST), -linear @ moves.T
+        scale = RATIO**-2
+        inner, outer = exponent.exp(), scale * (scale * exponent).clamp_min(LEAST).exp()
+        return torch.stack([inner, outer]), torch.stack([moved.exp(), (scale * moved).exp()])
 
     @cached_property
     def _quarter(self) -> tuple[Tensor, Tensor, Tensor]:

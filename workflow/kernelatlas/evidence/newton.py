@@ -5,7 +5,9 @@ Levenberg, Q. Appl. Math. 2 (1944); Marquardt, J. SIAM 11 (1963).
 
 import itertools
 import math
+from collections.abc import Iterable
 from functools import cache
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -13,10 +15,10 @@ from torch import Tensor
 from kernelatlas.evidence.derivatives import Sum, expand
 from kernelatlas.evidence.formulas import Function, covariance, elongated
 from kernelatlas.evidence.grid import Grid
-from kernelatlas.evidence.projection import backward, combine, forward
+from kernelatlas.evidence.projection import backward, combine, forward, less
 from kernelatlas.kernels.blocks import at_once
 
-BLOCK = 1024  # kernels evaluated at once, or fewer: few enough for a processor's cache
+BLOCK = 2048
 STEPS = 30
 GAIN = 2e-5  # of 1 − R²: the search ends where R²/2 would grow by less in the next step
 LONGEST = 0.4  # largest step, in pixels, radians or logarithms
@@ -74,29 +76,32 @@ def _climb(
     low, high = low[:, None], high[:, None]
     here = torch.clamp(function.search(start.double()), low, high)
     cosine, closed, gradient, curvature = _expand(kernels, function, grid, here)
-    found = torch.cat([here, closed[None], cosine[None]])
+    found = torch.empty(len(here) + 2, len(cosine)).to(here)
     rows = torch.arange(kernels.shape[2], device=kernels.device)
-    damping = torch.full_like(cosine, 1e-3)
+    damping = torch.full_like(gradient[0], 1e-3)
     for _ in range(STEPS):
         trial, promised = _step(here, gradient, curvature, damping, low, high)
         going = (promised * (1 + damping) > GAIN * (1 - cosine**2).clamp_min(0.01)) & (
             damping < 100
         )
         if not going.all():
-            rows, kernels, here, trial, damping, cosine, gradient, curvature = (
-                t[..., going]
-                for t in (rows, kernels, here, trial, damping, cosine, gradient, curvature)
+            found[:, rows] = torch.cat([here, closed[None], cosine[None]])
+            left = going.nonzero()[:, 0]
+            rows, kernels, here, trial = (_kept(t, left) for t in (rows, kernels, here, trial))
+            damping, closed, cosine, gradient, curvature = (
+                _kept(t, left) for t in (damping, closed, cosine, gradient, curvature)
             )
         if not len(rows):
             break
         new = _expand(kernels, function, grid, trial)
         better = new[0] ** 2 > cosine**2
-        found[:, rows[better]] = torch.cat([trial, new[1][None], new[0][None]])[:, better]
         here = torch.where(better, trial, here)
-        cosine = torch.where(better, new[0], cosine)
-        gradient = torch.where(better, new[2], gradient)
-        curvature = torch.where(better, new[3], curvature)
+        cosine, closed, gradient, curvature = (
+            torch.where(better, t, old)
+            for t, old in zip(new, (cosine, closed, gradient, curvature), strict=True)
+        )
         damping = torch.where(better, damping * 0.1, (damping * 8).clamp_min(0.05)).clamp_min(1e-6)
+    found[:, rows] = torch.cat([here, closed[None], cosine[None]])
     return function.restore(found[:-2], found[-2]), found[-1]
 
 
@@ -106,20 +111,30 @@ def _step(
     """Return parameters within limits, (p, n), and half the gain of R² expected without limits."""
     # A parameter at its limit stays there while R² grows only beyond it.
     free = ~(((here <= low) & (gradient < 0)) | ((here >= high) & (gradient > 0)))
-    step = _solve(curvature * (free[:, None] & free[None]), gradient * free, damping)
-    step = step * (LONGEST / step.abs().amax(0)).clamp_max(1)
+    step = _limited(_solve(curvature, gradient, damping, free))
     promised = (step * gradient).sum(0) / 2
     trial = torch.clamp(here + step, low, high)
     # Parameters that would pass their limit stop there; the step of the others is solved again.
     beyond = free & (trial != here + step)
-    if beyond.any():
-        fixed = (trial - here) * beyond
-        free = free & ~beyond
-        rest = (gradient - (curvature * fixed).sum(1)) * free
-        step = _solve(curvature * (free[:, None] & free[None]), rest, damping)
-        step = step * (LONGEST / step.abs().amax(0)).clamp_max(1)
-        trial = torch.where(beyond, trial, torch.clamp(here + step, low, high))
+    rows = beyond.any(0).nonzero()[:, 0]
+    if len(rows):
+        here, gradient, curvature, damping, free, beyond, stopped = (
+            _kept(t, rows) for t in (here, gradient, curvature, damping, free, beyond, trial)
+        )
+        fixed = (stopped - here) * beyond
+        rest = gradient - (curvature * fixed).sum(1)
+        step = _limited(_solve(curvature, rest, damping, free & ~beyond))
+        trial[:, rows] = torch.where(beyond, stopped, torch.clamp(here + step, low, high))
     return trial, promised
+
+
+def _kept(values: Tensor, rows: Tensor) -> Tensor:
+    """Return values of some kernels, which are the last axis: much faster than by an index."""
+    return values.gather(-1, rows.expand(*values.shape[:-1], -1))
+
+
+def _limited(step: Tensor) -> Tensor:
+    return step * (LONGEST / step.abs().amax(0)).clamp_max(1)
 
 
 def _expand(
@@ -133,11 +148,12 @@ def _expand(
     if isinstance(function, Sum):
         return expand(kernels, function, grid, parameters)
     local = _expand_ellipse if function.evaluate is elongated else _expand_block
-    rows = at_once(grid.k**2, BLOCK, grid.device.type)
+    large = grid.dtype == torch.float64 or not function.terms
+    rows = at_once(grid.k**2, BLOCK // 2 if large else BLOCK, grid.device.type)
     blocks = zip(kernels.split(rows, 2), parameters.split(rows, 1), strict=True)
     parts = [local(block, function, grid, values) for block, values in blocks]
     cosine, surround, gradient, curvature = (torch.cat(t, -1) for t in zip(*parts, strict=True))
-    return cosine, surround, gradient, curvature
+    return cosine, surround, gradient.float(), curvature.float()  # steps need few digits
 
 
 def _expand_block(
@@ -145,49 +161,56 @@ def _expand_block(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     fine = grid.dtype == torch.float64 and "ratio" not in function.parameters
     h = MOVE if fine else WIDE
-    moves = h * _stencil(len(parameters)).to(parameters)
-    moved = parameters[:, None] + moves.T[:, :, None]
-    m, n = moved.shape[1:]
-    shape = function.natural(moved.flatten(1)).to(grid.dtype)
-    values = function.evaluate(grid, *shape)
-    if isinstance(values, Tensor):
-        sums = _sums_of_halves(kernels, values.unflatten(2, (m, n)), grid)
+    ends = h * torch.tensor([0.0, 1.0, -1.0]).to(parameters)  # as `_Moves` numbers them
+    values = function.natural(parameters[:, None] + ends[:, None]).to(grid.dtype)  # (p, 3, n)
+    moves = _moves(function, grid.device)
+    factors = function.at(grid, values, moves.factors)
+    if function.terms:
+        sums = _sums_of_products(kernels, function, factors, moves)
     else:
-        y, x = (t.unflatten(2, (m, n)) for t in values)
-        sums = _sums_of_products(kernels, function, y, x)
+        sums = _sums_of_halves(kernels, factors, grid)
     if function.mix:
-        sums = _mixed(function.mix(*shape).unflatten(2, (m, n)), *sums)
+        weights = function.mix(*(t[of] for t, of in zip(values, moves.every, strict=True)))
+        sums = _mixed(weights, *sums)
     cosine, closed = combine(function, *sums, grid.k**2)
     gradient, curvature = _differentiate(cosine.double() ** 2 / 2, h)
     return cosine[0].double(), closed[0].double(), gradient, curvature
 
 
 def _sums_of_products(
-    kernels: Tensor, function: Function, y: Tensor, x: Tensor
+    kernels: Tensor, function: Function, factors: Tensor, moves: "_Moves"
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Return what `combine` takes, of products of factors that are (d, k, m, n)."""
+    """Return what `combine` takes, of products of factors at their distinct moves."""
+    y, x = factors.unbind(3) if factors.ndim == 5 else (factors, factors)
     # Sums over pixels are products of sums along y and x.
     along_x = kernels[:, 0, None] * x[:, None, 0]
     for column in range(1, len(kernels)):
         along_x.addcmul_(kernels[:, column, None], x[:, None, column])
-    along_y, across = function.products(y, along_x)
-    inner = (along_y * across).sum(1)
-    first, second = function.products(y.sum(1), x.sum(1))
-    own = [(t[:, None] * t).sum(2) for t in (y, x)]
-    return inner, _square(function, *own), first * second
+    along_y, across = _spread(y, moves.y), _spread(along_x, moves.x)
+    inner = [(along_y[i] * across[j]).sum(0) for i, j in function.terms]
+    sums_y, sums_x = _spread(y.sum(1), moves.y), _spread(x.sum(1), moves.x)
+    total = [sums_y[i] * sums_x[j] for i, j in function.terms]
+    own_y = _own(y, moves.y)
+    own_x = own_y if x is y else _own(x, moves.x)
+    square = [
+        own_y[min(i, m), max(i, m)] * own_x[min(j, n), max(j, n)]
+        for (i, j), (m, n) in itertools.product(function.terms, repeat=2)
+    ]
+    sums = (_spread(torch.stack(t), moves.each) for t in (inner, total, square))
+    inner_of, total_of, square_of = sums
+    return inner_of, square_of.unflatten(0, (len(inner), -1)), total_of
 
 
-def _square(function: Function, y: Tensor, x: Tensor) -> Tensor:
-    """Return the scalar products of all products, from those of their factors, (d, d, ...)."""
-    along_y, along_x = function.products(y, x)
-    if not function.terms:
-        return along_y * along_x
-    return torch.stack(
-        [
-            torch.mul(*function.products(rows, columns))
-            for rows, columns in zip(along_y, along_x, strict=True)
-        ]
-    )
+def _own(factors: Tensor, of: Tensor | None) -> dict[tuple[int, int], Tensor]:
+    """Return the scalar products of factors, (m, n), at the rows of their moves."""
+    d = len(factors)
+    pairs = itertools.combinations_with_replacement(range(d), 2)
+    return {(i, j): _spread((factors[i] * factors[j]).sum(0), of) for i, j in pairs}
+
+
+def _spread(values: Tensor, of: Tensor | None) -> Tensor:
+    """Return values, (..., m, n), at rows; all if there are none."""
+    return values if of is None else values.index_select(-2, of)
 
 
 def _mixed(
@@ -204,18 +227,33 @@ def _mixed(
 
 def _sums_of_halves(kernels: Tensor, values: Tensor, grid: Grid) -> tuple[Tensor, Tensor, Tensor]:
     """Return the same for point-symmetric functions on half of the pixels, (r, half, m, n)."""
-    weight = torch.full((grid.half, 1, 1), 2.0, device=values.device, dtype=values.dtype)
-    weight[grid.half - grid.k % 2 :] = 1.0  # of an odd kernel's centre
-    flat = kernels.flatten(0, 1)
-    folded = (flat + flat.flip(0))[: grid.half, None] * (weight / 2)
-    inner, total = (values * folded).sum(1), (values * weight).sum(1)
-    weighted = values * weight
+    weight, folded = _folded(kernels, grid)
+    weighted = values * weight[..., None]
+    inner, total = (values * folded[:, None]).sum(1), weighted.sum(1)
     own = (weighted * values).sum(1)
     if len(values) == 1:
         return inner, own[None], total
     both = (weighted[0] * values[1]).sum(0)
     square = torch.stack([own[0], both, both, own[1]]).unflatten(0, (2, 2))
     return inner, square, total
+
+
+def _sums_of_ellipses(
+    kernels: Tensor, here: Tensor, moved: Tensor, grid: Grid
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the same for products of (2, half, n) and (2, half, m): products of matrices."""
+    weight, folded = _folded(kernels, grid)
+    inner, total = (moved.mT @ (here * one) for one in (folded, weight))
+    square = (moved[:, None] * moved).mT @ (here[:, None] * here * weight)
+    return inner, square, total
+
+
+def _folded(kernels: Tensor, grid: Grid) -> tuple[Tensor, Tensor]:
+    """Return weights of half of the pixels, (half, 1), and sums of kernels there, (half, n)."""
+    weight = torch.full((grid.half, 1), 2.0, device=kernels.device, dtype=kernels.dtype)
+    weight[grid.half - grid.k % 2 :] = 1.0  # of an odd kernel's centre
+    flat = kernels.flatten(0, 1)
+    return weight, (flat + flat.flip(0))[: grid.half] * (weight / 2)
 
 
 def _expand_ellipse(
@@ -227,14 +265,66 @@ def _expand_ellipse(
     fine = 1e-3
     moved = parameters[:, None] + fine * stencil.T[:, :, None]
     matrix = covariance(grid, *function.natural(moved))
-    values = grid.ellipse(matrix[:, 0].to(grid.dtype), (h * stencil).to(grid.dtype))
-    inner, square, total = _sums_of_halves(kernels, values, grid)
-    cosine, surround = combine(function, inner, square, total, grid.k**2)
+    given = matrix[:, 0].to(grid.dtype), (h * stencil).to(grid.dtype)
+    if grid.discrete:
+        sums = _sums_of_halves(kernels, grid.ellipse(*given), grid)
+    else:
+        sums = _sums_of_ellipses(kernels, *grid.ellipse_factors(*given), grid)
+    cosine, surround = combine(function, *sums, grid.k**2)
     gradient, curvature = _differentiate(cosine.double() ** 2 / 2, h)
     away = matrix - matrix[:, :1]
     slope = gradient[:, None] - (curvature[:, :, None] * away).sum(1) / 2
     gradient, curvature = _differentiate((away * slope).sum(0), fine)
     return cosine[0].double(), surround[0].double(), gradient, curvature
+
+
+class _Moves(NamedTuple):
+    """Where a function is evaluated for the moves of `_stencil`, each (m,) of as many.
+
+    Attributes
+    ----------
+    every, factors : list of Tensor
+        Of each parameter, or of those of the factors along an axis, which of its three values it
+        takes: as it is, moved up, or moved down.
+    y, x : Tensor, or None if it is a range
+        Which of the moves of factors each move of products is, along y and along x.
+    each : Tensor, or None if it is a range
+        Which of the moves of products each of all moves is.
+    """
+
+    every: list[Tensor]
+    factors: list[Tensor]
+    y: Tensor | None
+    x: Tensor | None
+    each: Tensor | None
+
+
+@cache
+def _moves(function: Function, device: torch.device) -> _Moves:
+    """Return the moves of a function that differ: what they leave as it is is shared."""
+    every = _stencil(len(function.shape)).int() % 3
+
+    def places(values: Iterable[int]) -> Tensor:
+        return torch.tensor(list(values), device=device)
+
+    def unless_range(values: list[int]) -> Tensor | None:
+        return None if values == list(range(len(values))) else places(values)
+
+    def distinct(at: Iterable[int]) -> tuple[list[tuple[int, ...]], list[tuple[int, ...]]]:
+        rows = [tuple(row) for row in every[:, list(at)].tolist()]
+        return list(dict.fromkeys(rows)), rows
+
+    along_y, along_x = function.axes
+    products, of_products = distinct({*along_y, *along_x})
+    first = [of_products.index(row) for row in products]
+    (factors, of_y), (_, of_x) = (distinct(at) for at in (along_y, along_x))
+    return _Moves(
+        [places(column) for column in every.T.tolist()],
+        [places(column) for column in zip(*factors, strict=True)],
+        unless_range([factors.index(of_y[at]) for at in first]),
+        unless_range([factors.index(of_x[at]) for at in first]),
+        unless_range([products.index(row) for row in of_products]),
+    )
 
 
 @cache
@@ -249,7 +339,8 @@ def _differentiate(f: Tensor, h: float) -> tuple[Tensor, Tensor]:
     """Return the gradient and minus the Hessian of values, (m, n), at the moves of `_stencil`."""
     p = math.isqrt(2 * len(f)) - 1  # of 1 + 2p + p(p − 1)/2 moves
     up, down = f[1 : p + 1], f[p + 1 : 2 * p + 1]
-    hessian = torch.diag_embed((2 * f[0] - up - down).T).permute(1, 2, 0).contiguous()
+    hessian = f.new_empty(p, p, *f.shape[1:])
+    hessian.diagonal().copy_((2 * f[0] - up - down).T)
     for index, (i, j) in enumerate(itertools.combinations(range(p), 2), start=2 * p + 1):
         hessian[i, j] = hessian[j, i] = up[i] + up[j] - f[0] - f[index]
     # In a valley along an axis, a move to either side leads upwards: take the better one.
@@ -259,8 +350,10 @@ def _differentiate(f: Tensor, h: float) -> tuple[Tensor, Tensor]:
     return slope / (2 * h), hessian / h**2
 
 
-def _solve(curvature: Tensor, gradient: Tensor, damping: Tensor) -> Tensor:
+def _solve(curvature: Tensor, gradient: Tensor, damping: Tensor, free: Tensor) -> Tensor:
     """Solve (H + λ D) step = gradient for many small H at once, by Cholesky's method.
+
+    Parameters that are not free keep their value.
 
     H is scaled to a diagonal of about one first, so that a parameter that is known very well does
     not hold the others back; D is then the sum of |H| along its rows and of |gradient|: with a
@@ -272,15 +365,14 @@ def _solve(curvature: Tensor, gradient: Tensor, damping: Tensor) -> Tensor:
     """
     p = len(gradient)
     diagonal = torch.stack([curvature[i, i].abs() for i in range(p)])
-    scale = (diagonal + gradient.abs() + 1e-6).rsqrt()
+    scale = (diagonal + gradient.abs() + 1e-6).rsqrt() * free
     h, gradient = curvature * scale[:, None] * scale, gradient * scale
     size = h.abs().sum(0) + gradient.abs() + 1e-6
     factor: list[list[Tensor]] = [[] for _ in range(p)]
     for i in range(p):
         for j in range(i):
-            rest = h[i, j] - sum(factor[i][m] * factor[j][m] for m in range(j))
-            factor[i].append(rest / factor[j][j])
-        rest = h[i, i] + damping * size[i] - sum(value**2 for value in factor[i])
+            factor[i].append(less(h[i, j], factor[i], factor[j][:j]) / factor[j][j])
+        rest = less(h[i, i] + damping * size[i], factor[i], factor[i])
         steep = torch.maximum(rest.abs(), LEAST * size[i])
         factor[i].append(torch.where(rest > 1e-3 * size[i], rest, steep).sqrt())
     return torch.stack(backward(factor, forward(factor, gradient))) * scale

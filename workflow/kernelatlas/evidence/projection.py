@@ -3,6 +3,8 @@
 For thousands of kernels at once, in closed form.
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -63,16 +65,22 @@ def _surround(inner: Tensor, square: Tensor, floor: float) -> tuple[Tensor, Tens
     return cosine, weight
 
 
+def less(value: Tensor, some: Sequence[Tensor], others: Sequence[Tensor]) -> Tensor:
+    """Take the products of two lists of tensors off a value."""
+    for one, other in zip(some, others, strict=True):
+        value = torch.addcmul(value, one, other, value=-1)
+    return value
+
+
 def cholesky(square: Tensor) -> list[list[Tensor]]:
     """Return the lower triangle of Cholesky's factor of scalar products, (q, q, ...)."""
     factor: list[list[Tensor]] = []
     for i in range(len(square)):
         row: list[Tensor] = []
         for j in range(i):
-            rest = square[i, j] - sum(row[m] * factor[j][m] for m in range(j))
-            row.append(rest / factor[j][j])
+            row.append(less(square[i, j], row, factor[j][:j]) / factor[j][j])
         least = (FLOOR * square[i, i]).clamp_min(1e-60)
-        row.append(torch.maximum(square[i, i] - sum(value**2 for value in row), least).sqrt())
+        row.append(torch.maximum(less(square[i, i], row, row), least).sqrt())
         factor.append(row)
     return factor
 
@@ -95,7 +103,7 @@ def forward(factor: list[list[Tensor]], inner: Tensor) -> list[Tensor]:
     """
     parts: list[Tensor] = []
     for i, row in enumerate(factor):
-        parts.append((inner[i] - sum(row[m] * parts[m] for m in range(i))) / row[i])
+        parts.append(less(inner[i], row[:i], parts) / row[i])
     return parts
 
 
@@ -104,6 +112,6 @@ def backward(factor: list[list[Tensor]], parts: list[Tensor]) -> list[Tensor]:
     q = len(parts)
     found: list[Tensor] = [torch.empty(0)] * q
     for i in reversed(range(q)):
-        rest = parts[i] - sum(factor[m][i] * found[m] for m in range(i + 1, q))
-        found[i] = rest / factor[i][i]
+        below = [row[i] for row in factor[i + 1 :]]
+        found[i] = less(parts[i], below, found[i + 1 :]) / factor[i][i]
     return found
