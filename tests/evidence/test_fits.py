@@ -377,6 +377,60 @@ def test_scipy_finds_nothing_better(name: str) -> None:
     assert worse.max() < 1e-2
 
 
+DERIVED = [  # functions without a closed parameter: each has one value at given ones
+    (name, form)
+    for name in ("gaussian", "second", "cross", "square", "shifted", "shifted second")
+    for form in formulas.FORMS
+    if (name, form) != ("square", "discrete")  # which has kinks
+]
+
+
+@pytest.mark.parametrize(("name", "form"), DERIVED)
+def test_gradient_and_hessian_are_those_of_the_formula(name: str, form: str) -> None:
+    """Of cos²/2, by differences of what is written in `analytic`, away from maxima."""
+    k, count, h = 7, 4, 1e-3
+    function = functions.functions(k)[name]
+    truth = draw(name, form, count, 12)[[*function.parameters]].to_numpy()
+    kernels = normalise(plant(draw(name, form, count, 13), k, 0.8))
+    start = function.search(torch.tensor(truth))
+    grid = Grid(k, form == "discrete", torch.device("cpu"), torch.float64)
+    planes = torch.from_numpy(kernels).T.unflatten(0, (k, k)).flip(0).double().contiguous()
+    cosine, _, gradient, curvature = newton._expand(planes, function, grid, start)
+
+    def share(kernel: np.ndarray, at: np.ndarray) -> float:
+        searched = torch.from_numpy(at)[:, None]
+        row = dict(zip(function.parameters, function.natural(searched)[:, 0].tolist(), strict=True))
+        shape = formula(name, form, k, row).ravel()
+        shape = shape - shape.mean()
+        return (kernel @ shape) ** 2 / (shape @ shape) / 2
+
+    steps = h * np.eye(len(start))
+    for n, kernel in enumerate(kernels.astype(float)):
+        here = start[:, n].numpy()
+        np.testing.assert_allclose(cosine[n] ** 2 / 2, share(kernel, here), atol=1e-6)
+        slopes = [(share(kernel, here + d) - share(kernel, here - d)) / (2 * h) for d in steps]
+        hessian = [
+            [
+                sum(
+                    a * b * share(kernel, here + a * d + b * e)
+                    for a, b in itertools.product((1, -1), repeat=2)
+                )
+                / (4 * h * h)
+                for d in steps
+            ]
+            for e in steps
+        ]
+        scale = np.abs(hessian).max()
+        found = -curvature[:, :, n].numpy()
+        # Of a ratio, moves are 0.02 long, and mixed differences go to one side.
+        wide = "ratio" in function.parameters
+        np.testing.assert_allclose(found, hessian, atol=(0.1 if wide else 0.02) * scale)
+        valley = np.diag(hessian) > 0  # where a step to the better side is taken instead
+        np.testing.assert_allclose(
+            gradient[~valley, n], np.array(slopes)[~valley], atol=0.01 * np.abs(slopes).max()
+        )
+
+
 def test_steps_are_those_of_newton_where_a_maximum_is_near() -> None:
     rng = np.random.default_rng(8)
     roots = rng.standard_normal((50, 3, 3)) * (1, 10, 1000)  # parameters known unequally well

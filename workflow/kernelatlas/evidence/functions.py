@@ -40,7 +40,7 @@ from kernelatlas.evidence.formulas import SURROUND, Function, products
 from kernelatlas.names import SMALLEST_FIT
 
 FREE = 3  # degrees of freedom that a fit must leave, at least
-SINGLE, DOUBLE = ((0, 0),), ((0, 0), (1, 1))  # products of a function
+SINGLE, DOUBLE = ((0, 0),), ((0, 0), (1, 1))  # one product, and two of factors of their own
 NARROW = ("sigma", 0.0, 0.5)  # their place tells how much of them pixels see
 
 

@@ -18,7 +18,7 @@ from kernelatlas.evidence.grid import Grid
 from kernelatlas.evidence.projection import backward, combine, forward, less
 from kernelatlas.kernels.blocks import at_once
 
-BLOCK = 2048
+BLOCK = 2048  # kernels evaluated at once, or fewer: few enough for a processor's cache
 STEPS = 30
 GAIN = 2e-5  # of 1 − R²: the search ends where R²/2 would grow by less in the next step
 LONGEST = 0.4  # largest step, in pixels, radians or logarithms
@@ -148,6 +148,7 @@ def _expand(
     if isinstance(function, Sum):
         return expand(kernels, function, grid, parameters)
     local = _expand_ellipse if function.evaluate is elongated else _expand_block
+    # Double precision, and values in the plane, take more of the cache.
     large = grid.dtype == torch.float64 or not function.terms
     rows = at_once(grid.k**2, BLOCK // 2 if large else BLOCK, grid.device.type)
     blocks = zip(kernels.split(rows, 2), parameters.split(rows, 1), strict=True)
@@ -196,9 +197,12 @@ def _sums_of_products(
         own_y[min(i, m), max(i, m)] * own_x[min(j, n), max(j, n)]
         for (i, j), (m, n) in itertools.product(function.terms, repeat=2)
     ]
-    sums = (_spread(torch.stack(t), moves.each) for t in (inner, total, square))
-    inner_of, total_of, square_of = sums
-    return inner_of, square_of.unflatten(0, (len(inner), -1)), total_of
+    q = len(function.terms)
+    return (
+        _spread(torch.stack(inner), moves.each),
+        _spread(torch.stack(square), moves.each).unflatten(0, (q, q)),
+        _spread(torch.stack(total), moves.each),
+    )
 
 
 def _own(factors: Tensor, of: Tensor | None) -> dict[tuple[int, int], Tensor]:
@@ -209,7 +213,7 @@ def _own(factors: Tensor, of: Tensor | None) -> dict[tuple[int, int], Tensor]:
 
 
 def _spread(values: Tensor, of: Tensor | None) -> Tensor:
-    """Return values, (..., m, n), at rows; all if there are none."""
+    """Return values, (..., m, n), at rows of m; as they are without rows."""
     return values if of is None else values.index_select(-2, of)
 
 
