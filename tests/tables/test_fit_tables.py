@@ -16,6 +16,7 @@ from kernelatlas.figures import fits as figure
 from kernelatlas.figures import style
 from kernelatlas.kernels.layer import Layer
 from kernelatlas.kernels.table import read_square, write_kernels
+from kernelatlas.names import ALL_FAMILIES
 from kernelatlas.tables.fits import function_table
 from kernelatlas.tables.limits import limit_table
 
@@ -175,6 +176,30 @@ def test_fits_at_limits_are_counted_by_network_and_by_limit(tables, limits):
         parameter = row.limit.split(" ")[1]
         values = fits.loc[named & of_function, parameter]
         np.testing.assert_allclose(values, row.value, rtol=2e-3, atol=2e-3)
+
+
+@pytest.mark.parametrize("without", ["net", "net.untrained"])
+def test_a_network_without_any_jet_at_a_limit(tables, tmp_path, without):
+    """The column of texts of its table is empty, and has no type of its own."""
+    paths, trained = [], pd.read_parquet(tables[1][0])
+    for path in tables[1]:
+        frame = pd.read_parquet(path)
+        if path.name.startswith(f"{without}.fits"):
+            frame["jet_at_limit_2"] = None
+        write_fits(frame, tmp_path / path.name)
+        paths.append(tmp_path / path.name)
+    own = trained[trained["k"] == 5].assign(null="white", jet_at_limit_2=None)
+    own.to_parquet(tmp_path / "nulls.parquet")
+    rows = limit_table(paths, tmp_path / "nulls.parquet", MODELS, 5, 0.8)
+    rows = rows[(rows["function"] == "jet 2") & rows["family"].eq(ALL_FAMILIES)]
+    rows = rows.set_index("set")["at_limit"]
+    sets = {"net": "trained", "net.untrained": "untrained"}
+    for name, path in zip(sets, tables[1], strict=True):
+        fits = pd.read_parquet(path)
+        reached = fits.loc[(fits["k"] == 5) & ~fits["degenerate"], "jet_at_limit_2"].notna().sum()
+        assert reached > 0
+        assert rows[sets[name]] == (0 if name == without else reached)
+    assert rows["white"] == 0
 
 
 def test_functions_are_counted_with_those_at_a_limit(tables):

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
-from pandas.api.types import union_categoricals
 
 from kernelatlas.clustering.labels import named_by_most, seed_values
 from kernelatlas.names import NO_FOLD, NULLS, TRAINED, UNTRAINED
@@ -179,12 +178,11 @@ def beside_nulls(
     chance = pd.read_parquet(nulls, columns=["null", *columns]).rename(columns={"null": "set"})
     parts.append(chance.astype(kinds))
     # Columns of other categories would become objects, of eight bytes each.
-    texts = {
-        name: union_categoricals(
-            [part.pop(name).astype("category") for part in parts], sort_categories=True
-        )
-        for name in parts[0].select_dtypes("category").columns.difference(list(kinds))
-    }
-    every = pd.concat(parts, ignore_index=True).assign(**texts)
+    for name in parts[0].select_dtypes("category").columns.difference(list(kinds)):
+        texts = [part[name].astype("category") for part in parts]
+        known = pd.CategoricalDtype(sorted(set().union(*(text.cat.categories for text in texts))))
+        for part, text in zip(parts, texts, strict=True):
+            part[name] = text.astype(known)
+    every = pd.concat(parts, ignore_index=True)
     family = pd.CategoricalDtype(sorted(set(families.values())))
     return every.assign(family=every["model"].map(families).astype(family))
