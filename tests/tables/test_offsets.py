@@ -7,6 +7,7 @@ import pytest
 from independent import gaussian
 from matplotlib.figure import Figure
 from matplotlib.text import Text
+from test_figures import assert_texts_apart
 
 from kernelatlas.clustering.labels import SCHEMA, write_labels
 from kernelatlas.errors import KernelAtlasError
@@ -153,6 +154,19 @@ def test_labels_without_a_centre_leave_empty_tables_and_words(tmp_path) -> None:
     write_frame(offsets, tmp_path / "offsets.parquet", tmp_path / "offsets.csv")
     shown = texts(figure.draw(offsets, histogram, 0.8))
     assert any("No identified kernel with a centre" in text for text in shown)
+
+
+def test_numbers_of_millions_of_kernels_are_apart(tmp_path) -> None:
+    rng = np.random.default_rng(3)
+    written = [
+        write_model(tmp_path, f"net{n}", 3, *rng.uniform(-0.4, 0.4, (2, 40)), label, at_limit="x")
+        for n, label in enumerate(CENTRED)
+    ]
+    offsets, _, _, histogram = tables(*written)
+    assert len(offsets) == len(CENTRED) + 1
+    counts = ["kernels", "near", "at_limit"]
+    offsets[counts] *= 250_000
+    assert_texts_apart(figure.draw(offsets, histogram, 0.8))
 
 
 def test_sizes_without_fits_are_passed_over(tmp_path) -> None:

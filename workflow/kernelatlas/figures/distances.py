@@ -79,7 +79,7 @@ def _numbers(ax: Axes, matrix: np.ndarray, norm: LogNorm) -> None:
         ax.text(
             b,
             a,
-            f"{value:.2f}" if value < 10 else f"{value:.0f}",
+            f"{value:.1g}" if value < 0.095 else f"{value:.2f}" if value < 10 else f"{value:.0f}",
             ha="center",
             va="center_baseline",
             size=style.SMALL,

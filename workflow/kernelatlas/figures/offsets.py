@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 from kernelatlas.figures import style
 from kernelatlas.tables.offsets import CENTRED, EDGES, SHARES, TOGETHER
 
-PANEL, GAP, ROW = 1.1, 0.29, 1.24  # inches: side, between panels, under a panel
+PANEL, GAP, ROW = 1.1, 0.29, 1.36  # inches: side, between panels, under a panel
 LEFT, HEAD = 0.6, 0.85
 WORDS = {"centred": "no shift", "half_one": "½ in one axis", "half_both": "½ in both axes"}
 LINE = 0.125
@@ -110,8 +110,8 @@ def _panel(ax: Axes, bins: pd.DataFrame) -> None:
 def _numbers(ax: Axes, counted: pd.DataFrame, kernels: int) -> None:
     """Write below the panel how many kernels are on the lattice, and how many by chance."""
     near, reached = (int(counted[name].sum()) for name in ("near", "at_limit"))
-    lines = [(f"{style.count(kernels, 'kernel')}, {near:,} near", style.INK)]
-    lines.append((f"{reached:,} at a limit", style.INK))
+    counts = (style.count(kernels, "kernel"), f"{near:,} near", f"{reached:,} at a limit")
+    lines = [(text, style.INK) for text in counts]
     for share in SHARES if near >= style.FEW else ():
         # All strides together.
         found = (counted[f"share_{share}"].fillna(0) * counted["near"]).sum() / near
