@@ -5,7 +5,7 @@ from torch import Tensor
 
 from kernelatlas.kernels.blocks import at_once
 
-ROWS = 256  # kernels compared with a dictionary at once: few enough for a processor's cache
+ROWS = 64  # kernels compared with a dictionary at once: few enough for a processor's cache
 
 
 def orthonormal(components: Tensor) -> Tensor:

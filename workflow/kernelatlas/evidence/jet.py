@@ -22,7 +22,7 @@ bits and 1 bit more.
 
 import itertools
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Sequence
 from functools import cache, partial
 
 import numpy as np
@@ -34,7 +34,7 @@ from kernelatlas.evidence.batches import in_batches
 from kernelatlas.evidence.derivatives import Sum, count, images
 from kernelatlas.evidence.dictionary import best_entry, orthonormal
 from kernelatlas.evidence.fits import RESOLVED
-from kernelatlas.evidence.formulas import along, unit
+from kernelatlas.evidence.formulas import along, products, unit
 from kernelatlas.evidence.functions import check_size
 from kernelatlas.evidence.grid import Grid
 from kernelatlas.evidence.newton import refine
@@ -78,31 +78,15 @@ SCHEMA = {
 }  # fmt: skip
 
 
-def _rows(order: int, *parts: tuple[int, Tensor]) -> Tensor:
-    """Return polynomials, (n, q, r), from the degree of each part and its weights, (·, n)."""
-    angles = parts[0][1].shape[1]
-    rows = parts[0][1].new_zeros(len(parts), count(order), angles)
-    for row, (degree, weights) in zip(rows, parts, strict=True):
-        row[count(degree - 1) : count(degree)] = weights
-    return rows.permute(2, 0, 1)
+# Derivatives along an angle, each by its degree and the turn of its axis.
+RIDGE = ((0, 0.0), (2, 0.0))
+EDGE = ((1, 0.0), (3, 0.0))
+GAUGE = (*((order, 0.0) for order in ORDERS), (2, math.pi / 2))
 
 
-def _all(order: int, least: int, sigma: Tensor) -> Tensor:
-    identity = torch.eye(count(order), dtype=sigma.dtype, device=sigma.device)
-    return identity[count(least - 1) :].expand(len(sigma), -1, -1)
-
-
-def _ridge(angle: Tensor) -> Tensor:
-    return _rows(2, (0, along(angle, 0)), (2, along(angle, 2)))
-
-
-def _edge(angle: Tensor) -> Tensor:
-    return _rows(3, (1, along(angle, 1)), (3, along(angle, 3)))
-
-
-def _gauge(angle: Tensor) -> Tensor:
-    across = along(angle + math.pi / 2, 2)
-    return _rows(3, *[(order, along(angle, order)) for order in ORDERS], (2, across))
+def _weights(turns: Sequence[tuple[int, float]], angle: Tensor) -> Tensor:
+    """Return the weights of the derivatives in those along an angle, (t, n)."""
+    return torch.cat([along(angle + turn, degree) for degree, turn in turns])
 
 
 @cache
@@ -124,26 +108,29 @@ def sums(k: int) -> dict[str, Sum]:
         low = 0.3 if order < 3 else 0.4  # pixels tell no narrower ones apart
         return (low, float(k)), tuple(np.geomspace(1.15 * low, far, 7).tolist())
 
-    def straight(order: int, least: int = 0) -> Sum:
+    def straight(*orders: int) -> Sum:
+        order = max(orders)
         sigma, sigmas = scales(order)
         return Sum(
             PLACE, (sigma, shift, shift), (sigmas, places, places),
-            order=order, parts=partial(_all, order, least),
+            order=order, parts=tuple((place,) for place in products(*orders)),
         )  # fmt: skip
 
-    def turned(order: int, parts: Callable[[Tensor], Tensor]) -> Sum:
+    def turned(turns: Sequence[tuple[int, float]]) -> Sum:
+        order = max(degree for degree, _ in turns)
         sigma, sigmas = scales(order)
         return Sum(
             ("sigma", "angle", "x", "y"), (sigma, turn, shift, shift),
-            (sigmas, angles, few, few), order=order, parts=parts,
+            (sigmas, angles, few, few), order=order,
+            parts=tuple(products(degree) for degree, _ in turns), weights=partial(_weights, turns),
         )  # fmt: skip
 
-    jets = {f"jet{order}": straight(order) for order in ORDERS if count(order) < k * k}
+    jets = {f"jet{order}": straight(*range(order + 1)) for order in ORDERS if count(order) < k * k}
     return jets | {
-        "hessian": straight(2, least=2),
-        "ridge": turned(2, _ridge),
-        "edge": turned(3, _edge),
-        "gauge": turned(3, _gauge),
+        "hessian": straight(2),
+        "ridge": turned(RIDGE),
+        "edge": turned(EDGE),
+        "gauge": turned(GAUGE),
     }
 
 

@@ -146,15 +146,16 @@ def _expand(
     cheap, and where R² is far from 1 Gauss and Newton's approximation of it converges slowly.
     """
     if isinstance(function, Sum):
-        return expand(kernels, function, grid, parameters)
-    local = _expand_ellipse if function.evaluate is elongated else _expand_block
-    # Double precision, and values in the plane, take more of the cache.
-    large = grid.dtype == torch.float64 or not function.terms
-    rows = at_once(grid.k**2, BLOCK // 2 if large else BLOCK, grid.device.type)
-    blocks = zip(kernels.split(rows, 2), parameters.split(rows, 1), strict=True)
-    parts = [local(block, function, grid, values) for block, values in blocks]
-    cosine, surround, gradient, curvature = (torch.cat(t, -1) for t in zip(*parts, strict=True))
-    return cosine, surround, gradient.float(), curvature.float()  # steps need few digits
+        cosine, closed, gradient, curvature = expand(kernels, function, grid, parameters)
+    else:
+        local = _expand_ellipse if function.evaluate is elongated else _expand_block
+        # Double precision, and values in the plane, take more of the cache.
+        large = grid.dtype == torch.float64 or not function.terms
+        rows = at_once(grid.k**2, BLOCK // 2 if large else BLOCK, grid.device.type)
+        blocks = zip(kernels.split(rows, 2), parameters.split(rows, 1), strict=True)
+        parts = [local(block, function, grid, values) for block, values in blocks]
+        cosine, closed, gradient, curvature = (torch.cat(t, -1) for t in zip(*parts, strict=True))
+    return cosine, closed, gradient.float(), curvature.float()  # steps need few digits
 
 
 def _expand_block(
