@@ -15,6 +15,7 @@ from kernelatlas.evidence.intervals import independent, share
 from kernelatlas.kernels.gaussians import gaussian
 from kernelatlas.kernels.normalise import normalise
 from kernelatlas.names import SQUARES
+from kernelatlas.running.progress import tracked
 from kernelatlas.tables.fits import beside_fits
 
 CENTRED = ("on-centre", "off-centre", "on-cross", "off-cross", "on-square", "off-square")
@@ -32,6 +33,9 @@ LAYER_COLUMNS = [
     *("kernels", "squares", "share_squares", "low", "high", "centred", "at_limit"),
     *("median_x", "x_low", "x_high", "median_y", "y_low", "y_high", "squares_x", "squares_y"),
 ]
+LABEL = pd.CategoricalDtype(sorted(CENTRED))
+# Of kernels with a centre, which are kept of all networks at once.
+POOLED = ["k", "label", "stride", *EXPECTED, "x", "y", "at_limit", "fitted"]
 STRIDE_COLUMNS = [
     *("k", "stride", *EXPECTED, "layers", "kernels", "squares", "share_squares", "low", "high"),
     *("centred", "median_x", "median_y", "share_quadrant"),
@@ -74,27 +78,32 @@ def offset_tables(
     KernelAtlasError
         If the rows of a model's fits and labels are not of the same kernels.
     """
-    parts = [
-        read_offsets(of_fits, of_labels, of_kernels, maps.get(name)).assign(
-            family=family, model=name
-        )
-        for of_fits, of_labels, of_kernels, (name, family, *_) in zip(
-            fits, labels, kernels, models, strict=True
-        )
-    ]
-    every = pd.concat(parts, ignore_index=True)
-    every["fitted"] = every["centred"] & described(every["r2"], r2)
-    rows = every[every["centred"]]
-    pooled = pd.concat([rows, rows.assign(label=TOGETHER)], ignore_index=True)
-    offsets = _describe(pooled, ["k", "label"])
+    parts, layers = [], []
+    networks = list(zip(fits, labels, kernels, models, strict=True))
+    for of_fits, of_labels, of_kernels, (name, family, *_) in tracked(
+        networks, "offsets", "networks"
+    ):
+        every = read_offsets(of_fits, of_labels, of_kernels, maps.get(name))
+        every["fitted"] = every["centred"] & described(every["r2"], r2)
+        layers.append(layer_moves(every.assign(family=family, model=name)))
+        parts.append(every.loc[every["centred"], POOLED].astype({"label": LABEL}))
+    rows, of_layers = _joined(parts), _joined(layers)
+    of_layers = of_layers.sort_values(["family", "model"], kind="stable", ignore_index=True)
+    offsets = pd.concat([_describe(rows), _describe(rows.assign(label=TOGETHER))])
+    offsets = offsets.sort_values("k", kind="stable", ignore_index=True)
     chances = [
         chance(int(k)).loc[label].to_dict()
         for k, label in zip(offsets["k"], offsets["label"], strict=True)
     ]
     names = [f"chance_{share}" for share in SHARES]
     offsets = offsets.join(pd.DataFrame(chances, columns=names, index=offsets.index))
-    layers = layer_moves(every)
-    return offsets, layers, stride_moves(every, layers), _histogram(rows[rows["fitted"]])
+    fitted = rows[rows["fitted"]]
+    return offsets, of_layers, stride_moves(fitted, of_layers), _histogram(fitted)
+
+
+def _joined(parts: list[pd.DataFrame]) -> pd.DataFrame:
+    """Return rows of all parts; those without rows have no types of their own."""
+    return pd.concat([part for part in parts if len(part)] or parts[:1], ignore_index=True)
 
 
 def read_offsets(
@@ -158,13 +167,13 @@ def layer_moves(kernels: pd.DataFrame) -> pd.DataFrame:
     return table.astype({"stride": "Int16", "height": "Int16", "width": "Int16"})
 
 
-def stride_moves(kernels: pd.DataFrame, layers: pd.DataFrame) -> pd.DataFrame:
+def stride_moves(fitted: pd.DataFrame, layers: pd.DataFrame) -> pd.DataFrame:
     """Count squares and moves by kernel size, stride and expected move; intervals over layers.
 
     Parameters
     ----------
-    kernels
-        As for `layer_moves`.
+    fitted
+        Kernels as for `layer_moves`, those that are fitted.
     layers
         As it returns them.
     """
@@ -177,7 +186,6 @@ def stride_moves(kernels: pd.DataFrame, layers: pd.DataFrame) -> pd.DataFrame:
         row |= {"share_squares": float(found.value)}
         rows.append({**row, "low": float(found.low), "high": float(found.high)})
     counted = pd.DataFrame(rows, columns=STRIDE_COLUMNS[: len(by) + 6])
-    fitted = kernels[kernels["fitted"]]
     way, where = np.sign(fitted[list(EXPECTED)].to_numpy()), np.sign(fitted[["x", "y"]].to_numpy())
     asked = (np.abs(way) == 1).all(axis=1)  # neither unknown nor none
     moves = fitted.assign(there=np.where(asked, (way == where).all(axis=1), np.nan))
@@ -259,12 +267,12 @@ def chance(k: int) -> pd.DataFrame:
     return pd.DataFrame.from_dict(table, orient="index")
 
 
-def _describe(rows: pd.DataFrame, by: list[str]) -> pd.DataFrame:
-    """Count by group; the order of labels is that of `CENTRED`."""
+def _describe(rows: pd.DataFrame) -> pd.DataFrame:
+    """Count by kernel size and label; the order of labels is that of `CENTRED`."""
     size = rows[["x", "y"]].abs()
     near = rows["fitted"] & (size <= REACH).all(axis=1)
     shares = pd.DataFrame(lattice(size["x"], size["y"])).astype(float)
-    values = rows[by].assign(
+    values = rows[["k"]].assign(
         label=pd.Categorical(rows["label"], [*CENTRED, TOGETHER]),
         fitted=rows["fitted"],
         at_limit=rows["fitted"] & rows["at_limit"],
@@ -273,7 +281,7 @@ def _describe(rows: pd.DataFrame, by: list[str]) -> pd.DataFrame:
         y=size["y"].where(rows["fitted"]),
         **{f"share_{share}": shares[share].where(near) for share in SHARES},
     )
-    groups = values.groupby(by, observed=True, dropna=False, sort=True)
+    groups = values.groupby(["k", "label"], observed=True)
     sums = {"identified": ("fitted", "size")}
     counted = {"kernels": "fitted", "at_limit": "at_limit", "near": "near"}
     sums |= {name: (of, "sum") for name, of in counted.items()}
@@ -287,7 +295,7 @@ def _describe(rows: pd.DataFrame, by: list[str]) -> pd.DataFrame:
 def _histogram(rows: pd.DataFrame) -> pd.DataFrame:
     middles = (EDGES[:-1] + EDGES[1:]) / 2
     parts = []
-    for (k, label), group in rows.groupby(["k", "label"]):
+    for (k, label), group in rows.groupby(["k", "label"], observed=True):
         counts, _, _ = np.histogram2d(group["x"], group["y"], [EDGES, EDGES])
         x, y = np.nonzero(counts)
         position = {"x": middles[x].round(1), "y": middles[y].round(1)}
