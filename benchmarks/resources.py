@@ -123,10 +123,13 @@ def run(path: Path, targets: Sequence[str], hub: Hub, cores: int) -> float:
 
 
 def measured(path: Path) -> list[dict[str, Any]]:
-    """Return a row a job."""
-    rows = []
+    """Return a row a job, of what was run again the last time."""
+    jobs = {}
     for line in (path / "jobs").read_text().splitlines():
         job = json.loads(line)
+        jobs[job["log"]] = job
+    rows = []
+    for job in jobs.values():
         times = path / job["log"].replace("/logs/", "/benchmarks/").replace(".log", ".tsv")
         said = pd.read_csv(times, sep="\t").iloc[0]
         inputs = {path / file for file in job["input"]}

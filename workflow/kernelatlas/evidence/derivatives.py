@@ -59,7 +59,7 @@ class _Parts:
     """The parts of a sum, at parameters, (p, n), of n kernels."""
 
     def __init__(self, function: Sum, parameters: Tensor):
-        self._parts = function.parts
+        self._sizes = [len(part) for part in function.parts]
         self._down, self._across, self._of = _places(function, parameters.device)
         self._weights = function.weights(parameters[1]) if function.weights else None
 
@@ -83,12 +83,15 @@ class _Parts:
         The sum of them for several `axes`, each (i, k, n) and (j, l, n).
         """
         y, x = axes[0]
-        found = y.new_zeros(len(self._parts), y.shape[1], *x.shape[1:])
-        every = [(total, *p) for total, part in zip(found, self._parts, strict=True) for p in part]
-        for at, (total, down, across) in enumerate(every):
-            for y, x in axes:
-                rows = y[down] if self._weights is None else self._weights[at] * y[down]
-                total.addcmul_(rows[:, None], x[across])
+        found = y.new_zeros(len(self._sizes), y.shape[1], *x.shape[1:])
+        for y, x in axes:
+            down, across = y.index_select(0, self._down), x.index_select(0, self._across)
+            if self._weights is not None:
+                down = down * self._weights[:, None]
+            pairs = zip(down.split(self._sizes), across.split(self._sizes), strict=True)
+            for part, both in zip(found, pairs, strict=True):
+                for rows, columns in zip(*both, strict=True):
+                    part.addcmul_(rows[:, None], columns)
         return found
 
     def _added(self, values: Tensor) -> Tensor:
@@ -96,7 +99,7 @@ class _Parts:
         if self._weights is None:
             return values
         weights = self._weights.view(-1, *[1] * (values.ndim - 2), values.shape[-1])
-        weighted = (weights * values).split([len(part) for part in self._parts])
+        weighted = (weights * values).split(self._sizes)
         return torch.stack([part.sum(0) for part in weighted])
 
 
