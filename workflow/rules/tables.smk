@@ -638,7 +638,7 @@ use rule short_job as tables_offsets with:
     pathvars:
         name="tables/offsets",
     resources:
-        mem_mb=memory(700, 2),
+        mem_mb=memory(700, 0.5),
         runtime=minutes(3, 0.02),
     params:
         **runs("tables/tables_offsets"),
