@@ -103,7 +103,7 @@ def _caption(k: int, cut: bool) -> str:
         "numbers in brackets; normalised, degenerate ones left out): in each principal "
         "coordinate of the trained models' kernels between histograms of 70 bins, half a kernel "
         "added to each, then summed with the explained variance ratios as weights (Gavrikov & "
-        "Keuper, CVPR 2022). On the diagonal, in italics: what two samples of this size from the "
+        "Keuper, CVPR 2022). On the diagonal: what two samples of this size from the "
         "set's own distribution come to on average; values near it say nothing, and a family and "
         "its members share kernels. The colours are logarithmic; untrained controls are grey."
         + (" Only one set of each family is shown; the table has all." if cut else "")
