@@ -147,31 +147,64 @@ def test_axis_is_that_of_the_second_derivative(degrees: int) -> None:
     assert found["seven_r2"] > 0.999
 
 
+def parts_of(name: str, k: int, p: np.ndarray) -> np.ndarray:
+    """The parts of a sum at its parameters, (q, k·k), by Hermite's polynomials along each axis."""
+    place, angle = (p[0], p[-2], p[-1]), p[1]
+    if name == "hessian":
+        return np.stack([part(k, *place, *ij) for ij in ((2, 0), (1, 1), (0, 2))])
+    if name.startswith("jet"):
+        known = [(i, j) for i, j in itertools.product(range(4), repeat=2) if i + j <= int(name[-1])]
+        return np.stack([part(k, *place, *ij) for ij in known])
+    axis = np.arange(k) - (k - 1) / 2
+    x, y = np.meshgrid(axis - place[1], -axis - place[2])
+    u = x * np.cos(angle) + y * np.sin(angle)
+    v = y * np.cos(angle) - x * np.sin(angle)
+    pairs = {"ridge": ((0, 0), (2, 0)), "edge": ((1, 0), (3, 0))}.get(
+        name, ((0, 0), (1, 0), (2, 0), (3, 0), (0, 2))
+    )
+    made = [derivative(u, p[0], i) * derivative(v, p[0], j) for i, j in pairs]
+    return np.stack(made).reshape(len(pairs), -1)
+
+
+def left_by(parts: np.ndarray, kernel: np.ndarray) -> np.ndarray:
+    """What the best sum of centred parts leaves of a kernel, by NumPy's QR."""
+    centred = parts - parts.mean(axis=1, keepdims=True)
+    basis = np.linalg.qr((centred / np.linalg.norm(centred, axis=1, keepdims=True)).T)[0]
+    return kernel - basis @ (basis.T @ kernel)
+
+
+@pytest.mark.parametrize("k", [4, 7])
 @pytest.mark.parametrize(
     "name", ["jet0", "jet1", "jet2", "jet3", "hessian", "ridge", "edge", "gauge"]
 )
-def test_gradient_and_hessian_are_those_of_differences(name: str) -> None:
-    k, total = 7, jet.sums(7)[name]
+def test_gradient_and_hessian_are_those_of_the_formula(name: str, k: int) -> None:
+    """Differences of R²/2 of parts that are made, and fitted, by NumPy."""
+    total, n = jet.sums(k)[name], 5
     rng = np.random.default_rng(3)
-    kernels = torch.from_numpy(normalise(rng.standard_normal((5, k * k)))).double()
-    block = kernels.T.unflatten(0, (k, k)).flip(0).contiguous()
-    grid = jet._grid(k, kernels.device)
+    kernels = normalise(rng.standard_normal((n, k * k))).astype(np.float64)
+    kernels -= kernels.mean(axis=1, keepdims=True)
     p = len(total.parameters)
-    here = torch.tensor([0.1, 0.3, -0.2] if p == 3 else [0.1, 0.7, 0.3, -0.2]).double()
-    here = here[:, None].expand(p, 5).contiguous()
+    here = np.stack([rng.uniform(-0.3, 0.4, n), *rng.uniform(-1.2, 1.2, (p - 1, n))])
 
-    def value(at: torch.Tensor) -> torch.Tensor:
-        return derivatives.expand(block, total, grid, at)[0] ** 2 / 2
+    def values(at: np.ndarray) -> np.ndarray:
+        natural = np.vstack([np.exp(at[:1]), at[1:]]).T
+        rests = [
+            left_by(parts_of(name, k, row), w) for row, w in zip(natural, kernels, strict=True)
+        ]
+        return np.array([(w @ w - r @ r) / 2 for w, r in zip(kernels, rests, strict=True)])
 
-    _, _, gradient, curvature = derivatives.expand(block, total, grid, here)
+    block = torch.from_numpy(kernels).T.unflatten(0, (k, k)).flip(0).contiguous()
+    grid = jet._grid(k, block.device)
+    cosine, _, gradient, curvature = derivatives.expand(block, total, grid, torch.from_numpy(here))
+    np.testing.assert_allclose(cosine**2 / 2, values(here), atol=1e-9)
     h = 1e-3
     for i, j in itertools.product(range(p), repeat=2):
-        one, two = torch.zeros(p, 1).double(), torch.zeros(p, 1).double()
+        one, two = np.zeros((p, 1)), np.zeros((p, 1))
         one[i], two[j] = h, h
-        slope = (value(here + one) - value(here - one)) / (2 * h)
+        slope = (values(here + one) - values(here - one)) / (2 * h)
         np.testing.assert_allclose(gradient[i], slope, atol=1e-5)
-        bend = value(here + one + two) - value(here + one - two)
-        bend = (bend - value(here - one + two) + value(here - one - two)) / (4 * h * h)
+        bend = values(here + one + two) - values(here + one - two)
+        bend = (bend - values(here - one + two) + values(here - one - two)) / (4 * h * h)
         np.testing.assert_allclose(-curvature[i, j], bend, atol=1e-4)
 
 
@@ -184,27 +217,8 @@ def test_scipy_finds_nothing_better_than_a_sum(name: str) -> None:
     start = jet.begin(kernels, k, name)
     _, cosine = newton.refine(kernels, total, jet._grid(k, kernels.device), start)
 
-    def parts(p: np.ndarray) -> np.ndarray:
-        place, angle = (p[0], p[-2], p[-1]), p[1]
-        if name == "hessian":
-            return np.stack([part(k, *place, *ij) for ij in ((2, 0), (1, 1), (0, 2))])
-        if name.startswith("jet"):
-            known = [ij for ij in ORDERS_OF.values() if sum(ij) <= int(name[-1])]
-            return np.stack([part(k, *place, *ij) for ij in known])
-        axis = np.arange(k) - (k - 1) / 2
-        x, y = np.meshgrid(axis - place[1], -axis - place[2])
-        u = x * np.cos(angle) + y * np.sin(angle)
-        v = y * np.cos(angle) - x * np.sin(angle)
-        pairs = {"ridge": ((0, 0), (2, 0)), "edge": ((1, 0), (3, 0))}.get(
-            name, ((0, 0), (1, 0), (2, 0), (3, 0), (0, 2))
-        )
-        made = [derivative(u, p[0], i) * derivative(v, p[0], j) for i, j in pairs]
-        return np.stack(made).reshape(len(pairs), -1)
-
     def residuals(p: np.ndarray, kernel: np.ndarray) -> np.ndarray:
-        centred = parts(p) - parts(p).mean(axis=1, keepdims=True)
-        basis = np.linalg.qr((centred / np.linalg.norm(centred, axis=1, keepdims=True)).T)[0]
-        return kernel - basis @ (basis.T @ kernel)
+        return left_by(parts_of(name, k, p), kernel)
 
     low, high = np.array(total.limits).T
     theirs = [

@@ -156,6 +156,32 @@ def test_labels_without_a_centre_leave_empty_tables_and_words(tmp_path) -> None:
     assert any("No identified kernel with a centre" in text for text in shown)
 
 
+def test_networks_are_counted_together_in_any_order(tmp_path) -> None:
+    """One of them has no centres, one an unknown stride."""
+    rng = np.random.default_rng(4)
+    x, y = rng.uniform(-0.9, 0.9, (2, 3, N))
+    square = write_model(tmp_path, "b", 5, x[0], y[0], "on-square", stride=None, at_limit="least x")
+    centre = write_model(tmp_path, "c", 5, x[1], y[1], "on-centre")
+    others = write_model(tmp_path, "a", 5, x[2], y[2], "other")
+    offsets, layers, strides, histogram = tables(square, others, centre)
+    assert layers["model"].tolist() == ["a", "b", "c"]
+    assert layers["centred"].tolist() == [0, N, N]
+    assert offsets["label"].tolist() == ["on-centre", "on-square", TOGETHER]
+    assert offsets["kernels"].tolist() == [N, N, 2 * N]
+    assert offsets["at_limit"].tolist() == [0, N, N]
+    for rows, wanted in zip(offsets.itertuples(), ([1], [0], [0, 1]), strict=True):
+        assert rows.median_x == pytest.approx(np.median(np.abs(x[wanted])), rel=1e-5)
+    assert histogram["kernels"].sum() == 2 * N
+    by_stride = strides.set_index(strides["stride"].fillna(0))
+    assert by_stride["kernels"].to_dict() == {2: 2 * N, 0: N}
+    assert by_stride["median_y"].to_dict() == pytest.approx(
+        {2: np.median(y[1]), 0: np.median(y[0])}, rel=1e-5
+    )
+    again = tables(centre, others, square)
+    for one, other in zip((offsets, layers, strides, histogram), again, strict=True):
+        pd.testing.assert_frame_equal(one, other)
+
+
 def test_numbers_of_millions_of_kernels_are_apart(tmp_path) -> None:
     rng = np.random.default_rng(3)
     written = [
