@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
+from scipy.stats import binom, entropy
 
 from kernelatlas.clustering.templates import bank
 from kernelatlas.evidence import distances as measures
@@ -64,10 +65,36 @@ def test_equal_distributions_come_to_the_noise_floor(n_a: int, n_b: int) -> None
     for _ in range(15):
         a, b = (space.histogram(rng.normal(size=(n, 9)).astype(np.float32)) for n in (n_a, n_b))
         found.append(measures.divergence(a, b, space.weights))
-        floors.append(measures.noise_floor(a, b, space.weights, rng))
+        floors.append(measures.noise_floor(a, b, space.weights))
     assert np.mean(floors) == pytest.approx(np.mean(found), rel=0.1)
     shifted = space.histogram(rng.normal(1, 1, (n_b, 9)).astype(np.float32))
     assert measures.divergence(a, shifted, space.weights) > 1.5 * np.mean(floors)
+
+
+@pytest.mark.parametrize(("n_a", "n_b"), [(1, 1), (3, 500), (60, 60), (2000, 100_000)])
+@pytest.mark.parametrize("evenness", [0.05, 3])
+def test_noise_floor_is_the_mean_of_samples(n_a: int, n_b: int, evenness: float) -> None:
+    rng = RNG(n_b)
+    weights = np.array([0.7, 0.3])
+    drawn = rng.dirichlet(np.full(measures.BINS, evenness), 2)
+    a, b = (rng.multinomial(n, drawn) for n in (n_a, n_b))
+    pool = (a + b) / (n_a + n_b)
+    samples = [rng.multinomial(n, pool, size=(4000, 2)) for n in (n_a, n_b)]
+    p, q = ((counts + 0.5) / (counts.sum(axis=2, keepdims=True) + 35) for counts in samples)
+    ways = [(entropy(*pair, axis=2) @ weights) for pair in ((p, q), (q, p))]
+    found = sum(ways)
+    error = found.std() / len(found) ** 0.5
+    assert measures.noise_floor(a, b, weights) == pytest.approx(found.mean(), abs=4 * error)
+
+
+def test_noise_floor_is_exact_where_sums_give_way_to_series() -> None:
+    n = 5000
+    for mean in (150.0, 199.0, 201.0, 1000.0, 4000.0):
+        x = np.arange(n + 1)
+        u, chance = (x + 0.5) / (mean + 0.5), binom.pmf(x, n, mean / n)
+        known = [(chance * values).sum() for values in (u * np.log(u), np.log(u))]
+        _, *values = measures._expected(n, np.array([mean / n]))
+        assert np.ravel(values) == pytest.approx(known, rel=2e-4)
 
 
 def test_kernels_beyond_the_corpus_are_counted() -> None:

@@ -9,6 +9,7 @@ from functools import cache
 
 import numpy as np
 from scipy.special import gammaln
+from scipy.stats import binom
 from sklearn.decomposition import PCA
 from sklearn.utils import gen_batches
 
@@ -16,7 +17,8 @@ from kernelatlas.kernels.blocks import at_once
 
 BINS = 70  # as in the paper
 PSEUDO = 0.5  # kernels added to every bin: Jeffreys' prior of a multinomial distribution
-FLOOR_DRAWS = 20
+NODES = 512  # between which moments are interpolated: floors are exact to 1e-4 of them
+SUMMED = 200  # kernels: mean of a bin up to which its moments are sums
 FLOAT_ZERO = (
     1e-9  # of explained variance: the component that centring removes is not exactly 0 in float32
 )
@@ -86,12 +88,13 @@ def _smoothed(counts: np.ndarray) -> np.ndarray:
     return counts / counts.sum(axis=-1, keepdims=True)
 
 
-def noise_floor(
-    first: np.ndarray, second: np.ndarray, weights: np.ndarray, rng: np.random.Generator
-) -> float:
-    """Return the mean divergence between samples of two sizes from one distribution.
+def noise_floor(first: np.ndarray, second: np.ndarray, weights: np.ndarray) -> float:
+    """Return the expected divergence between samples of two sizes from one distribution.
 
     That distribution is of both sets together; a divergence near this value shows no difference.
+    The counts of a bin are binomial, and the samples are independent, so that with means m = E P
+    and m' = E Q, u = P / m and u' = Q / m',
+    E (P − Q) ln(P / Q) = (m − m') ln(m / m') + m (E u ln u − E ln u') + m' (E u' ln u' − E ln u).
 
     Parameters
     ----------
@@ -100,11 +103,42 @@ def noise_floor(
     """
     pool = first + second
     shares = pool / pool.sum(axis=1, keepdims=True)
-    a, b = (
-        rng.multinomial(counts[0].sum(), shares, size=(FLOOR_DRAWS, len(shares)))
-        for counts in (first, second)
-    )
-    return float(divergence(a, b, weights).mean())
+    sizes = [int(counts[0].sum()) for counts in (first, second)]
+    (p, p_excess, p_log), (q, q_excess, q_log) = (_expected(n, shares) for n in sizes)
+    terms = (p - q) * np.log(p / q) + p * (p_excess - q_log) + q * (q_excess - p_log)
+    return float(terms.sum(axis=1) @ weights)
+
+
+def _expected(n: int, shares: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the mean m of the smoothed share P of a bin of n kernels, E u ln u and E ln u."""
+    means = n * shares
+    grid, excess, logarithm = _moments(n)
+    where = np.log1p(means)
+    smoothed = (means + PSEUDO) / (n + BINS * PSEUDO)
+    return smoothed, np.interp(where, grid, excess), np.interp(where, grid, logarithm)
+
+
+@cache
+def _moments(n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return ln(1 + mean), E u ln u and E ln u for u = (X + ½) / (mean + ½), X binomial of n.
+
+    Sums over X up to a mean of SUMMED, above it the series in the central moments to the fourth.
+    """
+    grid = np.linspace(0, np.log1p(n), NODES)
+    mean = np.minimum(np.expm1(grid), n)
+    share, scale = mean / n, mean + PSEUDO
+    second = mean * (1 - share) / scale**2
+    third = second * (1 - 2 * share) / scale
+    fourth = second * (1 + (3 * n - 6) * share * (1 - share)) / scale**2
+    excess = second / 2 - third / 6 + fourth / 12
+    logarithm = -second / 2 + third / 3 - fourth / 4
+    few = mean <= SUMMED
+    x = np.arange(min(n, 2 * SUMMED) + 1)  # at least 14 standard deviations above the mean, or all
+    u = (x + PSEUDO) / scale[few, None]
+    chance = binom.pmf(x, n, share[few, None])
+    excess[few] = (chance * u * np.log(u)).sum(axis=1)
+    logarithm[few] = (chance * np.log(u)).sum(axis=1)
+    return grid, excess, logarithm
 
 
 def variance_entropy(weights: np.ndarray) -> float:

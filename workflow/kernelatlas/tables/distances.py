@@ -23,7 +23,6 @@ from kernelatlas.kernels.normalise import normalise
 from kernelatlas.kernels.table import count_sizes, read_square
 from kernelatlas.running.progress import tracked
 
-SEED = 0
 LAYER_COLUMNS = (
     *("family", "model", "trained", "k", "layer_index", "layer", "kernels", "sparsity"),
     *("variance_entropy", "variance_entropy_noise", "variance_entropy_max"),
@@ -71,7 +70,6 @@ def distance_table(
             parts.insert(0, (f"{family} (all trained)", family, True, np.sum(of_trained, axis=0)))
         sets += parts
     rows: list[dict[str, Any]] = []
-    rng = np.random.default_rng(SEED)
     pairs = list(itertools.combinations_with_replacement(sets, 2))
     for one, other in tracked(pairs, f"distances of {k}x{k} kernels", "pairs"):
         a, family_a, trained_a, first = one
@@ -87,7 +85,7 @@ def distance_table(
                 "trained_b": trained_b,
                 "n_b": int(second[0].sum()),
                 "divergence": float(divergence(first, second, coordinates.weights)),
-                "floor": noise_floor(first, second, coordinates.weights, rng),
+                "floor": noise_floor(first, second, coordinates.weights),
             }
         )
     return pd.DataFrame(rows)
