@@ -680,8 +680,8 @@ def test_one_model_in_models_and_layers() -> None:
 
 def test_a_family_of_which_nothing_could_be_read_says_so() -> None:
     tables = family_tables()
-    layers = family_layers.draw(tables["composition"], tables["layers"], "dead")
     empty = {name: table.iloc[:0] for name, table in tables.items()}
+    layers = family_layers.draw(empty["composition"], empty["layers"], "dead")
     clusters = drawn_clusters(empty)
     for figure in (layers, clusters):
         assert any("No kernels" in text for text in texts(figure))

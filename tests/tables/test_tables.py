@@ -16,7 +16,7 @@ from kernelatlas.kernels.table import write_kernels
 from kernelatlas.names import REASONS, SHAPES
 from kernelatlas.running.files import write_frame
 from kernelatlas.tables import pca
-from kernelatlas.tables.family import N_MEMBERS, cluster_shares, random_members
+from kernelatlas.tables.family import N_MEMBERS, all_families, cluster_shares, random_members
 from kernelatlas.tables.models import composition_table, model_table, read_labels
 from kernelatlas.tables.spectrum import spectrum_table
 from kernelatlas.tables.weightsum import QUANTILES, weightsum_table
@@ -151,6 +151,16 @@ def test_shares_of_models(labels):
     assert table["trained"].to_dict()[("b.untrained", 3)] is False
     assert table["trained_on"].to_dict()[("b", 3)] == "pictures"
     assert table["kernels"].sum() == sum(map(len, ROWS.values()))
+
+
+def test_tables_of_families_are_one_whose_types_an_empty_family_leaves(labels, tmp_path):
+    table = composition_table(labels, MODELS)
+    parts = [table.iloc[:0].astype(object), table.iloc[:3], table.iloc[3:]]
+    paths = [tmp_path / f"{number}.parquet" for number in range(3)]
+    for part, path in zip(parts, paths, strict=True):
+        write_frame(part, path)
+    pd.testing.assert_frame_equal(all_families(paths), table)
+    assert list(all_families(paths[:1])) == list(table)
 
 
 def test_composition(labels):

@@ -15,7 +15,7 @@ SCRIPTS, CAPTIONS = ROOT / "workflow/scripts", ROOT / "workflow/report"
 OF_JOB = {"script", "code", "figure"}
 # Figures that draw a table of another name; a new figure has a table of its own.
 OF_ANOTHER = {
-    "{family}_layers": "layers",
+    "{family}_layers": "{family}_by_layer",
     "data": "data_spectra",
     "fits_k{k}": "functions_k{k}",
     "frequencies_k{k}": "masterkeys_frequencies_k{k}",

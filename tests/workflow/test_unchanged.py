@@ -41,6 +41,7 @@ def test_a_model_of_other_sizes_alone_leaves_a_corpus_and_its_tables_as_they_are
     assert {name: inodes(finished)[name] for name in before} == before
     run = finished.snakemake("all", "--dry-run")
     assert run.counts["tables_models"] == run.counts["tables_family"] == 1
+    assert run.counts["figure_family_clusters"] == run.counts["figure_family_layers"] == 1
     assert run.counts["tables_weightsum"] == run.counts["tables_pca"] == 1  # of 3x3
 
 

@@ -3,8 +3,8 @@ use rule figure as figure_family_clusters with:
         clusters=of_family("<results>/clusters/k{k}.parquet"),
         shares="<results>/tables/{family}_clusters.parquet",
         members="<results>/tables/{family}_members.parquet",
-        models="<results>/tables/models.parquet",
-        shapes="<results>/tables/shapes.parquet",
+        models="<results>/tables/{family}_by_model.parquet",
+        shapes="<results>/tables/{family}_by_shape.parquet",
     output:
         **figures("{family}_clusters", "Families", "clusters", of="all"),
     pathvars:
@@ -26,8 +26,8 @@ use rule figure as figure_family_clusters with:
 
 use rule figure as figure_family_layers with:
     input:
-        composition="<results>/tables/composition.parquet",
-        layers="<results>/tables/layers.parquet",
+        composition="<results>/tables/{family}_by_label.parquet",
+        layers="<results>/tables/{family}_by_layer.parquet",
     output:
         **figures("{family}_layers", "Families", "layers", of="all"),
     pathvars:

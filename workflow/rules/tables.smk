@@ -23,23 +23,22 @@ use rule short_job as tables_left_out with:
 
 use rule short_job as tables_models with:
     input:
-        expand("<results>/labels/{model}.parquet", model=MODELS),
+        models=of_families("<results>/tables/{family}_by_model.parquet"),
+        composition=of_families("<results>/tables/{family}_by_label.parquet"),
+        layers=of_families("<results>/tables/{family}_by_layer.parquet"),
+        shapes=of_families("<results>/tables/{family}_by_shape.parquet"),
     output:
         **tables(of=["all", "release"], models="models"),
         **tables(of="all", composition="composition", layers="layers", shapes="shapes"),
     pathvars:
         name="tables/models",
     resources:
-        mem_mb=memory(
-            500, 0.3, of=expand(f"{RESULTS}/kernels/{{model}}.parquet", model=MODELS)
-        ),
-        runtime=minutes(2, 0.05),
+        mem_mb=memory(500, 5),
+        runtime=minutes(2),
     params:
         **runs("tables/tables_models"),
-        models=EXPERIMENT.describe(MODELS),
-        thresholds=config["thresholds"],
     message:
-        "Counting labels by model and layer"
+        "Gathering the counts of all families"
 
 
 use rule short_job as tables_family with:
@@ -48,7 +47,15 @@ use rule short_job as tables_family with:
         kernels=of_family("<results>/kernels/{model}.parquet"),
         labels=of_family("<results>/labels/{model}.parquet"),
     output:
-        **tables(of="all", clusters="{family}_clusters", members="{family}_members"),
+        **tables(
+            of="all",
+            clusters="{family}_clusters",
+            members="{family}_members",
+            models="{family}_by_model",
+            composition="{family}_by_label",
+            layers="{family}_by_layer",
+            shapes="{family}_by_shape",
+        ),
     pathvars:
         name="tables/{family}_clusters",
     group:
@@ -61,8 +68,9 @@ use rule short_job as tables_family with:
         models=lambda wildcards: EXPERIMENT.describe(
             EXPERIMENT.of_family(wildcards.family)
         ),
+        thresholds=config["thresholds"],
     message:
-        "Counting the clusters of the family {wildcards.family}"
+        "Counting the labels of the family {wildcards.family}"
 
 
 use rule short_job as tables_spectrum with:

@@ -55,16 +55,15 @@ def draw(
     members
         Columns k, cluster, label, rank (from 0), direction, identified, weights; may be empty.
     models
-        Columns family, model, trained, k, kernels, degenerate, identified, share_identified (in
-        [0, 1]), threshold, trained_on; networks of other families are left out.
+        Columns model, trained, k, kernels, degenerate, identified, share_identified (in [0, 1]),
+        threshold, trained_on.
     shapes
         Columns model, k, shape, low, high (of the share, in [0, 1]).
     family
-        Which family is drawn.
+        Name of the family that these are of.
     seeds
         Those of the autoencoders, for the caption.
     """
-    models = models[models["family"] == family]
     title = f"{family}: shapes of its depthwise kernels"
     if models.empty:
         return [style.without_kernels(title)]

@@ -36,16 +36,13 @@ def draw(composition: pd.DataFrame, layers: pd.DataFrame, family: str) -> list[F
     Parameters
     ----------
     composition
-        Columns family, model, trained, k, layer, layer_index, label, kernels, identified;
-        networks of other families are left out.
+        Columns model, trained, k, layer, layer_index, label, kernels, identified.
     layers
-        Columns family, model, trained, k, layer, layer_index, kernels, identified,
-        share_identified, low, high (in [0, 1]).
+        Columns model, trained, k, layer, layer_index, kernels, identified, share_identified,
+        low, high (in [0, 1]).
     family
-        Which family is drawn.
+        Name of the family that these are of.
     """
-    composition = composition[composition["family"] == family]
-    layers = layers[layers["family"] == family]
     title = f"{family}: shapes of the kernels, layer by layer"
     if layers.empty:
         return [style.without_kernels(title)]

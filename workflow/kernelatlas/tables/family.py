@@ -1,4 +1,4 @@
-"""The clusters of one family: their shares in each model, and random members."""
+"""The clusters of one family, their shares and random members; and tables of all families."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -79,6 +79,12 @@ def random_members(
             weights = read_square(path, int(str(k)))[1][mine["place"]]
             parts.append(own.assign(rank=mine["rank"], weights=list(weights)))
     return pd.concat(parts).sort_index(ignore_index=True)[COLUMNS]
+
+
+def all_families(paths: Sequence[str | Path]) -> pd.DataFrame:
+    """Return tables of families, in their order, as one. Families without rows change no type."""
+    tables = [pd.read_parquet(path) for path in paths]
+    return pd.concat([table for table in tables if len(table)] or tables, ignore_index=True)
 
 
 def _drawn(

@@ -222,6 +222,11 @@ def of_family(pattern):
     return paths
 
 
+def of_families(pattern):
+    """Input function: `pattern` for every family that has kernels of a studied size."""
+    return lambda wildcards: expand(pattern, family=OF_ZOO["family"]())
+
+
 def recipe_in_file(wildcards):
     """The file of {model} if it holds the recipe of its training."""
     model = model_of(wildcards)
