@@ -36,7 +36,7 @@ from kernelatlas.sources.zoo import Model
 
 STAGES = {
     "all": ["Extracting", "Gathering the 3x3 kernels", "Training the autoencoder",
-            "Gathering the shapes", "Labelling the kernels", "Counting labels", "Drawing"],
+            "Gathering the shapes", "Labelling the kernels", "Counting the labels", "Drawing"],
     "evidence": ["Fitting", "Finding the maps", "by curves that have not", "of the null models",
                  "Running the baselines", "Searching for master keys", "Comparing"],
 }  # fmt: skip

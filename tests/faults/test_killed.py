@@ -38,7 +38,7 @@ def kill_during(project, stage, rng):
 def test_killed_runs_end_like_an_uninterrupted_one(fresh, finished, seed):
     rng = random.Random(seed)
     stages = ["Extracting", "Gathering the 7x7", "Training the autoencoder", "Gathering the shapes",
-              "Labelling", "Counting labels", "Drawing"]  # fmt: skip
+              "Labelling", "Counting the labels", "Drawing"]  # fmt: skip
     killed = 0
     for stage in stages:
         killed += kill_during(fresh, stage, rng)
