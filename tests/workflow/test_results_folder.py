@@ -68,9 +68,9 @@ def test_a_second_zoo_is_refused_in_the_folder_of_the_first(finished):
     for part in ("results: ", "zoo.yaml", "figures/first_clusters", "results=results_other"):
         assert part in error
     assert finished.digests() == before
-    figure = "results_other/figures/third_layers.pdf"
+    files = ["results_other/figures/third_layers.pdf", "results_other/tables/composition.csv"]
     own = ["--config", "zoo=other.yaml", "results=results_other"]
-    run = finished.snakemake(figure, *own)
+    run = finished.snakemake(*files, *own)
     assert run.code == 0, run.text
     assert finished.digests() == before
     assert "Nothing to be done" in finished.snakemake("all").text
