@@ -8,15 +8,12 @@ QUARTER, WHOLE = 1 * GPU, 4 * GPU
 
 
 # The numbers in the rules are what `benchmarks/resources.py` found for the paper's zoo, rounded up.
-def memory(mb, per_mb=0, of=None):
-    """`mem_mb` of a rule: `mb`, and `per_mb` for each MB of its input, or of the files `of`.
-
-    `mb` may be a function of the wildcards.
-    """
+def memory(mb, per_mb=0):
+    """`mem_mb` of a rule: `mb`, maybe a function of the wildcards, and `per_mb` for an input MB."""
 
     def asked(wildcards, input, attempt):
         fixed = mb(wildcards) if callable(mb) else mb
-        return memory_mb(fixed, per_mb, of or input, attempt)
+        return memory_mb(fixed, per_mb, input, attempt)
 
     return asked
 
