@@ -115,7 +115,8 @@ def bars(
     if horizontal:
         vertices = vertices[:, :, ::-1]
     if len(vertices):
-        ax.add_patch(PathPatch(Path.make_compound_path_from_polys(vertices), snap=True, **looks))
+        patch = PathPatch(Path.make_compound_path_from_polys(vertices), snap=True, **looks)
+        ax.add_artist(patch)  # `add_patch` would look for limits in every curve of its path
 
 
 def stacked_bars(
