@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from kernelatlas.kernels.table import read_square
-from kernelatlas.tables.models import MODEL, each_network
+from kernelatlas.tables.models import MODEL, described, each_network
 
 N_MEMBERS = 12
 SEED = 0
@@ -69,14 +69,15 @@ def random_members(
     """
     drawn = _drawn(clusters, labels, models)
     parts = []
-    for number, (rows, path) in enumerate(
-        zip(each_network(labels, models, LABELLED), kernels, strict=True)
-    ):
+    for number, (path, source) in enumerate(zip(labels, kernels, strict=True)):
+        rows = pd.read_parquet(path, columns=["model", *LABELLED])
         # A family of untrained networks has no members. A slice would keep all rows in memory.
-        parts.append(rows.iloc[[]].assign(rank=0, weights=pd.Series(dtype="object")))
+        none = described(rows.iloc[[]], models)
+        parts.append(none.assign(rank=0, weights=pd.Series(dtype="object")))
         for k, mine in drawn[drawn["network"] == number].groupby("k"):
-            own = rows[rows["k"] == k].iloc[mine["place"]].set_index(mine.index)
-            weights = read_square(path, int(str(k)))[1][mine["place"]]
+            own = described(rows[rows["k"] == k].iloc[mine["place"]], models)
+            weights = read_square(source, int(str(k)))[1][mine["place"]]
+            own = own.set_index(mine.index)
             parts.append(own.assign(rank=mine["rank"], weights=list(weights)))
     return pd.concat(parts).sort_index(ignore_index=True)[COLUMNS]
 

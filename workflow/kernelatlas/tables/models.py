@@ -35,12 +35,21 @@ def each_network(
     of_models
         Names of the entries of the models' rows, `model` among them.
     """
-    known = pd.DataFrame(models, columns=list(of_models))
     for path in tracked(paths, "label tables", "networks"):
-        labels = pd.read_parquet(path, columns=["model", *columns])
-        for column in {"model", "layer", "label"} & set(labels):
-            labels[column] = labels[column].astype(str)
-        yield labels.merge(known, on="model")
+        yield described(pd.read_parquet(path, columns=["model", *columns]), models, of_models)
+
+
+def described(
+    labels: pd.DataFrame, models: Sequence[Sequence], of_models: Sequence[str] = KNOWN
+) -> pd.DataFrame:
+    """Return labels of one model as `each_network` does."""
+    known = pd.DataFrame(models, columns=list(of_models))
+    texts = labels.astype({name: str for name in ("model", "layer", "label") if name in labels})
+    if texts.empty:
+        return texts.merge(known, on="model")
+    # Constants: a merge would look up the model of every kernel.
+    row = known[known["model"] == texts["model"].iloc[0]].iloc[0]
+    return texts.assign(**row.drop("model"))
 
 
 def read_labels(
