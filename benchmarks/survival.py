@@ -3,7 +3,8 @@
 `python benchmarks/survival.py --fraction 0.1 --targets all` works as `resources.py` does, with a
 hub at which some of the networks (5 %, drawn at random) are gone, gated or out of order for ever,
 and with `missing: skip`. Once for each stage it starts Snakemake, kills all of its processes at a
-random moment of that stage, and starts it again. At the end a run goes on undisturbed.
+random moment of that stage, and starts it again; the next stage is the first to begin of those
+that are left. At the end a run goes on undisturbed.
 
 Prints a row a run: the stage, how many files were finished when it began, how many of these had
 changed when it ended (none should: what is finished stays), how many are new, and how it ended;
@@ -82,8 +83,11 @@ class Runs:
         self.rows: list[dict[str, Any]] = []
         self.log = path / "log"
 
-    def go(self, stage: str, rng: random.Random | None) -> int:
-        """Run, kill it in a stage if there is chance, and note a row; return the exit status."""
+    def go(self, stages: Sequence[str], rng: random.Random) -> str | None:
+        """Run, kill it in the first of the stages that begins, if any does, and note a row.
+
+        Returns the stage.
+        """
         subprocess.run([*self.begin, "--unlock"], cwd=self.path, env=self.environment, check=True)
         before, began = finished(self.results), time.monotonic()
         with open(self.log, "w") as log:
@@ -95,19 +99,18 @@ class Runs:
                 stderr=log,
                 start_new_session=True,
             )
-            if rng:
-                while stage not in self.log.read_text() and run.poll() is None:
-                    time.sleep(0.2)
-                end = time.monotonic() + rng.uniform(0, LONGEST)
-                while run.poll() is None and time.monotonic() < end:
-                    time.sleep(0.1)
-                if run.poll() is None:
-                    os.killpg(run.pid, signal.SIGKILL)
+            while not (begun := self._begun(stages)) and run.poll() is None:
+                time.sleep(0.2)
+            end = time.monotonic() + rng.uniform(0, LONGEST)
+            while run.poll() is None and time.monotonic() < end:
+                time.sleep(0.1)
+            if begun and run.poll() is None:
+                os.killpg(run.pid, signal.SIGKILL)
             run.wait()
         after = finished(self.results)
         self.rows.append(
             {
-                "stage": stage,
+                "stage": begun or "to the end",
                 "s": time.monotonic() - began,
                 "finished before": len(before),
                 "changed": sum(after.get(file) != state for file, state in before.items()),
@@ -116,7 +119,11 @@ class Runs:
             }
         )
         print(self.rows[-1], flush=True)
-        return run.returncode
+        return begun
+
+    def _begun(self, stages: Sequence[str]) -> str | None:
+        log = self.log.read_text()
+        return min((s for s in stages if s in log), key=log.index, default=None)
 
 
 def said(log: str, broken: dict[str, str], models: Sequence[Model]) -> pd.DataFrame:
@@ -154,9 +161,9 @@ def main() -> None:
         broken = break_some(hub, models, given.broken)
         runs = Runs(path, given.targets, hub, given.cores)
         stages = given.stages or [s for target in given.targets for s in STAGES.get(target, [])]
-        for stage in [] if given.full else stages:
-            runs.go(stage, rng)
-        runs.go("until the disk is full" if given.full else "to the end", None)
+        left = [] if given.full else stages
+        while begun := runs.go(left, rng):
+            left.remove(begun)
     print(pd.DataFrame(runs.rows).round(1).to_string(index=False), "\n")
     log = runs.log.read_text()
     print(said(log, broken, models).to_string(index=False), "\n")
