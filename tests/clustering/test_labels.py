@@ -1,5 +1,10 @@
 """A label for every kernel, by vote."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -13,6 +18,7 @@ from kernelatlas.clustering.clusters import cluster_table
 from kernelatlas.clustering.curve import Curve
 from kernelatlas.clustering.labels import (
     SCHEMA,
+    as_frame,
     assign,
     label_kernels,
     label_weights,
@@ -26,7 +32,10 @@ from kernelatlas.clustering.templates import bank
 from kernelatlas.kernels.layer import Layer
 from kernelatlas.kernels.normalise import normalise
 from kernelatlas.kernels.table import write_kernels
-from kernelatlas.running.files import metadata_of
+from kernelatlas.running.files import metadata_of, write_frame
+from kernelatlas.running.tensors import write_tensors
+
+WORKFLOW = Path(__file__).parents[2] / "workflow"
 
 THRESHOLDS = {"3": 0.1, "5": 0.2, "7": 0.3}
 CURVES = [at_random(seed=seed, m=m) for seed, m in ((3, 30), (5, 40), (8, 50))]
@@ -113,7 +122,7 @@ def test_the_first_reason_that_holds_is_why_a_kernel_is_not_identified(path, clu
     for below in (0.05, 0.2, 0.4):
         # Two seeds: one half of them is not most.
         for curves in (CURVES, CURVES[:2]):
-            table = label_kernels(path, curves, clusters, below, MINIMUM)
+            table = as_frame(label_kernels(path, curves, clusters, below, MINIMUM))
             for row in table.itertuples():
                 if row.degenerate:
                     expected = "degenerate"
@@ -199,7 +208,7 @@ def clusters():
 
 
 def test_every_kernel_of_the_size_has_a_row(path, clusters):
-    table = label_kernels(path, CURVES, clusters, 0.2, MINIMUM)
+    table = as_frame(label_kernels(path, CURVES, clusters, 0.2, MINIMUM))
     assert list(table) == SCHEMA.names
     assert table["layer"].tolist() == ["dw0"] * 6 + ["dw3"] * 80
     assert table["layer_index"].tolist() == [0] * 6 + [3] * 80
@@ -209,7 +218,7 @@ def test_every_kernel_of_the_size_has_a_row(path, clusters):
 
 
 def test_labels_belong_to_their_kernels(path, clusters, layers):
-    table = label_kernels(path, CURVES, clusters, 0.2, MINIMUM)
+    table = as_frame(label_kernels(path, CURVES, clusters, 0.2, MINIMUM))
     prototypes = np.stack(clusters["prototype"])
     numbers = clusters.drop_duplicates("label").set_index("label")["cluster"]
     seen = set()
@@ -258,11 +267,13 @@ def test_a_label_that_the_corpus_does_not_have_is_in_no_cluster():
 
 def test_the_threshold_itself_is_not_below(path, clusters):
     curves = [CURVES[0]]
-    values = label_kernels(path, curves, clusters, 2, -1)["dissimilarity"].dropna().sort_values()
+    values = as_frame(label_kernels(path, curves, clusters, 2, -1))["dissimilarity"]
+    values = values.dropna().sort_values()
     below = float(values.iloc[10])
-    table = label_kernels(path, curves, clusters, below, -1)
+    table = as_frame(label_kernels(path, curves, clusters, below, -1))
     assert table["identified"].sum() == 10
-    assert label_kernels(path, curves, clusters, 0, -1)["identified"].sum() == 0
+    none = as_frame(label_kernels(path, curves, clusters, 0, -1))
+    assert none["identified"].sum() == 0
 
 
 MEASURED = ["direction", "template_cosine", "agreement", "dissimilarity", "cluster", "codes"]
@@ -277,10 +288,10 @@ def test_kernels_are_live_with_one_weight_above_a_ten_thousandth(clusters):
     weights[3] = 0
     weights[4] *= 1000
     weights[5] = np.nan
-    table = label_weights(weights, CURVES, clusters, 2, MINIMUM)
+    table = as_frame(label_weights(weights, CURVES, clusters, 2, MINIMUM))
     assert table["live"].tolist() == [False, True, True, False, True, False]
     assert table["degenerate"].tolist() == [False, False, True, True, False, True]
-    scaled = label_weights(weights[[0, 4]] * 7, CURVES, clusters, 2, MINIMUM)
+    scaled = as_frame(label_weights(weights[[0, 4]] * 7, CURVES, clusters, 2, MINIMUM))
     assert scaled["label"].tolist() == table.loc[[0, 4], "label"].tolist()
 
 
@@ -292,7 +303,7 @@ def test_numbers_of_seeds_are_read_back_with_what_is_empty():
 
 
 def test_degenerate_kernels_have_no_codes(path, clusters):
-    table = label_kernels(path, CURVES, clusters, 2, MINIMUM)
+    table = as_frame(label_kernels(path, CURVES, clusters, 2, MINIMUM))
     rows = table[table["degenerate"]]
     assert list(zip(rows["layer"], rows["channel"], strict=True)) == [("dw0", 2), ("dw3", 0)]
     assert rows[MEASURED].isna().all(axis=None)
@@ -316,9 +327,9 @@ def test_nothing_but_degenerate_kernels(tmp_path, clusters):
 
 def test_weights_are_labelled_as_kernels_are(path, clusters, layers):
     weights = np.concatenate([layers[0].weights, layers[3].weights]).reshape(-1, 9)
-    table = label_weights(weights, CURVES, clusters, 0.2, MINIMUM)
+    table = as_frame(label_weights(weights, CURVES, clusters, 0.2, MINIMUM))
     assert list(table) == COLUMNS
-    expected = label_kernels(path, CURVES, clusters, 0.2, MINIMUM)[COLUMNS]
+    expected = as_frame(label_kernels(path, CURVES, clusters, 0.2, MINIMUM))[COLUMNS]
     pd.testing.assert_frame_equal(table, expected)
 
 
@@ -330,6 +341,7 @@ def test_written_labels_are_in_the_order_of_the_layers(tmp_path, path, clusters)
     write_labels([of_3, of_5], tmp_path / "a.parquet", [3, 5, 8])
     write_labels([of_5, of_3], tmp_path / "b.parquet", [3, 5, 8])
     assert (tmp_path / "a.parquet").read_bytes() == (tmp_path / "b.parquet").read_bytes()
+    of_3 = as_frame(of_3)
     read = pd.read_parquet(tmp_path / "a.parquet")
     assert read["layer_index"].tolist() == [0] * 6 + [1] * 2 + [3] * 80
     assert read["channel"].tolist() == [*range(6), *range(2), *range(80)]
@@ -346,6 +358,35 @@ def test_written_labels_are_in_the_order_of_the_layers(tmp_path, path, clusters)
         )
     for one, other in zip(written["codes"], of_3["codes"], strict=True):
         assert (one is None and other is None) or np.array_equal(one, other)
+
+
+LABELLING = """
+import runpy, sys
+from types import SimpleNamespace as Job
+inputs = Job(kernels="net.parquet", clusters=["clusters.parquet"], autoencoders=sys.argv[2:])
+params = Job(thresholds={"3": 0.2}, minimum_cosine=0.9, seeds=[3, 5, 8])
+job = Job(input=inputs, output=["labels.parquet"], log=["log"], params=params)
+runpy.run_path(sys.argv[1], {"snakemake": job})
+print(sorted({"pandas", "torch", "scipy", "sklearn", "matplotlib"} & set(sys.modules)))
+"""
+
+
+def test_a_job_that_labels_kernels_loads_nothing_heavy(tmp_path, path, clusters):
+    """Its output goes to the log: what it prints after that is in it."""
+    write_frame(clusters, tmp_path / "clusters.parquet")
+    files = [f"seed{curve.seed}.safetensors" for curve in CURVES]
+    for curve, file in zip(CURVES, files, strict=True):
+        content = {"k": 3, "seed": curve.seed, "concentration": curve.concentration}
+        write_tensors(tmp_path / file, {"curve": curve.points}, content)
+    script = WORKFLOW / "scripts/clustering/labels.py"
+    command = [sys.executable, "-c", LABELLING, str(script), *files]
+    environment = {**os.environ, "PYTHONPATH": str(WORKFLOW)}
+    subprocess.run(command, cwd=tmp_path, env=environment, check=True, timeout=120)
+    assert (tmp_path / "log").read_text().splitlines()[-1] == "[]"
+    found = pq.read_table(tmp_path / "labels.parquet", columns=["label", "identified"])
+    expected = label_kernels(path, CURVES, clusters, 0.2, MINIMUM)
+    for name in found.column_names:
+        assert found[name].to_pylist() == expected[name].to_pylist()
 
 
 def test_columns_are_the_contract(tmp_path, path, clusters):

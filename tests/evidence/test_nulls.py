@@ -4,12 +4,13 @@ import zlib
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from curves import QUICK, at_random, trained
 
 from kernelatlas import names
 from kernelatlas.clustering.clusters import cluster_table
-from kernelatlas.clustering.labels import SCHEMA, label_kernels, write_labels
+from kernelatlas.clustering.labels import label_kernels, write_labels
 from kernelatlas.clustering.templates import bank
 from kernelatlas.evidence import nulls
 from kernelatlas.evidence.crossfit import CrossFit, cross_fit, crossfit_table, divide
@@ -246,7 +247,7 @@ def test_what_has_no_name_or_is_outvoted_is_infinitely_far(tmp_path):
         codes=None,
         by_seed=[[0.1, 0.1]] * 4 + [None],
     )
-    write_labels([labelled[SCHEMA.names]], tmp_path / "labels.parquet", [0, 1])
+    write_labels([pa.Table.from_pandas(labelled)], tmp_path / "labels.parquet", [0, 1])
     table[["model", "layer", "layer_index", "channel", "k", "r2"]].astype(
         {"channel": "int32", "k": "int16"}
     ).to_parquet(tmp_path / "fits.parquet")

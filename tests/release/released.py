@@ -16,7 +16,7 @@ from kernelatlas.evidence import fits
 from kernelatlas.evidence.stability import stability_table
 from kernelatlas.kernels.layer import Layer
 from kernelatlas.kernels.normalise import normalise
-from kernelatlas.kernels.table import write_kernels
+from kernelatlas.kernels.table import KEY, write_kernels
 from kernelatlas.release.release import write_release
 from kernelatlas.running.files import write_frame
 from kernelatlas.tables.models import model_table
@@ -100,7 +100,7 @@ def make_results(folder: Path) -> Path:
         labels.append(folder / f"labels/{name}.parquet")
         write_labels([table], labels[-1], SETTINGS["seeds"], **RULE)
         fitted = fits.fit(weights.reshape(-1, K * K))
-        keys = table[["model", "layer", "layer_index", "channel", "k"]].astype({"model": "str"})
+        keys = table.select([*KEY, "k"]).to_pandas().astype({"model": "str"})
         write_frame(pd.concat([keys, fitted], axis=1), folder / f"fits/{name}.parquet")
     counts = model_table(labels, MODELS, SETTINGS["thresholds"])
     write_frame(counts, folder / "tables/models.parquet", folder / "tables/models.csv")

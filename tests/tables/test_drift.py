@@ -2,12 +2,13 @@
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from matplotlib.text import Text
 from scipy.ndimage import center_of_mass
 from scipy.spatial.transform import Rotation
 
-from kernelatlas.clustering.labels import SCHEMA, write_labels
+from kernelatlas.clustering.labels import write_labels
 from kernelatlas.errors import KernelAtlasError
 from kernelatlas.figures import drift as figure
 from kernelatlas.figures import style
@@ -39,9 +40,9 @@ def write_state(folder, name: str, weights: dict[str, np.ndarray], label: str = 
                 reason=None,
                 identified_one_seed=True,
                 degenerate=np.ptp(w, axis=1) == 0,
-            )[SCHEMA.names]
+            )
         )
-    write_labels(parts, folder / f"{name}.labels", [0])
+    write_labels([pa.Table.from_pandas(part) for part in parts], folder / f"{name}.labels", [0])
     return folder / f"{name}.labels", folder / f"{name}.kernels"
 
 

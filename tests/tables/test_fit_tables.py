@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from independent import first_derivative, gaussian
@@ -64,7 +65,7 @@ def tables(tmp_path_factory):
             codes=None,
             by_seed=None,
         )
-        write_labels([rows], folder / f"{model}.labels.parquet", [0, 1])
+        write_labels([pa.Table.from_pandas(rows)], folder / f"{model}.labels.parquet", [0, 1])
         labels.append(folder / f"{model}.labels.parquet")
         fits.append(folder / f"{model}.fits.parquet")
     return labels, fits

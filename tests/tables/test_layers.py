@@ -2,10 +2,11 @@
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from scipy import stats
 
-from kernelatlas.clustering.labels import SCHEMA, write_labels
+from kernelatlas.clustering.labels import write_labels
 from kernelatlas.tables.layers import layer_table, network_table, shape_table
 from kernelatlas.tables.models import model_table
 
@@ -41,7 +42,7 @@ def write(path, model, hits, alone, seeds):
     for name in ("direction", "template_cosine", "agreement", "dissimilarity"):
         table[name] = table[name].astype("Float32")
     table["cluster"] = table["cluster"].astype("Int16")
-    write_labels([table[SCHEMA.names]], path, list(range(seeds)))
+    write_labels([pa.Table.from_pandas(table)], path, list(range(seeds)))
     return path
 
 

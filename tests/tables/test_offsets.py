@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from test_figures import assert_texts_apart
 
-from kernelatlas.clustering.labels import SCHEMA, write_labels
+from kernelatlas.clustering.labels import write_labels
 from kernelatlas.errors import KernelAtlasError
 from kernelatlas.evidence.fits import fit
 from kernelatlas.figures import offsets as figure
@@ -58,7 +58,7 @@ def write_model(
         live=True,
         by_seed=[[0.1]] * n,
     )
-    write_labels([labels[SCHEMA.names]], folder / f"{name}.labels", [0])
+    write_labels([pa.Table.from_pandas(labels)], folder / f"{name}.labels", [0])
     fits = pd.DataFrame(keys).assign(shifted_x=x, shifted_y=y, shifted_r2=r2)
     fits["shifted_at_limit"] = at_limit
     kinds = {"layer_index": "int16", "channel": "int32", "k": "int16"}
@@ -199,7 +199,7 @@ def test_sizes_without_fits_are_passed_over(tmp_path) -> None:
     fits, labels, kernels = write_model(tmp_path, "net", 3, np.zeros(5), np.zeros(5), "on-centre")
     table = pd.read_parquet(labels)
     table["k"] = np.array([2, 2, 3, 3, 3], np.int16)
-    write_labels([table[SCHEMA.names]], labels, [0])
+    write_labels([pa.Table.from_pandas(table)], labels, [0])
     pd.read_parquet(fits).iloc[2:].to_parquet(fits)
     offsets, *_ = tables((fits, labels, kernels))
     assert offsets.loc[offsets["label"] == TOGETHER, "kernels"].tolist() == [3]

@@ -2,11 +2,12 @@
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 import torch
 
 from kernelatlas.clustering.autoencoder import Autoencoder, Settings
-from kernelatlas.clustering.labels import SCHEMA, write_labels
+from kernelatlas.clustering.labels import write_labels
 from kernelatlas.clustering.reasons import shares_by_reason
 from kernelatlas.clustering.shares import UNIDENTIFIED, shares_by_shape
 from kernelatlas.clustering.templates import bank
@@ -79,7 +80,7 @@ def write(path, model, rows):
     for name in ("direction", "template_cosine", "agreement", "dissimilarity"):
         table[name] = table[name].astype("Float32")
     table["cluster"] = table["cluster"].astype("Int16")
-    write_labels([table[SCHEMA.names]], path, [0, 1])
+    write_labels([pa.Table.from_pandas(table)], path, [0, 1])
     return path
 
 

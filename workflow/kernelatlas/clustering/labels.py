@@ -8,10 +8,9 @@ seeds whose own reconstruction is closest to a template of the same shape.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 
 from kernelatlas import names
@@ -20,9 +19,13 @@ from kernelatlas.clustering.reasons import reasons
 from kernelatlas.clustering.templates import Names, bank
 from kernelatlas.kernels.blocks import at_once
 from kernelatlas.kernels.normalise import degenerate, live, normalise
-from kernelatlas.kernels.table import KEY, PLACE, read_square
+from kernelatlas.kernels.table import KEY, PLACE, square_kernels
+from kernelatlas.running.columns import column, list_column, numbers, text_column
 from kernelatlas.running.files import LABELS_VERSION, write_parquet
 from kernelatlas.running.progress import tracked
+
+if TYPE_CHECKING:  # jobs that label kernels do without pandas, which takes longer than they work
+    import pandas as pd
 
 BLOCK = 16_384  # kernels that are labelled at a time, or fewer if they are large
 SCHEMA = pa.schema(
@@ -96,16 +99,17 @@ class Votes:
         The mean reconstruction has a name, most seeds agree on its shape, and the dissimilarity is
         below the threshold.
         """
-        return named_by_most(self.names.label, self.agreement) & (self.dissimilarity < threshold)
+        named = self.names.label != names.OTHER
+        return named & (self.agreement > 0.5) & (self.dissimilarity < threshold)
 
     def identified_one_seed(self, threshold: float) -> np.ndarray:
         """Tell which kernels the paper's rule identifies with the first seed alone, (n,)."""
         return self.one_seed_named & (self.dissimilarities[:, 0] < threshold)
 
 
-def named_by_most(label: np.ndarray | pd.Series, agreement: np.ndarray) -> np.ndarray:
-    """Tell which kernels have a name of which most seeds give the shape, (n,) bool."""
-    named = ~pd.Series(label).isin([names.OTHER, names.DEGENERATE]) & ~pd.isna(label)
+def named_by_most(label: "pd.Series", agreement: np.ndarray) -> np.ndarray:
+    """Tell which kernels of a table have a name of which most seeds give the shape, (n,) bool."""
+    named = label.notna() & ~label.isin([names.OTHER, names.DEGENERATE])
     return named.to_numpy() & (agreement > 0.5)
 
 
@@ -167,10 +171,10 @@ def threshold(k: int, thresholds: Mapping[str, float]) -> float:
 def label_kernels(
     kernels: str | Path,
     curves: Sequence[Curve],
-    clusters: pd.DataFrame,
+    clusters: "Mapping[str, Sequence[Any]] | pd.DataFrame",
     threshold: float,
     minimum_cosine: float,
-) -> pd.DataFrame:
+) -> pa.Table:
     """Label the kernels of one model and of the curves' size, as `label_weights` does.
 
     Parameters
@@ -180,21 +184,22 @@ def label_kernels(
 
     Returns
     -------
-    DataFrame
+    Table
         With the columns of `SCHEMA`.
     """
-    frame, weights = read_square(kernels, curves[0].k)
+    rows, weights = square_kernels(kernels, curves[0].k)
     labels = label_weights(weights, curves, clusters, threshold, minimum_cosine)
-    return pd.concat([frame[KEY], labels], axis=1)
+    columns = [*rows.select(KEY).columns, *labels.columns]
+    return pa.Table.from_arrays(columns, schema=SCHEMA)
 
 
 def label_weights(
     weights: np.ndarray,
     curves: Sequence[Curve],
-    clusters: pd.DataFrame,
+    clusters: "Mapping[str, Sequence[Any]] | pd.DataFrame",
     threshold: float,
     minimum_cosine: float,
-) -> pd.DataFrame:
+) -> pa.Table:
     """Label kernels of the curves' size.
 
     Degenerate kernels have no codes.
@@ -206,7 +211,8 @@ def label_weights(
     curves
         One for each seed.
     clusters
-        As `kernelatlas.clustering.clusters.cluster_table` returns them, of the same curves.
+        Columns label, cluster and prototype of `kernelatlas.clustering.clusters.cluster_table`, of
+        the same curves.
     threshold
         Threshold of the dissimilarity.
     minimum_cosine
@@ -214,7 +220,7 @@ def label_weights(
 
     Returns
     -------
-    DataFrame of n rows
+    Table of n rows
         With the columns of `SCHEMA` from k on.
     """
     valid = ~degenerate(weights)
@@ -222,55 +228,69 @@ def label_weights(
     votes = vote(kernels, curves, minimum_cosine)
     why = reasons(votes.names.label, votes.agreement, votes.dissimilarity, threshold)
 
-    def spread(values: np.ndarray, missing: object, dtype: str) -> pd.Series:
-        column = pd.Series(missing, index=range(len(weights)), dtype=dtype)
-        column[valid] = values
-        return column
+    def spread(values: np.ndarray, missing: object) -> np.ndarray:
+        every = np.full(len(weights), missing, values.dtype)
+        every[valid] = values
+        return every
 
-    def lists(values: np.ndarray) -> pd.Series:
-        column = pd.Series([None] * len(weights), dtype=object)
-        column[valid] = pd.Series(list(values), index=np.flatnonzero(valid), dtype=object)
-        return column
+    def measured(values: np.ndarray) -> pa.Array:
+        return column(spread(values, 0), spread(~np.isnan(values), False))
 
+    columns = {
+        "k": column(np.full(len(weights), curves[0].k, np.int16)),
+        "label": text_column(spread(votes.names.label, names.DEGENERATE)),
+        "cluster": measured(assign(kernels, votes.names.label, clusters)),
+        "direction": measured(votes.names.direction),
+        "template_cosine": measured(votes.names.cosine),
+        "agreement": measured(votes.agreement),
+        "dissimilarity": measured(votes.dissimilarity),
+        "identified": column(spread(votes.identified(threshold), False)),
+        "reason": text_column(spread(why, names.DEGENERATE)),
+        "identified_one_seed": column(spread(votes.identified_one_seed(threshold), False)),
+        "degenerate": column(~valid),
+        "live": column(live(weights)),
+        "codes": list_column(votes.codes, valid),
+        "by_seed": list_column(votes.by_seed, valid),
+    }
+    schema = pa.schema([SCHEMA.field(name) for name in columns])
+    return pa.Table.from_arrays(list(columns.values()), schema=schema)
+
+
+def as_frame(labels: pa.Table) -> "pd.DataFrame":
+    """Return labels as a DataFrame: texts are objects, numbers that are empty are `pandas.NA`."""
+    import pandas as pd
+
+    nullable = {pa.int16(): pd.Int16Dtype(), pa.float32(): pd.Float32Dtype()}
     return pd.DataFrame(
         {
-            "k": curves[0].k,
-            "label": spread(votes.names.label, names.DEGENERATE, "object"),
-            "cluster": spread(assign(kernels, votes.names.label, clusters), pd.NA, "Int16"),
-            "direction": spread(votes.names.direction, pd.NA, "Float32"),
-            "template_cosine": spread(votes.names.cosine, pd.NA, "Float32"),
-            "agreement": spread(votes.agreement, pd.NA, "Float32"),
-            "dissimilarity": spread(votes.dissimilarity, pd.NA, "Float32"),
-            "identified": spread(votes.identified(threshold), False, "bool"),
-            "reason": spread(why, names.DEGENERATE, "object"),
-            "identified_one_seed": spread(votes.identified_one_seed(threshold), False, "bool"),
-            "degenerate": ~valid,
-            "live": live(weights),
-            "codes": lists(votes.codes),
-            "by_seed": lists(votes.by_seed),
+            name: pd.Series(values.to_pylist(), dtype=object)
+            if pa.types.is_dictionary(values.type)
+            else values.to_pandas(types_mapper=nullable.get)
+            for name, values in zip(labels.column_names, labels.columns, strict=True)
         }
     )
 
 
-def assign(kernels: np.ndarray, labels: np.ndarray, clusters: pd.DataFrame) -> np.ndarray:
+def assign(
+    kernels: np.ndarray, labels: np.ndarray, clusters: "Mapping[str, Sequence[Any]] | pd.DataFrame"
+) -> np.ndarray:
     """Return the cluster of each labelled kernel, (n,), int16.
 
     That of its label; for kernels without a name, that of the nearest prototype. −1 for a label
     that no kernel of the corpus has.
     """
-    unnamed = clusters[clusters["label"] == names.OTHER]
-    known = clusters[clusters["label"] != names.OTHER].set_index("label")["cluster"]
-    found = known.reindex(labels).fillna(-1).to_numpy(np.int16)
-    nameless = labels == names.OTHER
-    if len(unnamed) and nameless.any():
-        prototypes = np.stack(unnamed["prototype"].tolist()).astype(np.float32)
+    numbers = dict(zip(clusters["label"], clusters["cluster"], strict=True))
+    found = np.array([numbers.get(label, -1) for label in labels], np.int16)
+    unnamed, nameless = np.array(clusters["label"]) == names.OTHER, labels == names.OTHER
+    if unnamed.any() and nameless.any():
+        prototypes = np.array(list(clusters["prototype"]), np.float32)[unnamed]
         nearest = (kernels[nameless] @ prototypes.T).argmax(axis=1)
-        found[nameless] = unnamed["cluster"].to_numpy(np.int16)[nearest]
+        found[nameless] = np.array(clusters["cluster"])[unnamed][nearest]
     return found
 
 
 def write_labels(
-    parts: list[pd.DataFrame], path: str | Path, seeds: Sequence[int], **rule: Any
+    parts: Sequence[pa.Table], path: str | Path, seeds: Sequence[int], **rule: Any
 ) -> None:
     """Write the labels of one model, all its kernel sizes, in the order of its layers.
 
@@ -281,28 +301,20 @@ def write_labels(
     rule
         thresholds and minimum_cosine, which made the labels; kept there too.
     """
-    empty = SCHEMA.empty_table().to_pandas()
-    frame = pd.concat(parts) if parts else empty
-    frame = frame.sort_values(PLACE, kind="stable")
-    for column in ("model", "layer", "label"):
-        frame[column] = frame[column].astype(str)
-    frame["reason"] = frame["reason"].astype(object)
-    table = pa.Table.from_pandas(
-        frame,
-        pa.schema(
-            [
-                pa.field(f.name, pa.string() if pa.types.is_dictionary(f.type) else f.type)
-                for f in SCHEMA
-            ]
-        ),
-        preserve_index=False,
-    )
-    arrays = [
-        column.dictionary_encode() if pa.types.is_dictionary(field.type) else column
-        for field, column in zip(SCHEMA, table.columns, strict=True)
-    ]
-    table = pa.table([a.combine_chunks() for a in arrays], schema=SCHEMA)
-    write_parquet(table, path, {"schema_version": LABELS_VERSION, "seeds": list(seeds), **rule})
+    # The texts of each part are numbered by themselves.
+    texts = [field.name for field in SCHEMA if pa.types.is_dictionary(field.type)]
+    kinds = {f.name: pa.string() if f.name in texts else f.type for f in SCHEMA}
+    plain = pa.schema(kinds)
+    every = [part.select(plain.names).cast(plain) for part in parts]
+    # `Schema.empty_table` imports pandas.
+    table = pa.concat_tables([pa.Table.from_batches([], plain), *every])
+    order = np.lexsort([numbers(table[name]) for name in reversed(PLACE)])
+    table = table.take(column(order)).combine_chunks()
+    for name in texts:
+        place = table.column_names.index(name)
+        table = table.set_column(place, name, table[name].dictionary_encode())
+    metadata = {"schema_version": LABELS_VERSION, "seeds": list(seeds), **rule}
+    write_parquet(table.cast(SCHEMA), path, metadata)
 
 
 def seed_values(column: pa.ChunkedArray) -> np.ndarray:

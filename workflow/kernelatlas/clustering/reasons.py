@@ -1,12 +1,14 @@
 """Why kernels are not identified, and how many kernels each reason accounts for."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from kernelatlas.names import DEGENERATE, NO_NAME, OTHER, REASONS, SEEDS_DISAGREE, TOO_FAR
+
+if TYPE_CHECKING:  # jobs that label kernels do without pandas
+    import pandas as pd
 
 # Columns of tables that count kernels by reason. Degenerate kernels have a label of their own.
 COUNTS = {"too_far": TOO_FAR, "no_name": NO_NAME, "seeds_disagree": SEEDS_DISAGREE}
@@ -43,12 +45,12 @@ def reasons(
     return found
 
 
-def with_reasons(labels: pd.DataFrame) -> pd.DataFrame:
+def with_reasons(labels: "pd.DataFrame") -> "pd.DataFrame":
     """Return a label table with a column of truth values for each of `COUNTS`, to be summed."""
     return labels.assign(**{name: labels["reason"] == reason for name, reason in COUNTS.items()})
 
 
-def composition(labels: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
+def composition(labels: "pd.DataFrame", by: Sequence[str]) -> "pd.DataFrame":
     """Count kernels, those identified, and those with each reason by group and label.
 
     Parameters
@@ -62,7 +64,7 @@ def composition(labels: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     return counts.reset_index()
 
 
-def shares_by_reason(composition: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
+def shares_by_reason(composition: "pd.DataFrame", by: Sequence[str]) -> "pd.DataFrame":
     """Return per group the percentage of its kernels with each of `kernelatlas.names.REASONS`.
 
     Parameters

@@ -1,5 +1,6 @@
 """The kernel table: every depthwise kernel of one model, a row each."""
 
+import contextlib
 import logging
 from collections.abc import Iterable, Iterator
 from os import PathLike
@@ -7,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from kernelatlas.errors import KernelAtlasError
 from kernelatlas.kernels.layer import Layer
 from kernelatlas.kernels.normalise import degenerate
+from kernelatlas.running.columns import column, numbers, text_column
 from kernelatlas.running.files import write_row_groups
 
 if TYPE_CHECKING:  # extraction does without pandas: half a second and 40 MiB a process
@@ -62,51 +65,27 @@ def kernel_tables(model: str, layers: Iterable[Layer]) -> Iterator[pa.Table]:
             )
         flags = degenerate(layer.weights.reshape(n, -1))
         flagged, kernels = flagged + flags.sum(), kernels + n
-        values = _array(layer.weights.ravel())
+        values = column(layer.weights.ravel())
         columns = [
-            _repeated(model, n),
-            _repeated(layer.name, n),
-            _array(np.full(n, index, np.int16)),
-            _array(np.arange(n, dtype=np.int32)),
-            _array(np.full(n, kh, np.int16)),
-            _array(np.full(n, kw, np.int16)),
+            text_column([model] * n),
+            text_column([layer.name] * n),
+            column(np.full(n, index, np.int16)),
+            column(np.arange(n, dtype=np.int32)),
+            column(np.full(n, kh, np.int16)),
+            column(np.full(n, kw, np.int16)),
             _known(layer.stride, n),
             _known(layer.dilation, n),
-            pa.ListArray.from_arrays(_array(np.arange(n + 1, dtype=np.int32) * (kh * kw)), values),
-            pa.Array.from_buffers(pa.bool_(), n, [None, _bits(flags)]),
-            *(_same_flag(flag, n) for flag in (layer.inferred, layer.quantised)),
+            pa.ListArray.from_arrays(column(np.arange(n + 1, dtype=np.int32) * (kh * kw)), values),
+            column(flags),
+            *(column(np.full(n, flag)) for flag in (layer.inferred, layer.quantised)),
         ]
         yield pa.Table.from_arrays(columns, schema=SCHEMA)
     if flagged:
         logger.warning("%s: %d of %d kernels are degenerate", model, flagged, kernels)
 
 
-# pa.array and pa.scalar import pandas, which takes most of an extraction's time and memory.
-
-
-def _array(values: np.ndarray) -> pa.Array:
-    """Return the array over the same memory."""
-    kind = pa.from_numpy_dtype(values.dtype)
-    return pa.Array.from_buffers(kind, values.size, [None, pa.py_buffer(values)])
-
-
-def _bits(flags: np.ndarray) -> pa.Buffer:
-    return pa.py_buffer(np.packbits(flags, bitorder="little"))
-
-
-def _same_flag(flag: bool, n: int) -> pa.Array:
-    return pa.Array.from_buffers(pa.bool_(), n, [None, _bits(np.full(n, flag))])
-
-
 def _known(value: int | None, n: int) -> pa.Array:
-    return pa.nulls(n, pa.int16()) if value is None else _array(np.full(n, value, np.int16))
-
-
-def _repeated(text: str, n: int) -> pa.Array:
-    data = text.encode()
-    ends = pa.py_buffer(np.array([0, len(data)], np.int32))
-    dictionary = pa.StringArray.from_buffers(1, ends, pa.py_buffer(data))
-    return pa.DictionaryArray.from_arrays(_array(np.zeros(n, np.int32)), dictionary)
+    return pa.nulls(n, pa.int16()) if value is None else column(np.full(n, value, np.int16))
 
 
 def write_kernels(
@@ -124,11 +103,17 @@ def write_kernels(
 
 
 def read_square(path: str | PathLike[str], k: int) -> "tuple[pd.DataFrame, np.ndarray]":
+    """Read the k×k kernels of a kernel table as `square_kernels` does; the rows as a DataFrame."""
+    rows, weights = square_kernels(path, k)
+    return rows.to_pandas(), weights
+
+
+def square_kernels(path: str | PathLike[str], k: int) -> tuple[pa.Table, np.ndarray]:
     """Read the k×k kernels of a kernel table; layers of other sizes are not decoded.
 
     Returns
     -------
-    rows : DataFrame of n rows
+    rows : Table of n rows
         All columns but the weights.
     weights : ndarray of shape (n, k * k), float32
         Read-only where it shares the memory of the table. Degenerate kernels are among them.
@@ -138,8 +123,20 @@ def read_square(path: str | PathLike[str], k: int) -> "tuple[pd.DataFrame, np.nd
     KernelAtlasError
         If the file is missing or no kernel table.
     """
-    table = _read(path, SCHEMA.names, filters=[("kh", "==", k), ("kw", "==", k)])
-    values = [chunk.flatten().to_numpy() for chunk in table["weights"].chunks]
+    with _opened(path, SCHEMA.names) as file:
+        sizes = [
+            file.read_row_group(i, ["kh", "kw"], use_threads=False)
+            for i in range(file.num_row_groups)
+        ]
+        mine = [(numbers(size["kh"]) == k) & (numbers(size["kw"]) == k) for size in sizes]
+        groups = [i for i, rows in enumerate(mine) if rows.any()]
+        parts = [file.read_row_groups(groups, use_threads=False)] if groups else []
+        # `Schema.empty_table` imports pandas.
+        table = pa.concat_tables([pa.Table.from_batches([], SCHEMA), *parts])
+    of_groups = np.concatenate([mine[i] for i in groups] or [np.empty(0, bool)])
+    if not of_groups.all():
+        table = table.filter(column(of_groups))
+    values = [numbers(chunk.flatten()) for chunk in table["weights"].chunks]
     values = values or [np.empty(0, np.float32)]  # a network that was left out
     weights = values[0] if len(values) == 1 else np.concatenate(values, dtype=np.float32)
     if weights.size != table.num_rows * k * k:
@@ -147,7 +144,7 @@ def read_square(path: str | PathLike[str], k: int) -> "tuple[pd.DataFrame, np.nd
             f"{path}: {weights.size} weights in {table.num_rows} kernels of {k}×{k}: "
             "delete the file and run again"
         )
-    return table.drop_columns("weights").to_pandas(), weights.reshape(-1, k * k)
+    return table.drop_columns("weights"), weights.reshape(-1, k * k)
 
 
 def count_sizes(path: str | PathLike[str]) -> "pd.DataFrame":
@@ -160,18 +157,27 @@ def count_sizes(path: str | PathLike[str]) -> "pd.DataFrame":
     KernelAtlasError
         If the file is missing or no kernel table.
     """
-    rows = _read(path, ["model", "kh", "kw", "degenerate", "inferred"]).to_pandas()
-    rows["usable"] = ~rows["degenerate"] & ~rows["inferred"]
-    groups = rows.groupby(["model", "kh", "kw"], observed=True)
-    counts = groups.agg(
-        kernels=("usable", "size"), degenerate=("degenerate", "sum"), usable=("usable", "sum")
-    )
-    return counts.reset_index().astype({"model": "str"})
+    by = ["model", "kh", "kw"]
+    with _opened(path, [*by, "degenerate", "inferred"]) as file:
+        rows = file.read([*by, "degenerate", "inferred"], use_threads=False)
+    usable = pc.invert(pc.or_(rows["degenerate"], rows["inferred"]))
+    # By Arrow: pandas takes several times as long.
+    groups = rows.append_column("usable", usable).group_by(by)
+    counts = groups.aggregate([([], "count_all"), ("degenerate", "sum"), ("usable", "sum")])
+    names = ["kernels", "degenerate", "usable"]
+    table = counts.rename_columns([*by, *names]).to_pandas()
+    table = table.astype({"model": "str"} | dict.fromkeys(names, "int64"))
+    return table.sort_values(by, ignore_index=True)
 
 
-def _read(path: str | PathLike[str], columns: list[str], filters: Any = None) -> pa.Table:
-    try:  # without partitioning, or a folder called a=b would become a column
-        return pq.read_table(path, columns=columns, filters=filters, partitioning=None)
+@contextlib.contextmanager
+def _opened(path: str | PathLike[str], columns: list[str]) -> Iterator[pq.ParquetFile]:
+    """Open a file that must have these columns."""
+    try:
+        with pq.ParquetFile(path) as file:
+            if missing := set(columns) - set(file.schema_arrow.names):
+                raise pa.ArrowInvalid(f"no column {min(missing)}")
+            yield file
     except FileNotFoundError as error:
         raise KernelAtlasError(f"{path}: no such kernel table: run the rule `kernels`") from error
     except (pa.ArrowException, OSError) as error:

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from kernelatlas.clustering.curve import Curve
-from kernelatlas.clustering.labels import SCHEMA, label_weights, threshold
+from kernelatlas.clustering.labels import SCHEMA, as_frame, label_weights, threshold
 from kernelatlas.errors import KernelAtlasError
 from kernelatlas.kernels.layer import Layer
 from kernelatlas.kernels.table import KEY, PLACE
@@ -168,7 +168,7 @@ class Release(Folder):
         for k in self.sizes:
             if (k, k) in by_size:
                 keys, values = by_size[k, k]
-                labels = label_weights(values, *self._known[k])[LABELS]
+                labels = as_frame(label_weights(values, *self._known[k]))[LABELS]
                 columns = [keys, labels]
                 if fits and k >= SMALLEST_FIT:
                     columns.append(_fitted(values, labels["label"], k, target))

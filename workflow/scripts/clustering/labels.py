@@ -1,4 +1,4 @@
-import pandas as pd
+import pyarrow.parquet as pq
 
 from kernelatlas.clustering.curve import Curve
 from kernelatlas.clustering.labels import label_kernels, threshold, write_labels
@@ -9,8 +9,9 @@ with logged(snakemake.log[0]):
     curves = [Curve.load(path) for path in inputs.autoencoders]
     parts = []
     for path in inputs.clusters:
-        clusters = pd.read_parquet(path)
-        k = int(clusters["k"].iloc[0])
+        with pq.ParquetFile(path) as file:
+            clusters = file.read().to_pydict()
+        k = clusters["k"][0]
         own = [curve for curve in curves if curve.k == k]
         thresholds = threshold(k, params.thresholds), params.minimum_cosine
         parts.append(label_kernels(inputs.kernels, own, clusters, *thresholds))
