@@ -68,17 +68,20 @@ class Curve:
         point = np.empty(len(kernels), np.int64)
         dissimilarity = np.empty(len(kernels), np.float32)
         mean = np.empty((len(kernels), self.points.shape[1]), np.float32)
+        # Blocks share their memory: pages that are new to the process take a fifth of the time.
+        memory = np.empty((min(BLOCK, len(kernels)), len(self.points)), np.float32)
         for begin in range(0, len(kernels), BLOCK):
             rows = slice(begin, begin + BLOCK)
-            cosines = kernels[rows] @ self.points.T
-            point[rows] = cosines.argmax(axis=1)
-            best = cosines.max(axis=1, keepdims=True)
-            dissimilarity[rows] = 1 - best[:, 0]
-            cosines -= best
+            block = kernels[rows]
+            cosines = np.matmul(block, self.points.T, out=memory[: len(block)])
+            nearest = cosines.argmax(axis=1)
+            best = cosines[np.arange(len(block)), nearest]
+            point[rows], dissimilarity[rows] = nearest, 1 - best
+            cosines -= best[:, None]
             cosines *= np.float32(self.concentration)
             if 2 * self.concentration > -LEAST:
                 np.maximum(cosines, LEAST, out=cosines)
-            mean[rows] = np.exp(cosines, out=cosines) @ self.points
+            np.matmul(np.exp(cosines, out=cosines), self.points, out=mean[rows])
         mean /= np.maximum(np.linalg.norm(mean, axis=1, keepdims=True), 1e-12)
         return Drawn(point, dissimilarity, mean)
 

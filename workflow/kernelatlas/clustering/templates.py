@@ -47,7 +47,7 @@ SQUARE_WIDTHS = (2, 3, 4, 5)
 SQUARE_SIGMA = 0.3
 STEP = 15  # degrees from one derivative to the next
 APART, CROSS_APART = 0.95, 0.92  # cosines
-BLOCK = 4096  # kernels per matrix product
+BLOCK = 1024  # kernels per matrix product
 TINY = 1e-300
 
 Template = tuple[str, str, float, float, np.ndarray]  # label, parameters, σ, degrees, weights
@@ -167,9 +167,11 @@ class Bank:
         cosine : ndarray of shape (m,), float32
         """
         template, best = np.empty(len(kernels), np.int32), np.empty(len(kernels), np.float32)
+        memory = np.empty((min(BLOCK, len(kernels)), len(self.weights)), np.float32)
         for begin in range(0, len(kernels), BLOCK):
             rows = slice(begin, begin + BLOCK)
-            cosines = np.asarray(kernels[rows], np.float32) @ self.weights.T
+            block = np.asarray(kernels[rows], np.float32)
+            cosines = np.matmul(block, self.weights.T, out=memory[: len(block)])
             template[rows] = cosines.argmax(axis=1)
             best[rows] = cosines[np.arange(len(cosines)), template[rows]]
         return template, best
