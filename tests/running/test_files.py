@@ -215,6 +215,23 @@ def test_row_groups(tmp_path, table):
         assert pq.read_table(tmp_path / name).equals(table)
 
 
+@pytest.mark.parametrize("kind", [pa.int16(), pa.int32(), pa.int64()])
+def test_channels_that_count_up_take_next_to_no_room(tmp_path, kind):
+    channels = np.concatenate([np.arange(n) for n in (700, 1, 300)] * 10)
+    table = pa.table({"channel": pa.array(channels, kind)})
+    write_parquet(table, tmp_path / "a")
+    assert pq.read_table(tmp_path / "a").equals(table)
+    column = pq.read_metadata(tmp_path / "a").row_group(0).column(0)
+    assert column.total_compressed_size < len(channels) / 8
+
+
+@pytest.mark.parametrize("kind", [pa.string(), pa.float32()])
+def test_channels_that_are_no_whole_numbers(tmp_path, kind):
+    table = pa.table({"channel": pa.nulls(3, kind)})
+    write_parquet(table, tmp_path / "a")
+    assert pq.read_table(tmp_path / "a").equals(table)
+
+
 def test_an_empty_table(tmp_path, table):
     write_row_groups([], table.schema, tmp_path / "a")
     assert pq.read_table(tmp_path / "a").schema.equals(table.schema)

@@ -144,12 +144,14 @@ def write_row_groups(
     content = {"schema_version": SCHEMA_VERSION, **(metadata or {})}
     schema = schema.with_metadata({"kernelatlas": json.dumps(content, sort_keys=True)})
     # Dictionaries of floating-point values would only make the file larger. Of such values first
-    # bytes, which are alike, stand together.
-    names = [field.name for field in schema if not _is_numeric(field.type)]
-    floating = [name for field in schema for name in _floating(field)]
+    # bytes, which are alike, stand together. Channels count up: their differences are one.
+    encodings = {name: "BYTE_STREAM_SPLIT" for field in schema for name in _floating(field)}
+    counting = [field for field in schema if field.name == "channel"]
+    encodings |= {f.name: "DELTA_BINARY_PACKED" for f in counting if pa.types.is_integer(f.type)}
+    names = [f.name for f in schema if f.name not in encodings and not _is_numeric(f.type)]
     # The buffers of a page take most of the memory of writing: keep pages small.
     options = {"compression": "zstd", "compression_level": 3, "data_page_size": 1 << 17}
-    options |= {"use_dictionary": names, "use_byte_stream_split": floating}
+    options |= {"use_dictionary": names, "column_encoding": encodings}
     with whole(path) as partial, pq.ParquetWriter(partial, schema, **options) as writer:
         for table in tables:
             writer.write_table(table, row_group_size=max(table.num_rows, 1))
