@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from kernelatlas.errors import KernelAtlasError
@@ -157,6 +156,8 @@ def count_sizes(path: str | PathLike[str]) -> "pd.DataFrame":
     KernelAtlasError
         If the file is missing or no kernel table.
     """
+    import pyarrow.compute as pc  # 8 MB that extraction does without
+
     by = ["model", "kh", "kw"]
     with _opened(path, [*by, "degenerate", "inferred"]) as file:
         rows = file.read([*by, "degenerate", "inferred"], use_threads=False)
