@@ -42,8 +42,10 @@ def led():
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            # Shells start what runs in the background with SIGINT ignored.
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+            # Shells start what runs in the background with SIGINT ignored, nohup with SIGHUP.
+            preexec_fn=lambda: [
+                signal.signal(number, signal.SIG_DFL) for number in (signal.SIGINT, signal.SIGHUP)
+            ],
         )
         job = int(process.stdout.readline())
         started.append((process, job))
