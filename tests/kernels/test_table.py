@@ -6,6 +6,7 @@ import logging
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -208,4 +209,33 @@ def test_weights_that_do_not_fit_their_size(tmp_path, layers):
     table = table.set_column(4, "kh", sizes).set_column(5, "kw", sizes)
     pq.write_table(table, tmp_path / "net.parquet")
     with pytest.raises(KernelAtlasError, match="weights in 22 kernels of 3×3"):
+        read_square(tmp_path / "net.parquet", 3)
+
+
+def test_sizes_that_share_a_row_group(tmp_path, layers):
+    """Beside pandas, on a file that another writer made."""
+    write_kernels(tmp_path / "net.parquet", "net", layers, {})
+    table = pq.read_table(tmp_path / "net.parquet").combine_chunks()
+    pq.write_table(table, tmp_path / "one.parquet")
+    assert pq.read_metadata(tmp_path / "one.parquet").num_row_groups == 1
+    every = pd.read_parquet(tmp_path / "one.parquet")
+    for k in {layer.weights.shape[1] for layer in layers} | {99}:
+        mine = every[(every["kh"] == k) & (every["kw"] == k)]
+        for name in ("net", "one"):
+            rows, weights = read_square(tmp_path / f"{name}.parquet", k)
+            assert rows["channel"].tolist() == mine["channel"].tolist()
+            assert rows["layer"].tolist() == mine["layer"].tolist()
+            assert weights.tolist() == [values.tolist() for values in mine["weights"]]
+
+
+@pytest.mark.parametrize("name", ["kh", "weights"])
+def test_empty_numbers_are_no_kernel_table(tmp_path, layers, name):
+    table = pa.concat_tables(kernel_tables("net", layers)).combine_chunks()
+    empty = pa.nulls(table.num_rows, table.schema.field(name).type)
+    if name == "weights":
+        values = [[None] * len(kernel) for kernel in table[name].to_pylist()]
+        empty = pa.array(values, table.schema.field(name).type)
+    place = table.column_names.index(name)
+    pq.write_table(table.set_column(place, name, empty), tmp_path / "net.parquet")
+    with pytest.raises(KernelAtlasError, match="not a kernel table"):
         read_square(tmp_path / "net.parquet", 3)

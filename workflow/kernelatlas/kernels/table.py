@@ -132,10 +132,10 @@ def square_kernels(path: str | PathLike[str], k: int) -> tuple[pa.Table, np.ndar
         parts = [file.read_row_groups(groups, use_threads=False)] if groups else []
         # `Schema.empty_table` imports pandas.
         table = pa.concat_tables([pa.Table.from_batches([], SCHEMA), *parts])
-    of_groups = np.concatenate([mine[i] for i in groups] or [np.empty(0, bool)])
-    if not of_groups.all():
-        table = table.filter(column(of_groups))
-    values = [numbers(chunk.flatten()) for chunk in table["weights"].chunks]
+        of_groups = np.concatenate([mine[i] for i in groups] or [np.empty(0, bool)])
+        if not of_groups.all():
+            table = table.filter(column(of_groups))
+        values = [numbers(chunk.flatten()) for chunk in table["weights"].chunks]
     values = values or [np.empty(0, np.float32)]  # a network that was left out
     weights = values[0] if len(values) == 1 else np.concatenate(values, dtype=np.float32)
     if weights.size != table.num_rows * k * k:
@@ -162,7 +162,7 @@ def count_sizes(path: str | PathLike[str]) -> "pd.DataFrame":
     with _opened(path, [*by, "degenerate", "inferred"]) as file:
         rows = file.read([*by, "degenerate", "inferred"], use_threads=False)
     usable = pc.invert(pc.or_(rows["degenerate"], rows["inferred"]))
-    # By Arrow: pandas takes several times as long.
+    # By Arrow: pandas takes twice as long.
     groups = rows.append_column("usable", usable).group_by(by)
     counts = groups.aggregate([([], "count_all"), ("degenerate", "sum"), ("usable", "sum")])
     names = ["kernels", "degenerate", "usable"]
