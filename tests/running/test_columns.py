@@ -1,8 +1,5 @@
 """Columns of Arrow tables, beside those that Arrow makes of the same values with pandas' help."""
 
-import subprocess
-import sys
-
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -61,16 +58,3 @@ def test_numbers_of_a_part_of_a_column_in_several_pieces():
     assert found.tolist() == [3, 4, 0, 1, 2, 3]
     assert numbers(whole.slice(0, 0)).shape == (0,)
     assert not found.flags.writeable
-
-
-def test_no_pandas():
-    code = (
-        "import sys, numpy as np\n"
-        "from kernelatlas.running.columns import column, list_column, numbers, text_column\n"
-        "known = np.array([True, False])\n"
-        "numbers(column(np.arange(2))), column(known, known), text_column(['a', None])\n"
-        "list_column(np.ones((1, 3)), known)\n"
-        "print('pandas' in sys.modules)"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "False"

@@ -99,18 +99,20 @@ class Votes:
         The mean reconstruction has a name, most seeds agree on its shape, and the dissimilarity is
         below the threshold.
         """
-        named = self.names.label != names.OTHER
-        return named & (self.agreement > 0.5) & (self.dissimilarity < threshold)
+        return named_by_most(self.names.label, self.agreement) & (self.dissimilarity < threshold)
 
     def identified_one_seed(self, threshold: float) -> np.ndarray:
         """Tell which kernels the paper's rule identifies with the first seed alone, (n,)."""
         return self.one_seed_named & (self.dissimilarities[:, 0] < threshold)
 
 
-def named_by_most(label: "pd.Series", agreement: np.ndarray) -> np.ndarray:
-    """Tell which kernels of a table have a name of which most seeds give the shape, (n,) bool."""
-    named = label.notna() & ~label.isin([names.OTHER, names.DEGENERATE])
-    return named.to_numpy() & (agreement > 0.5)
+def named_by_most(label: "np.ndarray | pd.Series", agreement: np.ndarray) -> np.ndarray:
+    """Tell which kernels have a name of which most seeds give the shape, (n,) bool.
+
+    Kernels without a label have no agreement (NaN).
+    """
+    known = np.asarray(label, object)
+    return (known != names.OTHER) & (known != names.DEGENERATE) & (agreement > 0.5)
 
 
 def vote(kernels: np.ndarray, curves: Sequence[Curve], minimum_cosine: float) -> Votes:

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from kernelatlas.kernels.table import read_square
-from kernelatlas.tables.models import MODEL, described, each_network
+from kernelatlas.tables.models import KNOWN, MODEL, each_network, with_model
 
 N_MEMBERS = 12
 SEED = 0
@@ -68,14 +68,15 @@ def random_members(
         `weights` are as stored in the checkpoint.
     """
     drawn = _drawn(clusters, labels, models)
+    known = pd.DataFrame(models, columns=list(KNOWN))
     parts = []
     for number, (path, source) in enumerate(zip(labels, kernels, strict=True)):
         rows = pd.read_parquet(path, columns=["model", *LABELLED])
         # A family of untrained networks has no members. A slice would keep all rows in memory.
-        none = described(rows.iloc[[]], models)
+        none = with_model(rows.iloc[[]], known)
         parts.append(none.assign(rank=0, weights=pd.Series(dtype="object")))
         for k, mine in drawn[drawn["network"] == number].groupby("k"):
-            own = described(rows[rows["k"] == k].iloc[mine["place"]], models)
+            own = with_model(rows[rows["k"] == k].iloc[mine["place"]], known)
             weights = read_square(source, int(str(k)))[1][mine["place"]]
             own = own.set_index(mine.index)
             parts.append(own.assign(rank=mine["rank"], weights=list(weights)))

@@ -35,15 +35,13 @@ def each_network(
     of_models
         Names of the entries of the models' rows, `model` among them.
     """
-    for path in tracked(paths, "label tables", "networks"):
-        yield described(pd.read_parquet(path, columns=["model", *columns]), models, of_models)
-
-
-def described(
-    labels: pd.DataFrame, models: Sequence[Sequence], of_models: Sequence[str] = KNOWN
-) -> pd.DataFrame:
-    """Return labels of one model as `each_network` does."""
     known = pd.DataFrame(models, columns=list(of_models))
+    for path in tracked(paths, "label tables", "networks"):
+        yield with_model(pd.read_parquet(path, columns=["model", *columns]), known)
+
+
+def with_model(labels: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:
+    """Return labels of one model, of those in the rows of `known`, as `each_network` does."""
     texts = labels.astype({name: str for name in ("model", "layer", "label") if name in labels})
     if texts.empty:
         return texts.merge(known, on="model")
