@@ -11,6 +11,7 @@ from torch import Tensor
 from kernelatlas.evidence.formulas import SURROUND, Function
 
 FLOOR = 1e-10  # of the square of a component: what hardly differs from earlier ones counts less
+ROUNDED = 1e3  # the same of a difference in units of its rounding: known to a thousandth
 
 
 def combine(
@@ -38,25 +39,28 @@ def combine(
         parts = forward(factor, inner)
         along, across = backward(factor, parts)
         return torch.hypot(*parts), torch.atan2(across, along)
-    floor = 1e-60 if square.dtype == torch.float64 else 1e-30
     if function.closed == "surround":
-        return _surround(inner, square, floor)
+        return _surround(inner, square)
+    floor = 1e-60 if square.dtype == torch.float64 else 1e-30
     norm = square.sum((0, 1)).clamp_min(floor).sqrt()
     return inner.sum(0) / norm, torch.zeros_like(norm)
 
 
-def _surround(inner: Tensor, square: Tensor, floor: float) -> tuple[Tensor, Tensor]:
+def _surround(inner: Tensor, square: Tensor) -> tuple[Tensor, Tensor]:
     """With a = ⟨w, f⟩ and G = ⟨f, f⟩ of centred f, return the best weight γ within its limits.
 
     (a₁ − γ a₂)² / (G₁₁ − 2γ G₁₂ + γ² G₂₂) has one greatest value, at
-    γ = (a₁ G₁₂ − a₂ G₁₁) / (a₁ G₂₂ − a₂ G₁₂), or at a limit.
+    γ = (a₁ G₁₂ − a₂ G₁₁) / (a₁ G₂₂ − a₂ G₁₂), or at a limit. A difference that is as small as the
+    rounding of its terms counts less.
     """
     (a, b), (aa, ab, bb) = inner, (square[0, 0], square[0, 1], square[1, 1])
     low, high = SURROUND
+    floor = max(FLOOR, ROUNDED * torch.finfo(square.dtype).eps)
     weight = torch.nan_to_num((a * ab - b * aa) / (a * bb - b * ab)).clamp(low, high)
     cosine = torch.zeros_like(weight)
     for value in (weight, low, high):
-        norm = (aa - 2 * value * ab + value**2 * bb).clamp_min(floor)
+        whole = aa + value**2 * bb
+        norm = torch.maximum(whole - 2 * value * ab, floor * whole).clamp_min(1e-30)
         other = (a - value * b) * norm.rsqrt()
         better = other.abs() > cosine.abs()
         cosine = torch.where(better, other, cosine)
