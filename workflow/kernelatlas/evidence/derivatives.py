@@ -20,9 +20,6 @@ from torch import Tensor
 from kernelatlas.evidence.formulas import Search
 from kernelatlas.evidence.grid import Grid
 from kernelatlas.evidence.projection import backward, cholesky, forward
-from kernelatlas.kernels.blocks import at_once
-
-ROWS = 2048  # kernels at once, or fewer: few enough for a processor's cache
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,17 +131,7 @@ def expand(
     greatest value over c at cos²/2; there F_θ = ⟨r, m_θ⟩, and the Hessian is
     F_θθ − F_θc F_cc⁻¹ F_cθ.
     """
-    rows = at_once(grid.k**2, ROWS, grid.device.type)
-    blocks = zip(kernels.split(rows, 2), parameters.split(rows, 1), strict=True)
-    parts = [_expand(block, function, grid, values) for block, values in blocks]
-    cosine, gradient, curvature = (torch.cat(t, -1) for t in zip(*parts, strict=True))
-    return cosine, torch.zeros_like(cosine), gradient, curvature
-
-
-def _expand(
-    kernels: Tensor, function: Sum, grid: Grid, searched: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
-    natural, d = function.natural(searched), function.order + 1
+    natural, d = function.natural(parameters), function.order + 1
     parts = _Parts(function, natural)
     y, x = _profiles(grid, natural, function.order + 4)
     inner = _products(y, _products(x, kernels))  # ⟨w, derivative⟩
@@ -169,7 +156,8 @@ def _expand(
     # A move of the centre is one of the kernel to the other side.
     for values in (gradient[-2:], curvature[-2:], curvature[:, -2:]):
         values.neg_()
-    return torch.stack(shares).square().sum(0).sqrt(), gradient, curvature
+    cosine = torch.stack(shares).square().sum(0).sqrt()
+    return cosine, torch.zeros_like(cosine), gradient, curvature
 
 
 def _products(some: Tensor, others: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ from torch import Tensor
 
 from kernelatlas.kernels.blocks import at_once
 
-ROWS = 64  # kernels compared with a dictionary at once: few enough for a processor's cache
+ROWS = 128  # kernels compared with a dictionary at once: few enough for a processor's cache
 
 
 def orthonormal(components: Tensor) -> Tensor:
@@ -31,18 +31,17 @@ def best_entry(kernels: Tensor, starts: Tensor, bases: Tensor) -> Tensor:
     bases : Tensor of shape (q, m, pixels)
         Orthonormal.
     """
-    q, m, pixels = bases.shape
-    flat = bases.reshape(q * m, pixels).T.contiguous()
-    best = [
-        _energy((block @ flat).square_().view(len(block), q, m)).argmax(dim=1)
-        for block in kernels.split(at_once(pixels, ROWS, kernels.device.type))
-    ]
-    return starts[torch.cat(best)]
-
-
-def _energy(shares: Tensor) -> Tensor:
-    """Add shares, (n, q, m), without a copy of them."""
-    energy = shares[:, 0]
-    for share in shares.unbind(1)[1:]:
-        energy += share
-    return energy
+    n, entries = len(kernels), bases.shape[1]
+    rows = min(n, at_once(bases.shape[2], ROWS, kernels.device.type))
+    best = torch.empty(n, dtype=torch.int64, device=kernels.device)
+    # Memory that all blocks share: a new page costs more than the numbers in it.
+    energies, shares = kernels.new_empty(2, rows, entries)
+    columns = bases.mT.contiguous()
+    for block, found in zip(kernels.split(rows), best.split(rows), strict=True):
+        energy, share = energies[: len(block)], shares[: len(block)]
+        torch.mm(block, columns[0], out=energy).square_()
+        for column in columns[1:]:
+            torch.mm(block, column, out=share)
+            energy.addcmul_(share, share)
+        torch.argmax(energy, 1, out=found)
+    return starts[best]

@@ -145,17 +145,30 @@ def _expand(
     By central differences, but for sums of derivatives: in so few dimensions the Hessian is
     cheap, and where R² is far from 1 Gauss and Newton's approximation of it converges slowly.
     """
-    if isinstance(function, Sum):
-        cosine, closed, gradient, curvature = expand(kernels, function, grid, parameters)
-    else:
-        local = _expand_ellipse if function.evaluate is elongated else _expand_block
+    p, n = parameters.shape
+    # Made before the blocks' own values, whose memory the next block can use then.
+    found = (
+        *parameters.new_empty(2, n),
+        kernels.new_empty(p, n, dtype=torch.float32),  # steps need few digits
+        kernels.new_empty(p, p, n, dtype=torch.float32),
+    )
+    most = BLOCK
+    if isinstance(function, Function):
         # Double precision, and values in the plane, take more of the cache.
         large = grid.dtype == torch.float64 or not function.terms
-        rows = at_once(grid.k**2, BLOCK // 2 if large else BLOCK, grid.device.type)
-        blocks = zip(kernels.split(rows, 2), parameters.split(rows, 1), strict=True)
-        parts = [local(block, function, grid, values) for block, values in blocks]
-        cosine, closed, gradient, curvature = (torch.cat(t, -1) for t in zip(*parts, strict=True))
-    return cosine, closed, gradient.float(), curvature.float()  # steps need few digits
+        most = BLOCK // 2 if large else BLOCK
+    rows = at_once(grid.k**2, most, grid.device.type)
+    blocks = (values.split(rows, -1) for values in (kernels, parameters, *found))
+    for block, values, *places in zip(*blocks, strict=True):
+        if isinstance(function, Sum):
+            parts = expand(block, function, grid, values)
+        elif function.evaluate is elongated:
+            parts = _expand_ellipse(block, function, grid, values)
+        else:
+            parts = _expand_block(block, function, grid, values)
+        for place, part in zip(places, parts, strict=True):
+            place.copy_(part)
+    return found
 
 
 def _expand_block(
