@@ -11,7 +11,7 @@ from torch import Tensor
 from kernelatlas.evidence.formulas import SURROUND, Function
 
 FLOOR = 1e-10  # of the square of a component: what hardly differs from earlier ones counts less
-ROUNDED = 1e3  # the same of a difference in units of its rounding: known to a thousandth
+ROUNDED = 1e3  # times the rounding of two squares: their difference is known to a thousandth
 
 
 def combine(
