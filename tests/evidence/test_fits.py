@@ -289,14 +289,11 @@ def test_order_and_batches_hardly_matter(
 ) -> None:
     whole = fits.fit(mixed)
     order = np.random.default_rng(3).permutation(len(mixed))
-    turned = fits.fit(mixed[order]).set_index(order).sort_index()
+    turned = fits.fit(mixed[order])
+    np.testing.assert_allclose(turned["r2"], whole["r2"].to_numpy()[order], atol=1e-4)
     monkeypatch.setattr(fits, "BATCH", 50)
     monkeypatch.setattr(newton, "BLOCK", 7)
-    for other in (turned, fits.fit(mixed)):
-        apart = (other["r2"] - whole["r2"]).abs()
-        # On some processors a search in noise, where R² is flat, ends at another place.
-        assert (apart > 1e-4).sum() <= 1
-        assert apart.max() < 1e-3
+    np.testing.assert_allclose(fits.fit(mixed)["r2"], whole["r2"], atol=1e-4)
 
 
 def test_r2_is_that_of_the_function_where_two_gaussians_nearly_cancel() -> None:

@@ -100,7 +100,7 @@ def _climb(
             torch.where(better, t, old)
             for t, old in zip(new, (cosine, closed, gradient, curvature), strict=True)
         )
-        damping = torch.where(better, damping * 0.1, (damping * 8).clamp_min(0.05)).clamp_min(1e-6)
+        damping = torch.where(better, damping * 0.3, (damping * 8).clamp_min(0.05)).clamp_min(1e-6)
     found[:, rows] = torch.cat([here, closed[None], cosine[None]])
     return function.restore(found[:-2], found[-2]), found[-1]
 
