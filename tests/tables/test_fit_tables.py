@@ -18,6 +18,7 @@ from kernelatlas.figures import style
 from kernelatlas.kernels.layer import Layer
 from kernelatlas.kernels.table import read_square, write_kernels
 from kernelatlas.names import ALL_FAMILIES
+from kernelatlas.running.files import write_parquet
 from kernelatlas.tables.fits import function_table
 from kernelatlas.tables.limits import limit_table
 
@@ -177,6 +178,13 @@ def test_fits_at_limits_are_counted_by_network_and_by_limit(tables, limits):
         parameter = row.limit.split(" ")[1]
         values = fits.loc[named & of_function, parameter]
         np.testing.assert_allclose(values, row.value, rtol=2e-3, atol=2e-3)
+
+
+def test_fits_take_less_room_than_other_tables_of_the_same_numbers(tables, tmp_path):
+    path = tables[1][0]
+    write_parquet(pq.read_table(path), tmp_path / "other.parquet")
+    assert path.stat().st_size < (tmp_path / "other.parquet").stat().st_size
+    assert pq.read_table(tmp_path / "other.parquet").equals(pq.read_table(path))
 
 
 @pytest.mark.parametrize("without", ["net", "net.untrained"])

@@ -25,6 +25,7 @@ if TYPE_CHECKING:  # extraction does without pandas: half a second and 40 MiB a 
 SCHEMA_VERSION = 3  # of tables; results/README.md describes the columns
 LABELS_VERSION = 4  # of label tables, of tables that count labels, and of releases
 FIRST_VERSION = 1  # of those that have not changed since: corpora, the registry, some tables
+LEVEL = 3  # of compression
 # This machine, in the names of partial files: process numbers are only valid on one machine.
 NODE = f"{zlib.crc32(os.uname().nodename.encode()):08x}"
 ABANDONED = 86_400  # seconds after which an unchanged partial file of another machine is removed
@@ -128,10 +129,13 @@ def metadata_of(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def write_parquet(
-    table: pa.Table, path: str | os.PathLike[str], metadata: dict[str, Any] | None = None
+    table: pa.Table,
+    path: str | os.PathLike[str],
+    metadata: dict[str, Any] | None = None,
+    level: int = LEVEL,
 ) -> None:
     """Write a table with sorted JSON metadata under the key `kernelatlas`."""
-    write_row_groups([table], table.schema, path, metadata)
+    write_row_groups([table], table.schema, path, metadata, level)
 
 
 def write_row_groups(
@@ -139,6 +143,7 @@ def write_row_groups(
     schema: pa.Schema,
     path: str | os.PathLike[str],
     metadata: dict[str, Any] | None = None,
+    level: int = LEVEL,
 ) -> None:
     """Write several tables to one file like `write_parquet`, each as one row group."""
     content = {"schema_version": SCHEMA_VERSION, **(metadata or {})}
@@ -150,7 +155,7 @@ def write_row_groups(
     encodings |= {f.name: "DELTA_BINARY_PACKED" for f in counting if pa.types.is_integer(f.type)}
     names = [f.name for f in schema if f.name not in encodings and not _is_numeric(f.type)]
     # The buffers of a page take most of the memory of writing: keep pages small.
-    options = {"compression": "zstd", "compression_level": 3, "data_page_size": 1 << 17}
+    options = {"compression": "zstd", "compression_level": level, "data_page_size": 1 << 17}
     options |= {"use_dictionary": names, "column_encoding": encodings}
     with whole(path) as partial, pq.ParquetWriter(partial, schema, **options) as writer:
         for table in tables:
