@@ -9,8 +9,8 @@ new. Linux only.
 """
 
 import argparse
-import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -25,12 +25,14 @@ from localhub import Hub
 NAME = "ours"
 
 
-def jobs(path: Path) -> list[dict[str, object]]:
+def jobs(path: Path) -> pd.DataFrame:
     """Return what every job so far wrote down, in the order of their ends."""
-    return [json.loads(line) for line in (path / "jobs").read_text().splitlines()]
+    return pd.read_json(path / "jobs", lines=True)
 
 
-def compared(before: dict[Path, object], after: dict[Path, object], results: Path) -> pd.DataFrame:
+def compared(
+    before: Mapping[Path, object], after: Mapping[Path, object], results: Path
+) -> pd.DataFrame:
     """Return a row a folder of results: files that are the same, written again, and new."""
     kinds = [
         "new" if file not in before else "the same" if before[file] == state else "written again"
@@ -52,6 +54,8 @@ def main() -> None:
     given = parser.parse_args()
     path, known = given.folder.absolute(), pools(given.results)
     zoo = yaml.safe_load((path / "zoo.yaml").read_text())
+    if NAME in zoo["families"]:
+        raise SystemExit(f"{path / 'zoo.yaml'}: has {NAME} already: finish another run")
     own = {"name": NAME, "hub": f"{NAME}/{NAME}", "architecture": given.architecture}
     zoo["families"][NAME] = [own]
     (path / "zoo.yaml").write_text(yaml.safe_dump(zoo))
@@ -61,7 +65,7 @@ def main() -> None:
         network = Network(NAME, given.architecture, known)
         hub.virtual(own["hub"], "model.safetensors", network.head, data=network.read)
         seconds = run(path, given.targets, hub, given.cores)
-    made = pd.DataFrame(jobs(path)[done:])
+    made = jobs(path).iloc[done:]
     kernels = sum(row["channels"] for row in network.rows)
     print(
         f"{kernels:,} kernels: {len(made)} jobs, {made['cpu'].sum():.0f} CPU s, {seconds:.0f} s\n"
