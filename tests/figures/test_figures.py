@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -288,9 +289,9 @@ def pca_figure() -> Drawn:
     return pca.draw(scores, components, kernels=1000)
 
 
-def weightsum_figure(labels: tuple[str, ...] = WITH_SHAPE) -> Drawn:
+def weightsum_figure(labels: tuple[str, ...] = WITH_SHAPE, least: float = -0.4) -> Drawn:
     quantiles = {
-        f"{column}_{q}": (i - 2) / 5
+        f"{column}_{q}": least + i / 5
         for column in ("relative", "sum")
         for i, q in enumerate(QUANTILES)
     }
@@ -553,6 +554,14 @@ def texts(drawn: Drawn) -> list[str]:
 
 def test_sums_of_no_kernels_are_a_page_that_says_so() -> None:
     assert any("No kernel of 7×7 is identified" in text for text in texts(weightsum_figure(())))
+
+
+def test_labels_are_not_broken_in_the_caption_of_sums() -> None:
+    drawn = texts(weightsum_figure(least=0.1))
+    caption = next(text for text in drawn if text.startswith("Sum of the raw weights"))
+    for width in np.arange(2, 12, 0.25):
+        lines = style.wrap(caption, width, 8)
+        assert not any(re.match(r"\d+°|[-+]", line) for line in lines)
 
 
 def test_clusters_have_a_row_per_shape_and_four_without_a_name_at_most() -> None:

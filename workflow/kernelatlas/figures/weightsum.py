@@ -121,7 +121,7 @@ def _caption(rows: pd.DataFrame, enough: np.ndarray, size: str) -> str:
             "which its shape does not fix, spreads the sums of all labels alike."
         )
     others = drawn[(drawn["relative_q25"] > 0) | (drawn["relative_q75"] < 0)]["label"]
+    whole = style.listed(label.replace(" ", "\N{NO-BREAK SPACE}") for label in others)
     return text + (
-        f"Here the middle half includes zero for {about} of {len(drawn)} labels; not for "
-        f"{style.listed(others)}."
+        f"Here the middle half includes zero for {about} of {len(drawn)} labels; not for {whole}."
     )

@@ -1,5 +1,6 @@
 """Texts of figures: their widths, how they are cut, wrapped and spread, numbers in words."""
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
@@ -63,9 +64,9 @@ def _middle(name: str, width: float, size: float, share: float) -> str:
 
 
 def wrap(text: str, width: float, size: float) -> list[str]:
-    """Break a text into lines no wider than a width in inches."""
+    """Break a text at spaces and ends of lines into lines no wider than a width in inches."""
     lines, line = [], ""
-    for word in text.split():
+    for word in re.split(r"[ \n]+", text.strip()):  # a no-break space is none of these
         longer = f"{line} {word}".strip()
         if line and text_width(longer, size) > width:
             lines.append(line)
