@@ -239,7 +239,7 @@ def main() -> None:
         if form != "discrete":  # which begins where the continuous form ended
             begin(sample, k, name)  # makes the dictionary
             began = time.process_time()
-            starts = begin(everything, k, name)
+            starts, _ = begin(everything, k, name)
             beginning = time.process_time() - began
         began = time.process_time()
         parameters, cosines = newton.refine(everything, function, grid, starts)

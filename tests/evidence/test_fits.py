@@ -109,6 +109,53 @@ def test_functions_follow_their_formulas(name: str, form: str, k: int) -> None:
     )
 
 
+SYMMETRIC = [case for case in WITH_FORMULA if functions.functions(case[2])[case[0]].symmetry]
+
+
+@pytest.mark.parametrize(("name", "form", "k"), SYMMETRIC)
+def test_no_kernel_exceeds_what_a_symmetry_allows(name: str, form: str, k: int) -> None:
+    truth = draw(name, form, 40, k).to_dict("records")
+    shapes = normalise(np.stack([formula(name, form, k, row).ravel() for row in truth]))
+    noise = np.random.default_rng(k).standard_normal((len(shapes), k * k))
+    for mixture in (0.0, 0.5, 1.0):
+        kernels = normalise(shapes + mixture * noise / k)
+        bound = formulas.symmetric(torch.from_numpy(kernels), k)
+        most = bound[functions.functions(k)[name].symmetry].numpy()
+        assert ((kernels * shapes).sum(1) ** 2 <= most + 1e-5).all()
+        # Of the function itself it is all of the energy, of noise much less.
+        assert most.mean() > 0.999 if mixture == 0 else most.mean() < 0.99
+
+
+@pytest.mark.parametrize("k", [3, 5, 7])
+def test_searches_that_a_symmetry_spares_change_nothing(
+    k: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = list(functions.functions(k))
+    planted = [plant(draw(name, "continuous", 20, k), k, 0.9, seed=k) for name in known]
+    white = np.random.default_rng(k).standard_normal((100, k * k))
+    kernels = np.concatenate([*planted, white]).astype(np.float32)
+    searched = []
+
+    def counted(kernels: torch.Tensor, *rest: object) -> tuple[torch.Tensor, torch.Tensor]:
+        searched[-1] += len(kernels)
+        return newton.refine(kernels, *rest)
+
+    monkeypatch.setattr(fits, "refine", counted)
+    searched.append(0)
+    spared = fits.fit(kernels)
+    monkeypatch.setattr(fits, "symmetric", lambda kernels, k: dict.fromkeys(
+        ("even", "odd", "square"), torch.ones(len(kernels))))  # fmt: skip
+    searched.append(0)
+    every = fits.fit(kernels)
+    assert searched[0] < 0.9 * searched[1]
+    for column in ("function", "runner_up"):
+        assert spared[column].equals(every[column])
+    differ = (every["r2"] - every["other_form_r2"]).abs() > 1e-5
+    assert spared.loc[differ, "form"].equals(every.loc[differ, "form"])
+    for column in ("r2", "runner_up_r2", "other_form_r2", "shifted_r2"):
+        np.testing.assert_allclose(spared[column], every[column], atol=1e-4)
+
+
 @pytest.mark.parametrize("k", [31, 51])
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_functions_of_large_kernels_are_found(name: str, k: int) -> None:
@@ -369,7 +416,7 @@ def test_scipy_finds_nothing_better(name: str) -> None:
     kernels = torch.from_numpy(normalise(plant(draw(name, "continuous", 20, 7), 7, 0.85)))
     function = functions.functions(7)[name]
     grid = formulas.grid_of(7, name, "continuous", kernels.device)
-    start = fits.begin(kernels, 7, name)
+    start, _ = fits.begin(kernels, 7, name)
     _, cosine = newton.refine(kernels, function, grid, start)
     low, high = np.array(function.limits).T
 

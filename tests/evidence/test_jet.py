@@ -214,7 +214,7 @@ def test_scipy_finds_nothing_better_than_a_sum(name: str) -> None:
     noise = 0.02 * np.random.default_rng(5).standard_normal((12, k * k))
     rows = draw(12, 4).to_dict("records")
     kernels = torch.from_numpy(normalise(np.stack([image(k, row) for row in rows]) + noise))
-    start = jet.begin(kernels, k, name)
+    start, _ = jet.begin(kernels, k, name)
     _, cosine = newton.refine(kernels, total, jet._grid(k, kernels.device), start)
 
     def residuals(p: np.ndarray, kernel: np.ndarray) -> np.ndarray:

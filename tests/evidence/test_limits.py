@@ -62,7 +62,7 @@ def ours(kernels: np.ndarray, name: str) -> tuple[np.ndarray, np.ndarray, torch.
     """Limits by name, R² and the start of our search, in the continuous form."""
     units = torch.from_numpy(normalise(kernels))
     function = functions.functions(K)[name]
-    start = fits.begin(units, K, name)
+    start, _ = fits.begin(units, K, name)
     grid = formulas.grid_of(K, name, "continuous", units.device)
     found, cosine = newton.refine(units, function, grid, start)
     return function.at_limits(found), (cosine**2).double().numpy(), start

@@ -26,6 +26,7 @@ from kernelatlas.evidence.formulas import (
     components,
     evaluate,
     grid_of,
+    symmetric,
     unit,
 )
 from kernelatlas.evidence.functions import functions
@@ -36,6 +37,7 @@ from kernelatlas.kernels.layer import side
 from kernelatlas.kernels.normalise import degenerate
 from kernelatlas.names import FUNCTIONS
 
+ROUNDED = 1e-5  # of R², more than its rounding
 RESOLVED = 1e-6  # of 1 − R²: what single precision tells
 BATCH = 32_768  # kernels at once, or fewer if they are large
 PART = 1024  # entries of a dictionary made at once, or fewer if kernels are large
@@ -69,8 +71,8 @@ def _dictionary(k: int, name: str, device: torch.device) -> tuple[Tensor, Tensor
     return starts, torch.cat([bases(part).float() for part in parts], 1)
 
 
-def begin(kernels: Tensor, k: int, name: str) -> Tensor:
-    """Return the parameters of the best entry of the dictionary for each kernel, (n, p)."""
+def begin(kernels: Tensor, k: int, name: str) -> tuple[Tensor, Tensor]:
+    """Return the parameters, (n, p), and R², (n,), of the best entry of the dictionary."""
     return best_entry(kernels, *_dictionary(k, name, kernels.device))
 
 
@@ -120,19 +122,13 @@ def charge(known: dict[str, Function], name: str, n: int) -> float:
 def _fit_batch(raw: Tensor, k: int, known: dict[str, Function]) -> pd.DataFrame:
     device = raw.device
     kernels = unit(raw.double()).float()
-    fitted = {}
-    for name, function in known.items():
-        start = begin(kernels, k, name)
-        for form in FORMS:  # the discrete form begins where the continuous one ended
-            start, cosines = refine(kernels, function, grid_of(k, name, form, device), start)
-            fitted[name, form] = start.float(), cosines.float()
-    pairs = list(fitted)
+    pairs = list(itertools.product(known, FORMS))
+    fitted = _search(kernels, k, known)
     cosine = torch.stack([fitted[pair][1] for pair in pairs])  # (pairs, n)
-    r2 = cosine**2
-    n = k * k
-    charges = [charge(known, name, n) for name, _ in pairs]
-    charged = torch.tensor(charges, device=device, dtype=r2.dtype)
-    criterion = n * (1 - r2).clamp_min(RESOLVED).log() + charged[:, None]
+    r2, n = cosine**2, k * k
+    criterion = torch.stack(
+        [_criterion(values, known, name, n) for values, (name, _) in zip(r2, pairs, strict=True)]
+    )
     best = criterion.argmin(dim=0)
     # Neither form of the selected function can be the runner-up.
     own = torch.tensor([FUNCTIONS.index(name) for name, _ in pairs], device=device)
@@ -178,6 +174,41 @@ def _fit_batch(raw: Tensor, k: int, known: dict[str, Function]) -> pd.DataFrame:
         at_limit=at_limit,
         shifted_at_limit=known["shifted"].at_limits(shift),
     )
+
+
+def _criterion(r2: Tensor, known: dict[str, Function], name: str, n: int) -> Tensor:
+    return n * (1 - r2).clamp_min(RESOLVED).log() + charge(known, name, n)
+
+
+def _search(
+    kernels: Tensor, k: int, known: dict[str, Function]
+) -> dict[tuple[str, str], tuple[Tensor, Tensor]]:
+    """Return the parameters, (n, p), and cosines, (n,), of each function in each form.
+
+    A function with a symmetry is not searched for a kernel of which two others have more than
+    it can have: there it stays the best entry of the dictionary.
+    """
+    n, bounds = k * k, symmetric(kernels, k)
+    starts = {name: begin(kernels, k, name) for name in known}
+    reached = {name: _criterion(r2, known, name, n) for name, (_, r2) in starts.items()}
+    fitted = {}
+    # The others first: what they reach tells more than what they begin with.
+    for name in sorted(known, key=lambda name: known[name].symmetry != ""):
+        function, (start, r2) = known[name], starts[name]
+        rows = torch.arange(len(kernels), device=kernels.device)
+        if function.symmetry:
+            others = torch.stack([values for other, values in reached.items() if other != name])
+            least = _criterion(bounds[function.symmetry] + ROUNDED, known, name, n)
+            rows = (least <= others.kthvalue(2, dim=0).values).nonzero()[:, 0]
+        searched, place = kernels[rows], start[rows]
+        for form in FORMS:  # the discrete form begins where the continuous one ended
+            grid = grid_of(k, name, form, kernels.device)
+            place, cosines = refine(searched, function, grid, place)
+            parameters, cosine = start.float().clone(), r2.sqrt()
+            parameters[rows], cosine[rows] = place.float(), cosines.float()
+            fitted[name, form] = parameters, cosine
+            reached[name] = torch.minimum(reached[name], _criterion(cosine**2, known, name, n))
+    return fitted
 
 
 def _better_shift(fitted: dict[tuple[str, str], tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:

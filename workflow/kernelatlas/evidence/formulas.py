@@ -262,12 +262,15 @@ class Function(Search):
     mix
         Weights of the products in each component of the function; else they are summed, or, of
         a function with a surround, are components themselves.
+    symmetry
+        A name of `symmetric` if every member of the function has it, in both forms.
     """
 
     evaluate: Callable[..., Tensor]
     of: tuple[str, ...]
     terms: tuple[tuple[int, int], ...] = ()
     mix: Mix | None = None
+    symmetry: str = ""
 
     @cached_property
     def axes(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -299,6 +302,21 @@ def unit(values: Tensor) -> Tensor:
     """Return rows centred and scaled to unit norm."""
     values = values - values.mean(dim=-1, keepdim=True)
     return values / values.norm(dim=-1, keepdim=True).clamp_min(1e-30)
+
+
+def symmetric(kernels: Tensor, k: int) -> dict[str, Tensor]:
+    """Return the energy of kernels' parts of each symmetry, (n,) each.
+
+    No function that has a symmetry has more of a kernel's energy, for it has no scalar product
+    with the rest: `even` or `odd` under a half turn, or `square`, as it was under quarter turns
+    and mirrors.
+    """
+    images = kernels.unflatten(1, (k, k))
+    even = (images + images.flip(1, 2)) / 2
+    square = (even + even.flip(1)) / 2
+    square = (square + square.mT) / 2
+    parts = {"even": even, "odd": images - even, "square": square}
+    return {name: part.square().sum((1, 2)) for name, part in parts.items()}
 
 
 def components(function: Function, grid: Grid, parameters: Tensor) -> Tensor:

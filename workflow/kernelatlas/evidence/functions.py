@@ -88,6 +88,7 @@ def functions(k: int) -> dict[str, Function]:
             of=("sigma",),
             terms=SINGLE,
             evaluate=formulas.gaussian,
+            symmetry="square",
         ),
         "dog": Function(
             ("sigma", "ratio", "surround"),
@@ -99,6 +100,7 @@ def functions(k: int) -> dict[str, Function]:
             of=("sigma", "ratio"),
             terms=DOUBLE,
             evaluate=formulas.dog,
+            symmetry="square",
         ),
         "elongated": Function(
             ("sigma", "surround", "aspect", "angle"),
@@ -112,6 +114,7 @@ def functions(k: int) -> dict[str, Function]:
             closed="surround",
             of=("sigma", "aspect", "angle"),
             evaluate=formulas.elongated,
+            symmetry="even",
         ),
         "first": Function(
             ("sigma", "angle"),
@@ -122,6 +125,7 @@ def functions(k: int) -> dict[str, Function]:
             mix=formulas.first,
             of=("sigma",),
             evaluate=partial(formulas.derivatives, order=1),
+            symmetry="odd",
         ),
         "second": Function(
             ("sigma", "angle"),
@@ -131,6 +135,7 @@ def functions(k: int) -> dict[str, Function]:
             mix=formulas.second,
             of=("sigma",),
             evaluate=partial(formulas.derivatives, order=2),
+            symmetry="even",
         ),
         "cross": Function(
             ("sigma", "ratio"),
@@ -138,6 +143,7 @@ def functions(k: int) -> dict[str, Function]:
             (fine, _geometric(1.2, 8.0, 12)),
             of=("sigma", "ratio"),
             evaluate=formulas.cross,
+            symmetry="square",
         ),
         "square": Function(
             ("sigma", "width", "x", "y"),

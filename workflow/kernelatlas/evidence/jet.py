@@ -151,8 +151,8 @@ def _dictionary(k: int, name: str, device: torch.device) -> tuple[Tensor, Tensor
     )
 
 
-def begin(kernels: Tensor, k: int, name: str) -> Tensor:
-    """Return the parameters of the best entry of the dictionary for each kernel, (n, p)."""
+def begin(kernels: Tensor, k: int, name: str) -> tuple[Tensor, Tensor]:
+    """Return the parameters, (n, p), and R², (n,), of the best entry of the dictionary."""
     return best_entry(kernels, *_dictionary(k, name, kernels.device))
 
 
@@ -186,7 +186,8 @@ def _fit_batch(raw: Tensor, k: int) -> pd.DataFrame:
     scale = (raw.double() - raw.double().mean(1, keepdim=True)).norm(dim=1)
     found, r2, at_limit = {}, {}, {}
     for name, function in sums(k).items():
-        place, _ = refine(kernels, function, grid, begin(kernels, k, name))
+        start, _ = begin(kernels, k, name)
+        place, _ = refine(kernels, function, grid, start)
         at_limit[name] = function.at_limits(place)
         coefficients = _coefficients(units, images(function, grid, place.T))
         stored = torch.cat([place, coefficients], 1).float()

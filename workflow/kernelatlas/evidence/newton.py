@@ -44,6 +44,8 @@ def refine(
     cosine : Tensor of shape (n,)
         Of each kernel and the function, of either sign; R² is its square.
     """
+    if not len(kernels):
+        return start, kernels.sum(1)
     parameters, cosine = _climb(kernels, function, grid, start)
     low, high = function.trusted
     rows = ((start[:, 0] < low) | (start[:, 0] > high)).nonzero()[:, 0]
