@@ -208,6 +208,18 @@ def test_gradient_and_hessian_are_those_of_the_formula(name: str, k: int) -> Non
         np.testing.assert_allclose(-curvature[i, j], bend, atol=1e-4)
 
 
+def test_nothing_is_better_than_a_jet_that_leaves_nothing() -> None:
+    kernels = np.random.default_rng(8).standard_normal((60, 9))
+    found = jet.fit(kernels)
+    exact = found["jet_r2_2"] >= 1 - 1e-6
+    assert exact.mean() > 0.5  # ten numbers of nine pixels
+    assert (found["ten_sum"][exact] == "jet2").all()
+    assert (found["ten_r2"] >= found["jet_r2_2"]).all()
+    np.testing.assert_array_equal(np.stack(found["ten"][exact]), found.loc[exact, list(
+        jet.numbers(2))])  # fmt: skip
+    assert (found["ten_sum"][~exact] == "gauge").any()
+
+
 @pytest.mark.parametrize("name", ["jet1", "jet2", "hessian", "ridge", "edge", "gauge"])
 def test_scipy_finds_nothing_better_than_a_sum(name: str) -> None:
     k, total = 5, jet.sums(5)[name]

@@ -51,7 +51,8 @@ BEST = {"seven": SEVEN, "ten": TEN}  # sets of sums of as many numbers
 SUMS = tuple(f"{name}_sum" for name in BEST)
 LIMITS = tuple(f"{name}_at_limit" for name in BEST)
 LEFT = 1  # degrees of freedom that the selected order leaves, at least
-BATCH = 8192  # kernels at once, or fewer if they are large
+BATCH = 32_768  # kernels at once, or fewer if they are large
+ROWS = 512  # kernels whose coefficients are found at once: few enough for a processor's cache
 PART = 1024  # entries of a dictionary made at once, or fewer if kernels are large
 
 R2 = tuple(f"jet_r2_{order}" for order in ORDERS)
@@ -184,21 +185,28 @@ def _fit_batch(raw: Tensor, k: int) -> pd.DataFrame:
     grid, units = _grid(k, raw.device), unit(raw.double())
     kernels = units.float()
     scale = (raw.double() - raw.double().mean(1, keepdim=True)).norm(dim=1)
-    found, r2, at_limit = {}, {}, {}
+    solved: dict[str, Tensor] = {}
+    r2: dict[str, Tensor] = {}
+    at_limit = {}
     for name, function in sums(k).items():
-        start, _ = begin(kernels, k, name)
-        place, _ = refine(kernels, function, grid, start)
-        at_limit[name] = function.at_limits(place)
-        coefficients = _coefficients(units, images(function, grid, place.T))
-        stored = torch.cat([place, coefficients], 1).float()
-        # Of what is stored: a sum may consist of large parts that nearly cancel.
-        r2[name] = 1 - (units - _image(stored.double(), function, grid)).square().sum(1)
-        stored[:, place.shape[1] :] *= scale[:, None]
-        found[name] = stored.cpu().numpy()
-    jets = [f"jet{order}" for order in ORDERS if f"jet{order}" in found]
+        # Nothing is better than a sum of as many numbers that leaves nothing.
+        rivals = [r2[other] for other in _earlier(name)]
+        best = torch.stack([torch.zeros_like(scale), *rivals]).amax(0)
+        rows = (best < 1 - RESOLVED).nonzero()[:, 0]
+        start, _ = begin(kernels[rows], k, name)
+        place, _ = refine(kernels[rows], function, grid, start)
+        place = place.float()  # as it is stored
+        coefficients, shares = _solve(units[rows], function, grid, place.double())
+        stored = torch.cat([place, coefficients * scale[rows, None].float()], 1)
+        solved[name] = stored.new_full((len(raw), stored.shape[1]), math.nan)
+        r2[name], at_limit[name] = torch.zeros_like(best), np.full(len(raw), None, dtype=object)
+        solved[name][rows], r2[name][rows] = stored, shares
+        at_limit[name][rows.cpu().numpy()] = function.at_limits(place)
+    jets = [f"jet{order}" for order in ORDERS if f"jet{order}" in solved]
     table = {column: r2[name] for name, column in zip(jets, R2, strict=False)}
     table["jet_order"] = _select([r2[name] for name in jets], k)
-    table |= _describe(units, grid, torch.from_numpy(found["jet2"]).to(units))
+    table |= _describe(units, grid, solved["jet2"])
+    found = {name: values.cpu().numpy() for name, values in solved.items()}
     columns = {name: tensor.cpu().numpy() for name, tensor in table.items()}
     for order in KEPT:
         columns |= dict(zip(numbers(order), found[f"jet{order}"].T, strict=True))
@@ -214,12 +222,31 @@ def _fit_batch(raw: Tensor, k: int) -> pd.DataFrame:
     return pd.DataFrame(columns).assign(**lists).reindex(columns=list(SCHEMA))
 
 
-def _coefficients(units: Tensor, parts: Tensor) -> Tensor:
-    """Return the best coefficients of parts, (n, q)."""
-    centred = parts - parts.mean(2, keepdim=True)
-    factor = cholesky((centred @ centred.mT).permute(1, 2, 0))
-    shares = forward(factor, (centred @ units[:, :, None])[:, :, 0].T)
-    return torch.stack(backward(factor, shares), 1)
+def _earlier(name: str) -> list[str]:
+    """Return the sums of as many numbers that are fitted before."""
+    sets = [members for members in BEST.values() if name in members]
+    return [other for members in sets for other in members[: members.index(name)]]
+
+
+def _solve(units: Tensor, function: Sum, grid: Grid, place: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the best coefficients of normalised kernels, (n, q), and R² with them, (n,).
+
+    R² is that of single precision, in which coefficients are stored: a sum may consist of large
+    parts that nearly cancel.
+    """
+    coefficients = units.new_empty(len(units), len(function.parts), dtype=torch.float32)
+    r2 = units.new_empty(len(units))
+    rows = at_once(grid.k**2, ROWS, units.device.type)
+    blocks = (values.split(rows) for values in (units, place, coefficients, r2))
+    for kernels, at, best, share in zip(*blocks, strict=True):
+        parts = images(function, grid, at.T)
+        parts -= parts.mean(2, keepdim=True)
+        factor = cholesky((parts @ parts.mT).permute(1, 2, 0))
+        shares = forward(factor, (parts @ kernels[:, :, None])[:, :, 0].T)
+        best.copy_(torch.stack(backward(factor, shares), 1))
+        rest = torch.baddbmm(kernels[:, None], best.double()[:, None], parts, alpha=-1)
+        share.copy_(1 - rest.square().sum((1, 2)))
+    return coefficients, r2
 
 
 def _select(r2: list[Tensor], k: int) -> Tensor:
@@ -236,12 +263,17 @@ def _select(r2: list[Tensor], k: int) -> Tensor:
 
 def _describe(units: Tensor, grid: Grid, jet: Tensor) -> dict[str, Tensor]:
     """Return energies and angles of jets of order 2."""
-    g, gx, gy, gxx, gxy, gyy = images(sums(grid.k)["jet2"], grid, jet[:, :3].T).unbind(1)
-    bases = orthonormal(torch.stack([g, gxx + gyy, gx, gy, gxx - gyy, gxy], 1))
-    energy = (bases * units).sum(2).square().T
-    shares = (energy[:, 0], energy[:, 1], energy[:, 2:4].sum(1), energy[:, 4:].sum(1))
-    _, cx, cy, cxx, cxy, cyy = jet[:, 3:].T
-    return dict(zip(ENERGIES, shares, strict=True)) | {
+    function, energies = sums(grid.k)["jet2"], units.new_empty(len(units), len(ENERGIES))
+    rows = at_once(grid.k**2, ROWS, units.device.type)
+    blocks = (values.split(rows) for values in (units, jet[:, :3].double(), energies))
+    for kernels, place, found in zip(*blocks, strict=True):
+        g, gx, gy, gxx, gxy, gyy = images(function, grid, place.T).unbind(1)
+        bases = orthonormal(torch.stack([g, gxx + gyy, gx, gy, gxx - gyy, gxy], 1))
+        energy = (bases * kernels).sum(2).square().T
+        first, oriented = energy[:, 2:4].sum(1), energy[:, 4:].sum(1)
+        found.copy_(torch.stack([energy[:, 0], energy[:, 1], first, oriented], 1))
+    _, cx, cy, cxx, cxy, cyy = jet[:, 3:].double().T
+    return dict(zip(ENERGIES, energies.T, strict=True)) | {
         "jet_direction": torch.atan2(-cy, -cx) % (2 * math.pi),
         "jet_axis": torch.atan2(cxy, cxx - cyy) / 2 % math.pi,
     }
