@@ -71,7 +71,7 @@ def test_values_are_counted_below_thresholds_and_from_cosines_on() -> None:
         [int(((distance < np.float32(t)) & (cosine >= np.float32(c))).sum()) for c in grid.cosines]
         for t in grid.thresholds
     ]
-    assert grid.count(distance, cosine).tolist() == expected
+    assert grid.count(distance, cosine, np.zeros(len(cosine), int), 1)[0].tolist() == expected
 
 
 @pytest.mark.parametrize("pair", [IN_USE, (0.2, 0.5), (0.3, 0.85), (0.5, 0.75)])

@@ -6,6 +6,7 @@ shape, which no number decides). Both numbers are choices. Here every pair of a 
 with the same curves, cross-fitted, as in the table of nulls.
 """
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from kernelatlas.clustering.curve import Curve
-from kernelatlas.clustering.labels import Votes, vote
+from kernelatlas.clustering.labels import vote
 from kernelatlas.evidence.crossfit import CrossFit
 from kernelatlas.evidence.intervals import Estimate, share
 from kernelatlas.evidence.nulls import LAYER, drawn
@@ -84,25 +85,30 @@ class Grid:
             tuple(sorted({*THRESHOLDS, threshold})), tuple(sorted({*COSINES, minimum_cosine}))
         )
 
-    def count(self, dissimilarity: np.ndarray, cosine: np.ndarray) -> np.ndarray:
-        """Count values below each threshold that have at least each cosine.
+    def count(
+        self, dissimilarity: np.ndarray, cosine: np.ndarray, layer: np.ndarray, layers: int
+    ) -> np.ndarray:
+        """Count values of each layer below each threshold that have at least each cosine.
 
         Parameters
         ----------
         dissimilarity, cosine : ndarray of shape (n,), float32
             Both are compared in single precision, in which tables keep them.
+        layer : ndarray of shape (n,), int
+            The layer of each, below `layers`.
 
         Returns
         -------
-        ndarray of shape (thresholds, cosines)
+        ndarray of shape (layers, thresholds, cosines)
         """
         limits, least = (np.array(v, np.float32) for v in (self.thresholds, self.cosines))
         row = np.searchsorted(limits, dissimilarity, side="right")  # the first one above
         column = np.searchsorted(least, cosine, side="right")  # how many it reaches
-        counts = np.zeros((len(limits) + 1, len(least) + 1))
-        np.add.at(counts, (row, column), 1)
-        below = counts.cumsum(axis=0)[:-1]
-        return below[:, ::-1].cumsum(axis=1)[:, ::-1][:, 1:]
+        shape = (layers, len(limits) + 1, len(least) + 1)
+        at = np.ravel_multi_index((layer, row, column), shape)
+        counts = np.bincount(at, minlength=math.prod(shape)).reshape(shape)
+        below = counts.cumsum(axis=1)[:, :-1]
+        return below[..., ::-1].cumsum(axis=2)[..., ::-1][..., 1:]
 
 
 def sensitivity_table(
@@ -179,26 +185,25 @@ def _add(
     grid: Grid,
 ) -> None:
     """Count the kernels of each layer."""
-    layers = key.groupby(["model", "layer_index"], sort=False).ngroup().to_numpy()
-    for layer in range(layers.max() + 1):
-        rows = np.flatnonzero(layers == layer)
-        hits = np.zeros((len(grid.thresholds), len(grid.cosines)))
-        alone = np.zeros((len(curves[NO_FOLD]), *hits.shape))
-        for votes in _votes(raw[rows[valid[rows]]], fold[rows[0]], curves):
-            agreed = votes.agreement > 0.5
-            hits += grid.count(votes.dissimilarity[agreed], votes.names.cosine[agreed])
-            for seed, own in enumerate(alone):
-                own += grid.count(votes.dissimilarities[:, seed], votes.seed_cosines[:, seed])
-        counts.models.append(str(key["model"].iloc[rows[0]]))
-        counts.sizes.append(len(rows))
-        counts.hits.append(hits)
-        counts.alone.append(alone)
-
-
-def _votes(raw: np.ndarray, fold: int, curves: Mapping[int, Sequence[Curve]]) -> Iterator[Votes]:
+    groups = key.groupby(["model", "layer_index"], sort=False)
+    layer, sizes = groups.ngroup().to_numpy(), groups.size()
+    shape = (len(sizes), len(grid.thresholds), len(grid.cosines))
+    hits, alone = np.zeros(shape), np.zeros((len(curves[NO_FOLD]), *shape))
     step = at_once(raw.shape[1], BLOCK)
-    for begin in range(0, len(raw), step):
-        yield vote(normalise(raw[begin : begin + step]), curves[fold], -1)
+    for number in np.unique(fold):
+        rows = np.flatnonzero(valid & (fold == number))
+        for part in np.split(rows, range(step, len(rows), step)):
+            votes, own = vote(normalise(raw[part]), curves[number], -1), layer[part]
+            agreed = votes.agreement > 0.5
+            dissimilarity, cosine = votes.dissimilarity[agreed], votes.names.cosine[agreed]
+            hits += grid.count(dissimilarity, cosine, own[agreed], len(sizes))
+            for seed, found in enumerate(alone):
+                by_seed = votes.dissimilarities[:, seed], votes.seed_cosines[:, seed]
+                found += grid.count(*by_seed, own, len(sizes))
+    counts.models += [str(model) for model, _ in sizes.index]
+    counts.sizes += sizes.to_list()
+    counts.hits += list(hits)
+    counts.alone += list(alone.swapaxes(0, 1))
 
 
 def _rows(sets: Mapping[str, Counts], models: Sequence[str], grid: Grid) -> Iterator[pd.DataFrame]:
