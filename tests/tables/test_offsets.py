@@ -25,7 +25,7 @@ from kernelatlas.tables.offsets import (
     TOGETHER,
     chance,
     lattice,
-    median_interval,
+    median_intervals,
     offset_tables,
 )
 from kernelatlas.training.maps import SCHEMA as MAPS_SCHEMA
@@ -236,10 +236,14 @@ def test_offsets_without_a_direction_are_in_the_expected_quadrant_by_chance(tmp_
 
 def test_intervals_of_medians_cover_the_true_one() -> None:
     rng = np.random.default_rng(4)
-    intervals = [median_interval(pd.Series(rng.exponential(size=25))) for _ in range(2000)]
-    covered = np.mean([low <= np.log(2) <= high for low, high in intervals])
-    assert 0.95 <= covered < 0.98
-    assert np.isnan(median_interval(pd.Series(np.arange(5.0)))).all()
+    group = rng.permutation(np.repeat(np.arange(2000), 25))
+    low, high = median_intervals(rng.exponential(size=len(group)), group, 2001)
+    covered = (low <= np.log(2)) & (np.log(2) <= high)
+    assert 0.95 <= covered[:-1].mean() < 0.98
+    assert np.isnan([low[-1], high[-1]]).all()  # of nothing
+    assert np.isnan(median_intervals(np.arange(5.0), np.zeros(5, int), 1)).all()
+    # Of 25 values the order statistics 8 and 18 (David & Nagaraja 2003, table 7.1).
+    assert np.ravel(median_intervals(np.arange(25.0), np.zeros(25, int), 1)).tolist() == [7, 17]
 
 
 def test_fits_of_other_kernels_are_refused(tmp_path) -> None:

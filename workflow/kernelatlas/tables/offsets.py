@@ -147,24 +147,31 @@ def layer_moves(kernels: pd.DataFrame) -> pd.DataFrame:
         Columns as in results/README.md.
     """
     by = ["family", "model", "k", "layer_index", "layer", "stride", "height", "width", *EXPECTED]
-    rows = []
-    for key, group in kernels.groupby(by, dropna=False, observed=True):
-        squares = group["centred"] & group["label"].isin(SQUARES)
-        found = group[group["fitted"]]
-        of_squares = found[found["label"].isin(SQUARES)]
-        interval = independent(np.array(squares.sum()), np.array(len(group)))
-        low, high = float(interval.low), float(interval.high)
-        row = dict(zip(by, key, strict=True))
-        row |= {"kernels": len(group), "squares": int(squares.sum())}
-        row |= {"share_squares": squares.mean(), "low": low, "high": high, "centred": len(found)}
-        row["at_limit"] = int(found["at_limit"].sum())
-        for axis in ("x", "y"):
-            row[f"{axis}_low"], row[f"{axis}_high"] = median_interval(found[axis])
-            row |= {f"median_{axis}": found[axis].median()}
-        row |= {f"squares_{axis}": of_squares[axis].median() for axis in ("x", "y")}
-        rows.append(row)
-    table = pd.DataFrame(rows, columns=LAYER_COLUMNS)
-    return table.astype({"stride": "Int16", "height": "Int16", "width": "Int16"})
+    square, fitted = kernels["label"].isin(SQUARES), kernels["fitted"]
+    values = kernels[by].assign(
+        squares=kernels["centred"] & square,
+        centred=fitted,
+        at_limit=fitted & kernels["at_limit"],
+        **{f"median_{axis}": kernels[axis].where(fitted) for axis in ("x", "y")},
+        **{f"squares_{axis}": kernels[axis].where(fitted & square) for axis in ("x", "y")},
+    )
+    groups = values.groupby(by, dropna=False, observed=True)
+    counts, medians = ["squares", "centred", "at_limit"], ["median_x", "median_y"]
+    table = groups[counts].sum().join(groups[[*medians, "squares_x", "squares_y"]].median())
+    table = table.assign(kernels=groups.size()).reset_index()
+    found = independent(table["squares"].to_numpy(), table["kernels"].to_numpy())
+    table = table.assign(share_squares=found.value, low=found.low, high=found.high)
+    of = groups.ngroup()[fitted].to_numpy()
+    for axis in ("x", "y"):
+        ends = median_intervals(kernels.loc[fitted, axis].to_numpy(), of, len(table))
+        table = table.assign(**dict(zip((f"{axis}_low", f"{axis}_high"), ends, strict=True)))
+    kinds = {
+        "k": "int64",
+        "layer_index": "int64",
+        **dict.fromkeys(("stride", "height", "width"), "Int16"),
+    }
+    kinds |= dict.fromkeys([*medians, "squares_x", "squares_y"], "float64")
+    return table[LAYER_COLUMNS].astype(kinds)
 
 
 def stride_moves(fitted: pd.DataFrame, layers: pd.DataFrame) -> pd.DataFrame:
@@ -201,16 +208,32 @@ def stride_moves(fitted: pd.DataFrame, layers: pd.DataFrame) -> pd.DataFrame:
     return table[STRIDE_COLUMNS]
 
 
-def median_interval(values: pd.Series) -> tuple[float, float]:
-    """Return the order statistics between which the median is with at least 95 % probability.
+def median_intervals(
+    values: np.ndarray, group: np.ndarray, groups: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the order statistics between which medians are with at least 95 % probability.
 
-    None (NaN) of fewer than six values. Source: David & Nagaraja, Order Statistics (2003), 7.1.
+    Parameters
+    ----------
+    values : ndarray of shape (n,), float
+    group : ndarray of shape (n,), int
+        The group of each value, below `groups`.
+
+    Returns
+    -------
+    low, high : ndarray of shape (groups,)
+        NaN of groups of fewer than six values. Source: David & Nagaraja, Order Statistics
+        (2003), 7.1.
     """
-    order = np.sort(values.to_numpy(dtype=float))
-    below = int(binom.ppf(0.025, len(order), 0.5)) if len(order) else 0
-    if below < 1:
-        return np.nan, np.nan
-    return float(order[below - 1]), float(order[len(order) - below])
+    order = values[np.lexsort((values, group))].astype(float)
+    counts = np.bincount(group, minlength=groups)
+    first = counts.cumsum() - counts
+    below = np.where(counts, binom.ppf(0.025, np.maximum(counts, 1), 0.5), 0).astype(int)
+    low, high = np.full((2, groups), np.nan)
+    some = below > 0
+    low[some] = order[(first + below - 1)[some]]
+    high[some] = order[(first + counts - below)[some]]
+    return low, high
 
 
 def lattice(x: ArrayLike, y: ArrayLike) -> dict[str, np.ndarray]:
