@@ -516,6 +516,16 @@ def test_steps_are_those_of_newton_where_a_maximum_is_near() -> None:
     np.testing.assert_allclose(step.numpy().T[certain], expected[certain], rtol=1e-2, atol=1e-6)
 
 
+def test_steps_along_a_straight_ridge_grow_while_they_lead_upwards() -> None:
+    damping = torch.tensor([1e-4, 1e-5], dtype=torch.float64)  # less after successes
+    curvature = torch.ones(2, 2, 2, dtype=torch.float64)  # none of both parameters' difference
+    gradient = torch.tensor([[0.01], [-0.01]], dtype=torch.float64).expand(2, 2)
+    step = newton._solve(curvature, gradient, damping, torch.ones(2, 2, dtype=torch.bool))
+    before, after = step.norm(dim=0)
+    assert after > 5 * before
+    assert ((step * gradient).sum(0) > 0).all()
+
+
 @pytest.mark.parametrize("damping", [1e-6, 0.1, 10.0])
 def test_steps_lead_upwards_from_saddles(damping: float) -> None:
     rng = np.random.default_rng(9)

@@ -22,7 +22,7 @@ BLOCK = 2048  # kernels evaluated at once, or fewer: few enough for a processor'
 STEPS = 30
 GAIN = 2e-5  # of 1 − R²: the search ends where R²/2 would grow by less in the next step
 LONGEST = 0.4  # largest step, in pixels, radians or logarithms
-LEAST = 0.02  # pivot, as a share of its row, of matrices scaled to a diagonal of one
+LEAST = 0.02  # pivot, as a share of its row, of matrices scaled to a diagonal of one, at first
 MOVE = 1e-3  # of finite differences, in the same units
 WIDE = 0.02  # the same of discrete forms, some of which have kinks
 
@@ -380,19 +380,22 @@ def _solve(curvature: Tensor, gradient: Tensor, damping: Tensor, free: Tensor) -
     large λ the sum is positive and the step below 1 / λ.
 
     Where a pivot is not positive, its absolute value is taken, so that the step leads upwards
-    (Gill, Murray & Wright, Practical Optimization, 1981, 4.4.2.2). A library takes matrices one
-    by one on a CPU, which would cost more than everything else for all of them.
+    (Gill, Murray & Wright, Practical Optimization, 1981, 4.4.2.2). It is at least `LEAST`, or less
+    where λ has fallen: along a ridge that hardly bends steps grow while they lead upwards. A
+    library takes matrices one by one on a CPU, which would cost more than everything else for all
+    of them.
     """
     p = len(gradient)
     diagonal = torch.stack([curvature[i, i].abs() for i in range(p)])
     scale = (diagonal + gradient.abs() + 1e-6).rsqrt() * free
     h, gradient = curvature * scale[:, None] * scale, gradient * scale
     size = h.abs().sum(0) + gradient.abs() + 1e-6
+    least = LEAST * (damping * 1e3).clamp(0.01, 1)
     factor: list[list[Tensor]] = [[] for _ in range(p)]
     for i in range(p):
         for j in range(i):
             factor[i].append(less(h[i, j], factor[i], factor[j][:j]) / factor[j][j])
         rest = less(h[i, i] + damping * size[i], factor[i], factor[i])
-        steep = torch.maximum(rest.abs(), LEAST * size[i])
+        steep = torch.maximum(rest.abs(), least * size[i])
         factor[i].append(torch.where(rest > 1e-3 * size[i], rest, steep).sqrt())
     return torch.stack(backward(factor, forward(factor, gradient))) * scale
