@@ -1,8 +1,6 @@
 """The log file of a job, and errors as one line on the terminal."""
 
-import atexit
 import contextlib
-import gc
 import logging
 import os
 import sys
@@ -29,8 +27,6 @@ def logged(path: str) -> Iterator[None]:
     ends with Snakemake, if that started it.
     """
     follow()
-    # What is left at the end needs no collection, a quarter of the start of PyTorch.
-    atexit.register(gc.freeze)
     began = time.monotonic()
     os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
     sys.stdout.flush()
