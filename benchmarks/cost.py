@@ -6,7 +6,7 @@ draws docs/cluster/cost.png. Seconds are those on a core, of all jobs of a rule;
 the largest job. Rules that took less than a hundredth of the largest run are one row. A rule that
 did not run for a number of kernels has no seconds there.
 
-With `--name NAME` the table is the one whose mark has this name, and nothing is drawn;
+With `--name NAME` the table is the one whose mark has this name, and the figure cost_NAME.png;
 `--without OTHER.csv` leaves out the rules of another run, such as those of `all`.
 """
 
@@ -106,9 +106,7 @@ def main() -> None:
     if not found:
         raise SystemExit(f"{document}: no {mark}")
     document.write_text(text)
-    if given.name:
-        return
-    picture = ROOT / "docs/cluster/cost.png"
+    picture = ROOT / f"docs/cluster/cost{given.name and '_'}{given.name}.png"
     picture.parent.mkdir(exist_ok=True)
     draw(costs, picture)
 
