@@ -22,6 +22,7 @@ BLOCK = 2048  # kernels evaluated at once, or fewer: few enough for a processor'
 STEPS = 30
 GAIN = 2e-5  # of 1 − R²: the search ends where R²/2 would grow by less in the next step
 LONGEST = 0.4  # largest step, in pixels, radians or logarithms
+DAMPING = 1e-3  # at first
 LEAST = 0.02  # pivot, as a share of its row, of matrices scaled to a diagonal of one, at first
 MOVE = 1e-3  # of finite differences, in the same units
 WIDE = 0.02  # the same of discrete forms, some of which have kinks
@@ -80,7 +81,7 @@ def _climb(
     cosine, closed, gradient, curvature = _expand(kernels, function, grid, here)
     found = torch.empty(len(here) + 2, len(cosine)).to(here)
     rows = torch.arange(kernels.shape[2], device=kernels.device)
-    damping = torch.full_like(gradient[0], 1e-3)
+    damping = torch.full_like(gradient[0], DAMPING)
     for _ in range(STEPS):
         trial, promised = _step(here, gradient, curvature, damping, low, high)
         going = (promised * (1 + damping) > GAIN * (1 - cosine**2).clamp_min(0.01)) & (
@@ -390,7 +391,7 @@ def _solve(curvature: Tensor, gradient: Tensor, damping: Tensor, free: Tensor) -
     scale = (diagonal + gradient.abs() + 1e-6).rsqrt() * free
     h, gradient = curvature * scale[:, None] * scale, gradient * scale
     size = h.abs().sum(0) + gradient.abs() + 1e-6
-    least = LEAST * (damping * 1e3).clamp(0.01, 1)
+    least = LEAST * (damping / DAMPING).clamp(0.01, 1)
     factor: list[list[Tensor]] = [[] for _ in range(p)]
     for i in range(p):
         for j in range(i):

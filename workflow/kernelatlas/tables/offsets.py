@@ -148,6 +148,7 @@ def layer_moves(kernels: pd.DataFrame) -> pd.DataFrame:
     """
     by = ["family", "model", "k", "layer_index", "layer", "stride", "height", "width", *EXPECTED]
     square, fitted = kernels["label"].isin(SQUARES), kernels["fitted"]
+    moves = [f"{what}_{axis}" for what in ("median", "squares") for axis in ("x", "y")]
     values = kernels[by].assign(
         squares=kernels["centred"] & square,
         centred=fitted,
@@ -156,21 +157,20 @@ def layer_moves(kernels: pd.DataFrame) -> pd.DataFrame:
         **{f"squares_{axis}": kernels[axis].where(fitted & square) for axis in ("x", "y")},
     )
     groups = values.groupby(by, dropna=False, observed=True)
-    counts, medians = ["squares", "centred", "at_limit"], ["median_x", "median_y"]
-    table = groups[counts].sum().join(groups[[*medians, "squares_x", "squares_y"]].median())
-    table = table.assign(kernels=groups.size()).reset_index()
-    found = independent(table["squares"].to_numpy(), table["kernels"].to_numpy())
-    table = table.assign(share_squares=found.value, low=found.low, high=found.high)
+    table = groups.agg(
+        kernels=("squares", "size"),
+        share_squares=("squares", "mean"),
+        **{name: (name, "sum") for name in ("squares", "centred", "at_limit")},
+        **{name: (name, "median") for name in moves},
+    ).reset_index()
+    interval = independent(table["squares"].to_numpy(), table["kernels"].to_numpy())
+    table = table.assign(low=interval.low, high=interval.high)
     of = groups.ngroup()[fitted].to_numpy()
     for axis in ("x", "y"):
         ends = median_intervals(kernels.loc[fitted, axis].to_numpy(), of, len(table))
-        table = table.assign(**dict(zip((f"{axis}_low", f"{axis}_high"), ends, strict=True)))
-    kinds = {
-        "k": "int64",
-        "layer_index": "int64",
-        **dict.fromkeys(("stride", "height", "width"), "Int16"),
-    }
-    kinds |= dict.fromkeys([*medians, "squares_x", "squares_y"], "float64")
+        table[f"{axis}_low"], table[f"{axis}_high"] = ends
+    kinds = {"k": "int64", "layer_index": "int64", **dict.fromkeys(moves, "float64")}
+    kinds |= dict.fromkeys(("stride", "height", "width"), "Int16")
     return table[LAYER_COLUMNS].astype(kinds)
 
 
