@@ -10,6 +10,8 @@ kernels of the input, peak RSS in MB, what Snakemake's benchmark says of it (it 
 for 15 s, then twice a minute), seconds and those on a core; then the seconds of all its jobs. A row
 a rule: least squares over all its jobs, MB and CPU seconds as base + slope · input MB, and by how
 much any job exceeds them. MB are 2**20 bytes. Linux only.
+
+A folder goes on only with the version of the project that began it.
 """
 
 import argparse
@@ -91,6 +93,17 @@ def make_project(path: Path, models: Sequence[Model], device: str) -> None:
     (path / "zoo.yaml").write_text(yaml.safe_dump({"families": families}))
     own = {"zoo": "zoo.yaml", "dynamics": None, "device": device}
     (path / "own.yaml").write_text(yaml.safe_dump(own))
+
+
+def check_project(path: Path) -> None:
+    """Refuse a folder in which another version of the project has run: SystemExit."""
+    found = (file for name in SOURCES for file in (ROOT / name, *(ROOT / name).rglob("*")))
+    for file in found:
+        copy = path / file.relative_to(ROOT)
+        if not file.is_file() or "__pycache__" in file.parts:
+            continue
+        if not copy.is_file() or copy.read_bytes() != file.read_bytes():
+            raise SystemExit(f"{copy} is of another version of the project: use a new folder")
 
 
 def repository(name: str) -> str:
@@ -200,7 +213,9 @@ def main() -> None:
         for fraction in arguments.fractions:
             path = folder / f"share{fraction:g}"
             models = thinned(arguments.zoo, arguments.tags == "all", fraction)
-            if not path.exists():
+            if path.exists():
+                check_project(path)
+            else:
                 make_project(path, models, arguments.device)
             with Hub(path / "hub") as hub:
                 publish(hub, models, known)
