@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pandas as pd
 import yaml
-from resources import ROOT, publish, run, thinned
+from resources import ROOT, check_project, publish, run, thinned
 from survival import finished
 from virtual import Network, pools
 
@@ -53,6 +53,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, required=True, help="of the finished run")
     given = parser.parse_args()
     path, known = given.folder.absolute(), pools(given.results)
+    check_project(path)
     zoo = yaml.safe_load((path / "zoo.yaml").read_text())
     if NAME in zoo["families"]:
         raise SystemExit(f"{path / 'zoo.yaml'}: has {NAME} already: finish another run")
